@@ -1,0 +1,95 @@
+//! The plan's types: immutable, printable, hashable.
+
+use std::sync::Arc;
+
+use crate::model::ModelFacts;
+
+/// Index into [`Plan::rules`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RuleIndex(pub u16);
+
+/// Row of the gate table: one per rule whose effect can differ between rows or change between evaluations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GateIndex(pub u16);
+
+/// A place in a block where a rule can act.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Site {
+    /// The residual stream after a block: llama.cpp's `l_out-<layer>`, shape `[n_embd, n_rows]`.
+    Residual,
+}
+
+/// One rule of the profile as it will act, in file order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rule {
+    /// The rule's name: logs, counters and messages use it.
+    pub name: String,
+    /// Factor on the direction, in the direction's own units (absolute).
+    pub strength: f32,
+    /// The row of the gate table that scales this rule, if its strength can change while the model runs.
+    pub gate: Option<GateIndex>,
+    /// Where it acts.
+    pub site: Site,
+    /// Layers it acts on, ascending, without duplicates. Empty if the rule was dropped (see `dropped`).
+    pub layers: Vec<u32>,
+    /// Why the planner dropped this rule, for example `strength 0`.
+    pub dropped: Option<String>,
+}
+
+/// One step at a site.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Term {
+    /// `x += vector` on every row: the constant adds of `rules`, summed in file order in F32. Never all zero.
+    AddConst {
+        /// The rules that were summed.
+        rules: Vec<RuleIndex>,
+        /// `n_embd` finite values, strength included.
+        vector: Arc<[f32]>,
+    },
+    /// `x += gate(row) · vector`: a gate of 0 leaves the row as it is.
+    AddGated {
+        /// The rule.
+        rule: RuleIndex,
+        /// The row of the gate table that holds `strength · gate(row)`.
+        gate: GateIndex,
+        /// `n_embd` finite values, strength not included.
+        vector: Arc<[f32]>,
+    },
+}
+
+/// Everything that happens at one site of one layer, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SitePlan {
+    /// Where.
+    pub site: Site,
+    /// Block index, from 0.
+    pub layer: u32,
+    /// What, in order; never empty.
+    pub terms: Vec<Term>,
+}
+
+/// A profile, validated against one model.
+///
+/// Immutable and shared between threads by [`Arc`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The profile's name.
+    pub profile: String,
+    /// The model it was validated against.
+    pub model: ModelFacts,
+    /// All rules of the profile, in file order, dropped ones included.
+    pub rules: Vec<Rule>,
+    /// Number of rows of the gate table.
+    pub n_gates: u16,
+    /// What happens where, ascending by (layer, site).
+    pub sites: Vec<SitePlan>,
+}
+
+impl Plan {
+    /// True if this plan changes no node of any graph.
+    pub fn is_empty(&self) -> bool {
+        self.sites.is_empty()
+    }
+}
