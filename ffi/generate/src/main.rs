@@ -1,0 +1,66 @@
+//! Writes `ffi/src/generated/{types,symbols}.rs` from llama.cpp's headers.
+//!
+//! `cargo run -- <llama.cpp>` rewrites the files, `cargo run -- --check <llama.cpp>` fails if they differ.
+//! `<llama.cpp>` is a source tree with `include/llama.h` and `ggml/include/ggml.h`, such as the one inside the
+//! package llama-cpp-sys-2 (`make bindings` finds it).
+
+mod symbols;
+
+use std::{path::Path, process::ExitCode};
+
+fn main() -> ExitCode {
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
+    let check = args.first().is_some_and(|a| a == "--check");
+    if check {
+        args.remove(0);
+    }
+    let [tree] = args.as_slice() else {
+        eprintln!("usage: evenkeel-ffi-generate [--check] <llama.cpp source tree>");
+        return ExitCode::from(2);
+    };
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let list = symbols::List::parse(&std::fs::read_to_string(here.join("symbols.txt")).expect("symbols.txt"));
+    let (types, symbols) = symbols::split(&bindings(here, Path::new(tree), &list), &list);
+
+    let mut stale = false;
+    for (name, text) in [("types.rs", types), ("symbols.rs", symbols)] {
+        let path = here.join("../src/generated").join(name);
+        if check {
+            let old = std::fs::read_to_string(&path).unwrap_or_default();
+            if old != text {
+                eprintln!("{} is not what the headers give: run `make bindings`", path.display());
+                stale = true;
+            }
+        } else {
+            std::fs::write(&path, text).expect("write generated file");
+        }
+    }
+    ExitCode::from(u8::from(stale))
+}
+
+/// bindgen's output for the listed functions and every type they mention.
+fn bindings(here: &Path, tree: &Path, list: &symbols::List) -> String {
+    let mut builder = bindgen::Builder::default()
+        .header(here.join("wrapper.h").to_string_lossy())
+        .clang_arg(format!("-I{}", tree.join("include").display()))
+        .clang_arg(format!("-I{}", tree.join("ggml/include").display()))
+        .default_enum_style(bindgen::EnumVariation::Consts)
+        .prepend_enum_name(false)
+        .derive_debug(false)
+        .generate_comments(false)
+        .layout_tests(true)
+        .disable_header_comment()
+        // ggml_op's numbers shift between versions: nobody may use them, so they are not here.
+        .blocklist_type("ggml_op")
+        .raw_line("/// An operation's number: it shifts between versions, so only its name may be used.")
+        .raw_line("pub type ggml_op = ::std::os::raw::c_uint;");
+    for symbol in &list.symbols {
+        builder = builder.allowlist_function(format!("^{}$", symbol.name));
+    }
+    for constant in ["GGML_MAX_NAME", "GGML_MAX_SRC", "GGML_MAX_OP_PARAMS", "GGML_TENSOR_FLAG_.*"] {
+        builder = builder.allowlist_var(constant);
+    }
+    // Not named by any function: flags are ORed into an int.
+    builder = builder.allowlist_type("ggml_tensor_flag");
+    builder.generate().expect("bindgen").to_string()
+}

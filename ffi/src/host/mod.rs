@@ -1,0 +1,1 @@
+//! A small safe way to drive llama.cpp.
