@@ -1,0 +1,230 @@
+//! The architectures, and which tensors and hyperparameters llama.cpp wants of each.
+
+use crate::gguf::Value;
+
+/// A model architecture that the tests cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arch {
+    /// Plain pre-norm transformer, adjacent-pair rotary positions, grouped queries.
+    Llama,
+    /// Half-split rotary positions, biases on queries, keys and values.
+    Qwen2,
+    /// Norms on queries and keys, a head size of its own.
+    Qwen3,
+    /// Sliding windows, soft caps, norms after the blocks, tied output.
+    Gemma2,
+    /// Fused query-key-value and gate-up matrices.
+    Phi3,
+    /// Learned positions, layer norms with biases, no gate.
+    Gpt2,
+    /// Mixture of experts with a shared expert.
+    Qwen2Moe,
+}
+
+/// The extents of a model.
+pub(crate) struct Extents {
+    pub layers: u64,
+    pub embd: u64,
+    pub heads: u64,
+    pub kv_heads: u64,
+    pub head: u64,
+    pub ff: u64,
+    pub vocab: u64,
+    pub context: u64,
+}
+
+/// Experts of a mixture, and how many of them a token uses.
+const EXPERTS: u64 = 4;
+const EXPERTS_USED: u64 = 2;
+
+/// How a tensor is filled.
+#[derive(Clone, Copy)]
+pub(crate) enum Fill {
+    /// A matrix, with this standard deviation.
+    Matrix(f32),
+    /// A norm's weight: close to 1.
+    Scale,
+    /// A bias: close to 0.
+    Bias,
+}
+
+/// A tensor that the model has.
+pub(crate) struct Part {
+    pub name: String,
+    pub shape: Vec<u64>,
+    pub fill: Fill,
+}
+
+impl Arch {
+    /// Every architecture.
+    pub const ALL: [Self; 7] =
+        [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma2, Self::Phi3, Self::Gpt2, Self::Qwen2Moe];
+
+    /// The name in `general.architecture`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+            Self::Gemma2 => "gemma2",
+            Self::Phi3 => "phi3",
+            Self::Gpt2 => "gpt2",
+            Self::Qwen2Moe => "qwen2moe",
+        }
+    }
+
+    /// The hyperparameters, keys prefixed with the architecture's name.
+    pub(crate) fn metadata(self, extents: &Extents) -> Vec<(String, Value)> {
+        let int = |value: u64| Value::U32(u32::try_from(value).expect("extents fit 32 bits"));
+        let mut pairs = vec![
+            ("context_length", int(extents.context)),
+            ("embedding_length", int(extents.embd)),
+            ("block_count", int(extents.layers)),
+            ("feed_forward_length", int(extents.ff)),
+            ("attention.head_count", int(extents.heads)),
+            ("attention.head_count_kv", int(extents.kv_heads)),
+        ];
+        if self == Self::Gpt2 {
+            pairs.push(("attention.layer_norm_epsilon", Value::F32(1e-5)));
+        } else {
+            pairs.push(("attention.layer_norm_rms_epsilon", Value::F32(1e-5)));
+            pairs.push(("rope.dimension_count", int(extents.head)));
+            pairs.push(("rope.freq_base", Value::F32(10_000.0)));
+        }
+        if matches!(self, Self::Qwen3 | Self::Gemma2) {
+            pairs.push(("attention.key_length", int(extents.head)));
+            pairs.push(("attention.value_length", int(extents.head)));
+        }
+        if self == Self::Gemma2 {
+            // Shorter than the tests' prompts, so that both masks matter.
+            pairs.push(("attention.sliding_window", int(16)));
+            pairs.push(("attn_logit_softcapping", Value::F32(50.0)));
+            pairs.push(("final_logit_softcapping", Value::F32(30.0)));
+        }
+        if self == Self::Qwen2Moe {
+            pairs.push(("expert_count", int(EXPERTS)));
+            pairs.push(("expert_used_count", int(EXPERTS_USED)));
+            pairs.push(("expert_feed_forward_length", int(extents.ff / EXPERTS_USED)));
+            pairs.push(("expert_shared_feed_forward_length", int(extents.ff)));
+        }
+        pairs.into_iter().map(|(key, value)| (format!("{}.{key}", self.name()), value)).collect()
+    }
+
+    /// All tensors, in file order.
+    pub(crate) fn parts(self, extents: &Extents) -> Vec<Part> {
+        let mut list = List(Vec::new());
+        list.matrix("token_embd.weight", &[extents.embd, extents.vocab], 1.0);
+        if self == Self::Gpt2 {
+            list.matrix("position_embd.weight", &[extents.embd, extents.context], 0.2);
+        }
+        list.norm(self, "output_norm", extents.embd);
+        // gemma2 ties its output to the embedding.
+        if self != Self::Gemma2 {
+            list.linear("output.weight", &[extents.embd, extents.vocab]);
+        }
+        for layer in 0..extents.layers {
+            self.layer(&mut list, &format!("blk.{layer}"), extents);
+        }
+        list.0
+    }
+
+    fn layer(self, list: &mut List, blk: &str, x: &Extents) {
+        let (q, kv) = (x.heads * x.head, x.kv_heads * x.head);
+        list.norm(self, &format!("{blk}.attn_norm"), x.embd);
+        if matches!(self, Self::Phi3 | Self::Gpt2) {
+            list.linear(&format!("{blk}.attn_qkv.weight"), &[x.embd, q + 2 * kv]);
+        } else {
+            for (name, rows) in [("q", q), ("k", kv), ("v", kv)] {
+                list.linear(&format!("{blk}.attn_{name}.weight"), &[x.embd, rows]);
+            }
+        }
+        list.linear(&format!("{blk}.attn_output.weight"), &[q, x.embd]);
+        match self {
+            Self::Qwen2 | Self::Qwen2Moe => {
+                for (name, rows) in [("q", q), ("k", kv), ("v", kv)] {
+                    list.bias(&format!("{blk}.attn_{name}"), rows);
+                }
+            }
+            Self::Qwen3 => {
+                list.norm(self, &format!("{blk}.attn_q_norm"), x.head);
+                list.norm(self, &format!("{blk}.attn_k_norm"), x.head);
+            }
+            Self::Gemma2 => {
+                list.norm(self, &format!("{blk}.post_attention_norm"), x.embd);
+                list.norm(self, &format!("{blk}.post_ffw_norm"), x.embd);
+            }
+            Self::Gpt2 => {
+                list.bias(&format!("{blk}.attn_qkv"), q + 2 * kv);
+                list.bias(&format!("{blk}.attn_output"), x.embd);
+                list.bias(&format!("{blk}.ffn_up"), x.ff);
+                list.bias(&format!("{blk}.ffn_down"), x.embd);
+            }
+            Self::Llama | Self::Phi3 => {}
+        }
+        list.norm(self, &format!("{blk}.ffn_norm"), x.embd);
+        self.feed_forward(list, blk, x);
+    }
+
+    fn feed_forward(self, list: &mut List, blk: &str, x: &Extents) {
+        match self {
+            Self::Gpt2 => {
+                list.linear(&format!("{blk}.ffn_up.weight"), &[x.embd, x.ff]);
+                list.linear(&format!("{blk}.ffn_down.weight"), &[x.ff, x.embd]);
+            }
+            Self::Phi3 => {
+                list.linear(&format!("{blk}.ffn_up.weight"), &[x.embd, 2 * x.ff]);
+                list.linear(&format!("{blk}.ffn_down.weight"), &[x.ff, x.embd]);
+            }
+            Self::Qwen2Moe => {
+                let ff = x.ff / EXPERTS_USED;
+                list.linear(&format!("{blk}.ffn_gate_inp.weight"), &[x.embd, EXPERTS]);
+                list.linear(&format!("{blk}.ffn_gate_exps.weight"), &[x.embd, ff, EXPERTS]);
+                list.linear(&format!("{blk}.ffn_down_exps.weight"), &[ff, x.embd, EXPERTS]);
+                list.linear(&format!("{blk}.ffn_up_exps.weight"), &[x.embd, ff, EXPERTS]);
+                list.scale(&format!("{blk}.ffn_gate_inp_shexp.weight"), x.embd);
+                list.linear(&format!("{blk}.ffn_gate_shexp.weight"), &[x.embd, x.ff]);
+                list.linear(&format!("{blk}.ffn_down_shexp.weight"), &[x.ff, x.embd]);
+                list.linear(&format!("{blk}.ffn_up_shexp.weight"), &[x.embd, x.ff]);
+            }
+            Self::Llama | Self::Qwen2 | Self::Qwen3 | Self::Gemma2 => {
+                list.linear(&format!("{blk}.ffn_gate.weight"), &[x.embd, x.ff]);
+                list.linear(&format!("{blk}.ffn_down.weight"), &[x.ff, x.embd]);
+                list.linear(&format!("{blk}.ffn_up.weight"), &[x.embd, x.ff]);
+            }
+        }
+    }
+}
+
+/// Tensors under construction.
+struct List(Vec<Part>);
+
+impl List {
+    fn push(&mut self, name: &str, shape: &[u64], fill: Fill) {
+        self.0.push(Part { name: name.to_owned(), shape: shape.to_vec(), fill });
+    }
+
+    fn matrix(&mut self, name: &str, shape: &[u64], deviation: f32) {
+        self.push(name, shape, Fill::Matrix(deviation));
+    }
+
+    /// A matrix that keeps the variance of what it is applied to.
+    fn linear(&mut self, name: &str, shape: &[u64]) {
+        self.matrix(name, shape, 1.0 / (shape[0] as f32).sqrt());
+    }
+
+    fn scale(&mut self, name: &str, length: u64) {
+        self.push(name, &[length], Fill::Scale);
+    }
+
+    fn bias(&mut self, name: &str, length: u64) {
+        self.push(&format!("{name}.bias"), &[length], Fill::Bias);
+    }
+
+    /// A norm: RMS everywhere, except that GPT-2's has a bias.
+    fn norm(&mut self, arch: Arch, name: &str, length: u64) {
+        self.scale(&format!("{name}.weight"), length);
+        if arch == Arch::Gpt2 {
+            self.bias(name, length);
+        }
+    }
+}
