@@ -1,1 +1,13 @@
-//! lower
+//! From a plan and one graph to a list of edits: no pointer, no side effect, every value printable.
+//!
+//! The rewrite is a *substitution*: to put `y = f(x)` after a node `x`, the node is cloned into `x'`, and the original
+//! tensor object becomes the last operation of `f` reading `x'`. Every reader, view and saved pointer of llama.cpp's
+//! then sees the new value, and no use count of an existing tensor changes.
+
+mod build;
+mod graph;
+mod patch;
+
+pub use build::{LowerError, Lowered, Missed, lower};
+pub use graph::{GraphView, Name, Op, TensorId, TensorView};
+pub use patch::{GateTable, Leaf, NewNode, NewOp, Patch, Ref, Substitution};

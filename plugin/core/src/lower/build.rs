@@ -1,0 +1,186 @@
+//! The lowering itself.
+
+use std::collections::HashMap;
+
+use super::{
+    graph::{GraphView, Op, TensorId, TensorView},
+    patch::{GateTable, Leaf, NewNode, NewOp, Patch, Ref, Substitution},
+};
+use crate::plan::{Plan, RuleIndex, Site, SitePlan, Term};
+
+/// A site of the plan that this graph does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// What was looked for.
+    pub name: String,
+    /// What was wrong with what was found, if anything was.
+    pub why: String,
+    /// The rules that would have acted there.
+    pub rules: Vec<RuleIndex>,
+}
+
+/// What became of one graph.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Lowered {
+    /// It computes no logits of a language model (K-shift, image encoder, embeddings, probes): not touched.
+    NotOurs,
+    /// The edits, and the sites that were not found.
+    Patch(Patch, Vec<Missed>),
+}
+
+/// Why a graph that is ours cannot be edited. It must then run as it is.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LowerError {
+    /// Editing it would overflow the graph or the scheduler, which aborts the host.
+    #[error(
+        "the graph has {nodes} nodes and {leafs} leafs of {capacity}: no room for {new_nodes} nodes and {new_leafs} leafs more"
+    )]
+    Capacity {
+        /// Nodes it has.
+        nodes: usize,
+        /// Leafs it has.
+        leafs: usize,
+        /// `ggml_graph_size`
+        capacity: usize,
+        /// Nodes the plan needs.
+        new_nodes: usize,
+        /// Leafs the plan needs.
+        new_leafs: usize,
+    },
+    /// The number of rows of the micro-batch could not be read.
+    #[error("the graph has neither `inp_tokens` nor `inp_embd`, so its number of rows is unknown")]
+    NoInput,
+}
+
+/// Spare slots of the scheduler's hash set: it also uses them for copies between devices.
+const SPARE: usize = 64;
+
+/// Lowers `plan` onto `graph`.
+///
+/// # Errors
+/// [`LowerError`]: the graph must then be left as it is.
+pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
+    let blocks = graph.layered("l_out");
+    let logits = graph.nodes().rev().find(|(_, t)| t.name.as_bytes() == b"result_output" && t.compute);
+    if logits.is_none() {
+        return Ok(Lowered::NotOurs);
+    }
+    let selected = graph.row_selected();
+    let weights = block_weights(graph);
+    let n_tokens = n_tokens(graph);
+    let mut patch = Patch::default();
+    let mut missed = Vec::new();
+    for site in &plan.sites {
+        let name = match site.site {
+            Site::Residual => format!("l_out-{}", site.layer),
+        };
+        let found = blocks.get(&site.layer).ok_or_else(|| "no such node in this graph".to_owned());
+        match found.and_then(|id| fit(graph.tensor(*id), plan.model.n_embd).map(|()| *id)) {
+            Ok(target) => {
+                let rows = Rows { n: graph.tensor(target).ne[1] as u32, output_only: selected[target.0 as usize] };
+                let near = weights.get(&site.layer).copied();
+                patch.substitutions.push(substitute(&mut patch.leafs, near, site, target, name, rows));
+            }
+            Err(why) => missed.push(Missed { name, why, rules: rules(site) }),
+        }
+    }
+    patch.substitutions.sort_by_key(|s| s.target);
+    if plan.n_gates > 0 && !patch.used_gates().is_empty() {
+        patch.gates = Some(GateTable { n_tokens: n_tokens?, n_gates: plan.n_gates });
+    }
+    capacity(graph, &patch)?;
+    Ok(Lowered::Patch(patch, missed))
+}
+
+/// Fails, with the reason, if a node is no residual stream of this model.
+fn fit(t: &TensorView, n_embd: u32) -> Result<(), String> {
+    if !t.f32 {
+        return Err("it is not F32".into());
+    }
+    // Models with several residual streams have a node of this name with one more dimension.
+    if t.ne[0] != i64::from(n_embd) || t.ne[2] != 1 || t.ne[3] != 1 {
+        return Err(format!("its shape is {:?}, not [{n_embd}, rows]", t.ne));
+    }
+    Ok(())
+}
+
+/// The rows of a site.
+struct Rows {
+    n: u32,
+    output_only: bool,
+}
+
+fn rules(site: &SitePlan) -> Vec<RuleIndex> {
+    let of = |term: &Term| match term {
+        Term::AddConst { rules, .. } => rules.clone(),
+        Term::AddGated { rule, .. } => vec![*rule],
+    };
+    site.terms.iter().flat_map(of).collect()
+}
+
+fn substitute(
+    leafs: &mut Vec<Leaf>,
+    near: Option<TensorId>,
+    site: &SitePlan,
+    target: TensorId,
+    name: String,
+    rows: Rows,
+) -> Substitution {
+    let mut nodes: Vec<NewNode> = Vec::new();
+    let mut x = Ref::Original;
+    let push = |nodes: &mut Vec<NewNode>, op, args| {
+        nodes.push(NewNode { op, args });
+        Ref::Node(nodes.len() as u32 - 1)
+    };
+    for (i, term) in site.terms.iter().enumerate() {
+        let (Term::AddConst { vector, .. } | Term::AddGated { vector, .. }) = term;
+        leafs.push(Leaf::Constant { name: format!("ek.{name}.{i}"), data: vector.clone(), near });
+        let v = Ref::Leaf(leafs.len() as u32 - 1);
+        x = match term {
+            Term::AddConst { .. } => push(&mut nodes, NewOp::Add, [x, v]),
+            Term::AddGated { gate, .. } => {
+                // One product per element, no sum: a row's bits do not depend on how many rows there are, and
+                // a gate of 0 adds exactly 0 because the vector is finite.
+                let gate = if rows.output_only { Ref::OutputGate(*gate) } else { Ref::Gate(*gate) };
+                let spread = push(&mut nodes, NewOp::Repeat, [v, x]);
+                let scaled = push(&mut nodes, NewOp::Mul, [spread, gate]);
+                push(&mut nodes, NewOp::Add, [x, scaled])
+            }
+        };
+    }
+    Substitution { target, name, n_rows: rows.n, nodes, rules: self::rules(site) }
+}
+
+/// For each block a small F32 weight, which lies where the block is computed (matrices may be repacked or split).
+fn block_weights(graph: &GraphView) -> HashMap<u32, TensorId> {
+    let mut weights = HashMap::new();
+    for (id, t) in graph.leafs() {
+        let Some((block, weight)) = t.name.as_str().strip_prefix("blk.").and_then(|rest| rest.split_once('.')) else {
+            continue;
+        };
+        let Ok(block) = block.parse::<u32>() else { continue };
+        if weight == "attn_norm.weight" {
+            weights.insert(block, id);
+        } else if t.f32 && t.ne[1..] == [1, 1, 1] {
+            weights.entry(block).or_insert(id);
+        }
+    }
+    weights
+}
+
+fn n_tokens(graph: &GraphView) -> Result<u32, LowerError> {
+    let tokens = graph.leaf("inp_tokens").map(|id| graph.tensor(id).ne[0]);
+    let rows = tokens.or_else(|| graph.leaf("inp_embd").map(|id| graph.tensor(id).ne[1]));
+    rows.and_then(|n| u32::try_from(n).ok()).ok_or(LowerError::NoInput)
+}
+
+fn capacity(graph: &GraphView, patch: &Patch) -> Result<(), LowerError> {
+    let (nodes, leafs) = (graph.n_nodes, graph.tensors.len() - graph.n_nodes);
+    let (new_nodes, new_leafs) = (patch.new_nodes(), patch.new_leafs());
+    if nodes + leafs + new_nodes + new_leafs + SPARE > graph.capacity {
+        return Err(LowerError::Capacity { nodes, leafs, capacity: graph.capacity, new_nodes, new_leafs });
+    }
+    debug_assert!(patch.substitutions.iter().all(|s| graph.tensor(s.target).op != Op::None));
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! What the lowering sees of a `ggml_cgraph`.
+
+use std::{collections::HashMap, fmt};
+
+/// The operations that the lowering tells apart. ggml's numbers shift between versions, its names do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Op {
+    /// A leaf: weight, input or constant.
+    None,
+    /// `ADD`
+    Add,
+    /// `GET_ROWS`
+    GetRows,
+    /// `VIEW`, `RESHAPE`, `PERMUTE` or `TRANSPOSE`: no data of its own.
+    View,
+    /// Anything else.
+    Other,
+}
+
+impl Op {
+    /// From `ggml_op_name`.
+    pub fn from_name(name: &str) -> Op {
+        match name {
+            "NONE" => Op::None,
+            "ADD" => Op::Add,
+            "GET_ROWS" => Op::GetRows,
+            "VIEW" | "RESHAPE" | "PERMUTE" | "TRANSPOSE" => Op::View,
+            _ => Op::Other,
+        }
+    }
+}
+
+/// A tensor's name: at most 63 bytes, as in `ggml_tensor`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Name {
+    bytes: [u8; 64],
+}
+
+impl Name {
+    /// From ggml's array, which ends at the first zero byte.
+    pub fn from_bytes(bytes: [u8; 64]) -> Name {
+        Name { bytes }
+    }
+
+    /// Cut to 63 bytes.
+    pub fn new(text: &str) -> Name {
+        let mut bytes = [0; 64];
+        let n = text.len().min(63);
+        bytes[..n].copy_from_slice(&text.as_bytes()[..n]);
+        Name { bytes }
+    }
+
+    /// The bytes before the first zero byte.
+    pub fn as_bytes(&self) -> &[u8] {
+        let n = self.bytes.iter().position(|&b| b == 0).unwrap_or(64);
+        &self.bytes[..n]
+    }
+
+    /// As text; empty if it is not UTF-8.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).unwrap_or("")
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+/// Index into [`GraphView::tensors`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub u32);
+
+/// One tensor of a graph.
+#[derive(Debug, Clone)]
+pub struct TensorView {
+    /// Its name: shared, overwritten and changed over time, so never enough alone.
+    pub name: Name,
+    /// What computes it.
+    pub op: Op,
+    /// Elements per dimension, fastest first.
+    pub ne: [i64; 4],
+    /// True for `GGML_TYPE_F32`.
+    pub f32: bool,
+    /// True if it is a view of another tensor's data.
+    pub view: bool,
+    /// True if the graph will compute it (false in an unselected branch).
+    pub compute: bool,
+    /// What it reads; `None` ends the list.
+    pub src: [Option<TensorId>; 10],
+}
+
+/// One graph: its nodes in order of execution, then the leafs that they read.
+#[derive(Debug, Clone, Default)]
+pub struct GraphView {
+    /// Nodes `0..n_nodes`, then leafs.
+    pub tensors: Vec<TensorView>,
+    /// How many of `tensors` are nodes.
+    pub n_nodes: usize,
+    /// `ggml_graph_size`: neither nodes nor leafs, nor (in the scheduler) both together, may exceed it.
+    pub capacity: usize,
+}
+
+impl GraphView {
+    /// The tensor.
+    pub fn tensor(&self, id: TensorId) -> &TensorView {
+        &self.tensors[id.0 as usize]
+    }
+
+    /// The nodes, in order of execution.
+    pub fn nodes(&self) -> impl DoubleEndedIterator<Item = (TensorId, &TensorView)> {
+        self.tensors[..self.n_nodes].iter().enumerate().map(|(i, t)| (TensorId(i as u32), t))
+    }
+
+    /// The leafs that nodes read.
+    pub fn leafs(&self) -> impl Iterator<Item = (TensorId, &TensorView)> {
+        self.tensors[self.n_nodes..].iter().enumerate().map(|(i, t)| (TensorId((self.n_nodes + i) as u32), t))
+    }
+
+    /// The leaf of that name.
+    pub fn leaf(&self, name: &str) -> Option<TensorId> {
+        self.leafs().find(|(_, t)| t.name.as_bytes() == name.as_bytes()).map(|(id, _)| id)
+    }
+
+    /// Which nodes hold only the rows that produce output: those that depend on `GET_ROWS(…, out_ids)`.
+    ///
+    /// Shapes do not tell (while generating, all rows are output rows). Indexed like [`GraphView::tensors`].
+    pub fn row_selected(&self) -> Vec<bool> {
+        let mut selected = vec![false; self.tensors.len()];
+        let Some(out_ids) = self.leaf("out_ids") else { return selected };
+        for (id, node) in self.nodes() {
+            let gathers = node.op == Op::GetRows && node.src[1] == Some(out_ids);
+            let inherits = || node.src.iter().flatten().any(|s| selected[s.0 as usize]);
+            selected[id.0 as usize] = gathers || inherits();
+        }
+        selected
+    }
+
+    /// For every block, the last node called `<stem>-<block>` that holds data of its own.
+    ///
+    /// Names are shared (a control vector's `l_out` and what it is added to), and the last is what the next block reads.
+    pub fn layered(&self, stem: &str) -> HashMap<u32, TensorId> {
+        let number = |name: &Name| {
+            let rest = name.as_str().strip_prefix(stem)?.strip_prefix('-')?;
+            rest.parse().ok()
+        };
+        let own = self.nodes().filter(|(_, t)| t.op != Op::View && !t.view && t.compute);
+        own.filter_map(|(id, t)| Some((number(&t.name)?, id))).collect()
+    }
+}

@@ -1,0 +1,160 @@
+//! The edits of one graph, as data.
+
+use std::{fmt, sync::Arc};
+
+use super::graph::TensorId;
+use crate::plan::{GateIndex, RuleIndex};
+
+/// A tensor that brings data into the graph.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Leaf {
+    /// F32 `[n]`, the same in every graph of the context: kept on the device of `near`.
+    Constant {
+        /// Unique within the plan; the same constant has the same name in every graph.
+        name: String,
+        /// The values.
+        data: Arc<[f32]>,
+        /// A weight that lives where this constant should.
+        near: Option<TensorId>,
+    },
+}
+
+/// The per-row gate table: F32 `[1, n_tokens, n_gates]`, written before every evaluation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GateTable {
+    /// Rows of the micro-batch.
+    pub n_tokens: u32,
+    /// Rules that have a gate.
+    pub n_gates: u16,
+}
+
+/// What a new node reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ref {
+    /// The clone of the substituted node: its value before this patch.
+    Original,
+    /// [`Patch::leafs`]
+    Leaf(u32),
+    /// [`Substitution::nodes`] of the same substitution.
+    Node(u32),
+    /// [`Patch::gates`], by gate: F32 `[1, n_rows]`, for all rows.
+    Gate(GateIndex),
+    /// As `Gate`, for the output rows only.
+    OutputGate(GateIndex),
+}
+
+/// The operations that a patch may use, each one of ggml's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NewOp {
+    /// `ggml_add(a, b)`; `b` is repeated over the rows of `a`.
+    Add,
+    /// `ggml_mul(a, b)`; `b` is repeated over the columns of `a`.
+    Mul,
+    /// `ggml_repeat(a, b)`: `a` in the shape of `b`.
+    Repeat,
+}
+
+/// One new node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewNode {
+    /// The operation.
+    pub op: NewOp,
+    /// Its operands.
+    pub args: [Ref; 2],
+}
+
+/// `target` becomes the last of `nodes`, which read its clone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Substitution {
+    /// The node whose value changes.
+    pub target: TensorId,
+    /// Its name, for messages and names of new nodes.
+    pub name: String,
+    /// Rows of the target.
+    pub n_rows: u32,
+    /// In order; never empty. The last has the target's shape.
+    pub nodes: Vec<NewNode>,
+    /// The rules that act here.
+    pub rules: Vec<RuleIndex>,
+}
+
+/// The edits of one graph.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Patch {
+    /// New leafs.
+    pub leafs: Vec<Leaf>,
+    /// The gate table, if any rule needs it.
+    pub gates: Option<GateTable>,
+    /// In order of execution.
+    pub substitutions: Vec<Substitution>,
+}
+
+impl Patch {
+    /// Nodes that the graph gains. A substitution of `n` nodes adds `n`: the clone, and all but the last.
+    pub fn new_nodes(&self) -> usize {
+        let per_gate = |r: &Ref| match r {
+            Ref::Gate(_) => 1,
+            Ref::OutputGate(_) => 2,
+            _ => 0,
+        };
+        let substituted = self.substitutions.iter().map(|s| s.nodes.len()).sum::<usize>();
+        let gates = self.used_gates().iter().map(per_gate).sum::<usize>();
+        substituted + gates
+    }
+
+    /// Leafs that the graph gains.
+    pub fn new_leafs(&self) -> usize {
+        self.leafs.len() + usize::from(self.gates.is_some())
+    }
+
+    /// The gates that are read, each once, in order of first use.
+    pub fn used_gates(&self) -> Vec<Ref> {
+        let mut used: Vec<Ref> = Vec::new();
+        for r in self.substitutions.iter().flat_map(|s| &s.nodes).flat_map(|n| n.args) {
+            if matches!(r, Ref::Gate(_) | Ref::OutputGate(_)) && !used.contains(&r) {
+                used.push(r);
+            }
+        }
+        used
+    }
+}
+
+impl fmt::Display for Patch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{} new nodes, {} new leafs", self.new_nodes(), self.new_leafs())?;
+        if let Some(g) = self.gates {
+            writeln!(f, "gates: f32 [1, {}, {}], written before every evaluation", g.n_tokens, g.n_gates)?;
+        }
+        for s in &self.substitutions {
+            writeln!(f, "{} ({} rows):", s.name, s.n_rows)?;
+            writeln!(f, "  x = clone of {}", s.name)?;
+            for (i, node) in s.nodes.iter().enumerate() {
+                let name = if i + 1 == s.nodes.len() { s.name.clone() } else { format!("n{i}") };
+                let op = match node.op {
+                    NewOp::Add => "ADD",
+                    NewOp::Mul => "MUL",
+                    NewOp::Repeat => "REPEAT",
+                };
+                let [a, b] = node.args.map(|r| self.operand(r));
+                writeln!(f, "  {name} = {op}({a}, {b})")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Patch {
+    fn operand(&self, r: Ref) -> String {
+        match r {
+            Ref::Original => "x".into(),
+            Ref::Leaf(i) => match &self.leafs[i as usize] {
+                Leaf::Constant { name, data, .. } => format!("{name} [{}]", data.len()),
+            },
+            Ref::Node(i) => format!("n{i}"),
+            Ref::Gate(g) => format!("gate {}", g.0),
+            Ref::OutputGate(g) => format!("gate {} of the output rows", g.0),
+        }
+    }
+}
