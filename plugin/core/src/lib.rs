@@ -12,7 +12,9 @@
 #![forbid(unsafe_code)]
 
 pub mod asset;
+pub mod load;
 pub mod lower;
 pub mod model;
 pub mod plan;
 pub mod profile;
+pub mod report;

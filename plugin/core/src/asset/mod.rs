@@ -1,1 +1,30 @@
-//! asset
+//! Vector files, read as hostile input.
+//!
+//! A file is read into memory and never mapped; only regular files below the profile's folder or an asset-dir are
+//! opened; every size that a file claims is checked against the file before anything is allocated; every value is
+//! finite and every norm bounded when this module hands it over. What depends on a model is checked by
+//! [`crate::plan`].
+
+mod assets;
+mod bound;
+mod direction;
+mod error;
+mod file;
+pub(crate) mod gguf;
+mod gguf_vector;
+mod half;
+mod place;
+mod safetensors_vector;
+mod vectors;
+
+pub use assets::Assets;
+pub use bound::*;
+pub use direction::Direction;
+pub use error::AssetError;
+pub use gguf::GgufError;
+pub use place::Places;
+pub use vectors::{Format, Vectors, parse};
+
+pub(crate) use direction::hex;
+pub(crate) use file::{open_regular, read_regular};
+pub(crate) use vectors::norm;

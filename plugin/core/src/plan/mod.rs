@@ -1,5 +1,14 @@
 //! A validated profile: what happens at which site of which layer of this model.
 
+mod build;
+mod display;
+mod error;
+mod fit;
+mod hash;
+mod hint;
+mod sum;
 mod types;
 
+pub use error::{PlanError, PlanErrors};
+pub use hash::PlanHash;
 pub use types::{GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, Term};

@@ -1,1 +1,22 @@
-//! profile
+//! The language of profiles: TOML text in, a typed [`Profile`] or all of its errors out.
+//!
+//! Nothing here opens a file or knows a model. The one table of keys ([`KEYS`]) has type, unit, range, default and
+//! meaning of each; the messages, `configs/reference.toml` and [`explain`] come from it. A key that the language has
+//! and this version lacks is an error that says so: nothing is accepted and then ignored.
+
+mod error;
+mod explain;
+mod keys;
+mod layers;
+mod parse;
+mod read;
+mod steer;
+mod suggest;
+mod text;
+mod types;
+
+pub use error::ProfileError;
+pub use explain::{ExplainError, explain};
+pub use keys::{KEYS, Key, Kind};
+pub use layers::{LayerItem, Layers, Percent};
+pub use types::{ModelGuard, ModelHint, Operator, Profile, Runtime, SteerRule, Tokens};

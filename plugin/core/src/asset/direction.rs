@@ -1,0 +1,44 @@
+//! A vector file that was found and read.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::AssetError;
+use super::bound::MAX_ASSET_BYTES;
+use super::file::read_regular;
+use super::vectors::{Vectors, parse, peek};
+
+/// Metadata by which a file says what it is meant for, and what this version can honour.
+pub(super) const MEANT_FOR: &[(&str, &str)] = &[("evenkeel.operator", "add"), ("evenkeel.site", "residual")];
+
+/// One vector file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Direction {
+    /// The file, links resolved.
+    pub file: PathBuf,
+    /// SHA-256 of its bytes, as `sha256sum` prints it.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// What it holds.
+    pub vectors: Vectors,
+}
+
+impl Direction {
+    /// Reads a file that [`super::Places::resolve`] found.
+    ///
+    /// # Errors
+    /// The first thing that is wrong with it.
+    pub fn read(file: &Path) -> Result<Self, AssetError> {
+        let bytes = read_regular(file, MAX_ASSET_BYTES, peek)?;
+        let vectors = parse(&bytes)?;
+        let sha256 = hex(&Sha256::digest(&bytes));
+        Ok(Self { file: file.to_owned(), sha256, bytes: bytes.len() as u64, vectors })
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}

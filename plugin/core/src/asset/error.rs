@@ -1,0 +1,180 @@
+//! What can be wrong with a vector file.
+
+use std::path::PathBuf;
+
+use super::GgufError;
+
+/// A vector file that cannot be used. Printed as `what, got, allowed`.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AssetError {
+    /// No such file.
+    #[error("no such file, got {got:?}, allowed: a file below {}", list(.roots))]
+    NotFound {
+        /// The path as typed.
+        got: String,
+        /// The folders that were searched.
+        roots: Vec<PathBuf>,
+    },
+    /// A file outside the folders from which files may be read.
+    #[error(
+        "file outside the allowed folders, got {got:?} which is {}, allowed: below {} (or add its folder to \
+         runtime.asset-dirs)", .file.display(), list(.roots)
+    )]
+    Outside {
+        /// The path as typed.
+        got: String,
+        /// The file it leads to, links followed.
+        file: PathBuf,
+        /// The folders.
+        roots: Vec<PathBuf>,
+    },
+    /// An entry of asset-dirs that is no folder.
+    #[error("not a folder, got {got:?} ({why}), allowed: an existing folder")]
+    NotAFolder {
+        /// The path as typed.
+        got: String,
+        /// The system's message.
+        why: String,
+    },
+    /// A folder, a pipe, a device.
+    #[error("not a regular file, got {kind}, allowed: a regular file")]
+    NotRegular {
+        /// What it is.
+        kind: &'static str,
+    },
+    /// The system refuses to open or read it.
+    #[error("cannot be read, got the error {why}, allowed: a readable file")]
+    Unreadable {
+        /// The system's message.
+        why: String,
+    },
+    /// Larger than its cap.
+    #[error("file too large, got {got} bytes, allowed: at most {max}")]
+    TooLarge {
+        /// Size.
+        got: u64,
+        /// The cap.
+        max: u64,
+    },
+    /// It kept changing while it was read.
+    #[error("the file changed while it was read, got {got} bytes instead of {expected}, allowed: a file at rest")]
+    Changed {
+        /// Bytes read.
+        got: u64,
+        /// Bytes it had when it was opened.
+        expected: u64,
+    },
+    /// The system has no memory for it.
+    #[error("not enough memory, got a file of {bytes} bytes, allowed: what fits")]
+    OutOfMemory {
+        /// Its size.
+        bytes: u64,
+    },
+    /// Neither GGUF nor safetensors.
+    #[error("unknown format, got {got}, allowed: a GGUF control vector or safetensors")]
+    UnknownFormat {
+        /// What it seems to be, or its first bytes.
+        got: String,
+    },
+    /// The structure of a GGUF file.
+    #[error(transparent)]
+    Gguf(#[from] GgufError),
+    /// The structure of a safetensors file.
+    #[error("not a valid safetensors file, got {why}, allowed: what the format's specification says")]
+    SafeTensors {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A GGUF file that is no control vector.
+    #[error("general.architecture, got \"{got}\" (a model?), allowed: \"controlvector\"")]
+    NotAVector {
+        /// `general.architecture`.
+        got: String,
+    },
+    /// The file says it is meant for another operator or site.
+    #[error("the file's own `{key}`, got \"{got}\", allowed: \"{allowed}\"")]
+    MeantForOther {
+        /// The metadata key.
+        key: &'static str,
+        /// Its value.
+        got: String,
+        /// The only value that this version can honour.
+        allowed: &'static str,
+    },
+    /// A tensor that is not a direction.
+    #[error("tensor name, got `{got}`, allowed: {allowed}")]
+    TensorName {
+        /// The name.
+        got: String,
+        /// Names that this format may have.
+        allowed: &'static str,
+    },
+    /// An element type that is not read.
+    #[error("element type of tensor `{tensor}`, got {got}, allowed: {allowed}")]
+    TensorType {
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        got: String,
+        /// Types that this format may have.
+        allowed: &'static str,
+    },
+    /// A direction of the wrong shape.
+    #[error("shape of tensor `{tensor}`, got {got:?}, allowed: {allowed}")]
+    TensorShape {
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        got: Vec<u64>,
+        /// Shapes it may have.
+        allowed: &'static str,
+    },
+    /// Directions of different widths in one file.
+    #[error("width of tensor `{tensor}`, got {got} elements, allowed: {first} as in `{first_tensor}`")]
+    Width {
+        /// The tensor.
+        tensor: String,
+        /// Its width.
+        got: u64,
+        /// The first tensor.
+        first_tensor: String,
+        /// Its width.
+        first: u64,
+    },
+    /// More tensors than a file may have.
+    #[error("too many tensors, got {got}, allowed: at most {max}")]
+    TooManyTensors {
+        /// Their number.
+        got: u64,
+        /// The cap.
+        max: u64,
+    },
+    /// A file without any direction.
+    #[error("no direction in the file, got no tensor, allowed: at least one `direction.N`")]
+    NoDirection,
+    /// NaN or infinity.
+    #[error("value {index} of tensor `{tensor}`, got {got}, allowed: finite numbers")]
+    NotFinite {
+        /// The tensor.
+        tensor: String,
+        /// Index of the first such value.
+        index: usize,
+        /// The value.
+        got: f32,
+    },
+    /// A direction that is too long to be one.
+    #[error("norm of tensor `{tensor}`, got {got:.3e}, allowed: at most {max:e}")]
+    Norm {
+        /// The tensor.
+        tensor: String,
+        /// Its Euclidean norm.
+        got: f64,
+        /// The cap.
+        max: f64,
+    },
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    paths.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,60 @@
+//! Where vector files may lie.
+
+use std::path::{Path, PathBuf};
+
+use super::AssetError;
+
+/// The folders from which files may be read, links resolved: the profile's own first, then the asset-dirs.
+#[derive(Debug, Clone)]
+pub struct Places {
+    roots: Vec<PathBuf>,
+}
+
+impl Places {
+    /// `folder` is the profile's. Nothing but it is allowed until [`Places::add`].
+    ///
+    /// # Errors
+    /// [`AssetError::NotAFolder`].
+    pub fn new(folder: &Path) -> Result<Self, AssetError> {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        Ok(Self { roots: vec![canonical_folder(folder, &folder.to_string_lossy())?] })
+    }
+
+    /// Allows one more folder, relative to the profile's or absolute.
+    ///
+    /// # Errors
+    /// [`AssetError::NotAFolder`].
+    pub fn add(&mut self, typed: &str) -> Result<(), AssetError> {
+        let folder = canonical_folder(&self.roots[0].join(typed), typed)?;
+        if !self.roots.contains(&folder) {
+            self.roots.push(folder);
+        }
+        Ok(())
+    }
+
+    /// The file that a path means: the first that exists, tried in the folders in order. An absolute path stands for
+    /// itself. Links are followed, and what they lead to has to lie below one of the folders.
+    ///
+    /// # Errors
+    /// [`AssetError::NotFound`], [`AssetError::Outside`], [`AssetError::Unreadable`].
+    pub fn resolve(&self, typed: &str) -> Result<PathBuf, AssetError> {
+        let mut trouble = AssetError::NotFound { got: typed.into(), roots: self.roots.clone() };
+        for root in &self.roots {
+            match root.join(typed).canonicalize() {
+                Ok(file) if self.roots.iter().any(|r| file.starts_with(r)) => return Ok(file),
+                Ok(file) => {
+                    return Err(AssetError::Outside { got: typed.into(), file, roots: self.roots.clone() });
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+                Err(e) => trouble = AssetError::Unreadable { why: format!("\"{e}\"") },
+            }
+        }
+        Err(trouble)
+    }
+}
+
+fn canonical_folder(folder: &Path, typed: &str) -> Result<PathBuf, AssetError> {
+    let bad = |why: String| AssetError::NotAFolder { got: typed.into(), why };
+    let folder = folder.canonicalize().map_err(|e| bad(e.to_string()))?;
+    if folder.is_dir() { Ok(folder) } else { Err(bad("it is a file".into())) }
+}

@@ -1,0 +1,128 @@
+//! What a vector file holds.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::bound::{MAX_DIRECTION_NORM, MAX_WIDTH};
+use super::{AssetError, gguf, gguf_vector, safetensors_vector};
+
+/// Format of a vector file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// llama.cpp's control vector.
+    Gguf,
+    /// safetensors.
+    SafeTensors,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gguf => "GGUF",
+            Self::SafeTensors => "safetensors",
+        })
+    }
+}
+
+/// The directions of one file: finite, of one width, with norms of at most [`MAX_DIRECTION_NORM`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Vectors {
+    /// The file's format.
+    pub format: Format,
+    /// The model family the file says it was made for.
+    pub model_hint: Option<String>,
+    /// Width of every direction, in elements.
+    pub width: u32,
+    /// For a file with one matrix: its number of rows, which must be the model's number of layers.
+    pub rows: Option<u32>,
+    /// The direction of each layer, layers counted from 0; never empty.
+    pub layers: BTreeMap<u32, Vec<f32>>,
+}
+
+/// Reads a vector file's bytes.
+///
+/// # Errors
+/// The first thing that is wrong with it. No input makes this panic, or allocate more than a small multiple of the
+/// input's size.
+pub fn parse(bytes: &[u8]) -> Result<Vectors, AssetError> {
+    if bytes.starts_with(gguf::MAGIC) {
+        return gguf_vector::parse(bytes);
+    }
+    // A safetensors file begins with its header's length and the header, a JSON object.
+    if bytes.get(8) == Some(&b'{') {
+        return safetensors_vector::parse(bytes);
+    }
+    let got = match bytes {
+        [] => "an empty file".to_owned(),
+        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a NumPy array".to_owned(),
+        [b'P', b'K', 3, 4, ..] => "a zip archive (PyTorch or NumPy?)".to_owned(),
+        [0x80, 2..=5, ..] => "a Python pickle".to_owned(),
+        _ if bytes.starts_with(b"version https://git-lfs") => "a Git LFS pointer instead of the file".to_owned(),
+        _ => format!("the first bytes {:02x?}", &bytes[..bytes.len().min(8)]),
+    };
+    Err(AssetError::UnknownFormat { got })
+}
+
+/// Looks at a file's first bytes only, so that a model of many gigabytes is not read to learn that it is none of ours.
+pub(super) fn peek(first: &[u8]) -> Result<(), AssetError> {
+    if first.starts_with(gguf::MAGIC) {
+        return gguf_vector::peek(first);
+    }
+    if first.get(8) == Some(&b'{') { Ok(()) } else { parse(first).map(|_| ()) }
+}
+
+/// Collects directions and checks what holds for every format.
+pub(super) struct Collector {
+    pub(super) vectors: Vectors,
+    first: Option<String>,
+}
+
+impl Collector {
+    pub(super) fn new(format: Format, model_hint: Option<String>) -> Self {
+        let vectors = Vectors { format, model_hint, width: 0, rows: None, layers: BTreeMap::new() };
+        Self { vectors, first: None }
+    }
+
+    /// Adds the direction of one layer.
+    pub(super) fn add(&mut self, tensor: &str, layer: u32, values: Vec<f32>) -> Result<(), AssetError> {
+        let tensor_name = || tensor.to_owned();
+        let width = values.len() as u64;
+        if width == 0 || width > MAX_WIDTH {
+            let allowed = "1 to 1048576 elements";
+            return Err(AssetError::TensorShape { tensor: tensor_name(), got: vec![width], allowed });
+        }
+        let first_tensor = self.first.get_or_insert_with(tensor_name);
+        if self.vectors.layers.is_empty() {
+            self.vectors.width = width as u32;
+        } else if u64::from(self.vectors.width) != width {
+            let (first_tensor, first) = (first_tensor.clone(), u64::from(self.vectors.width));
+            return Err(AssetError::Width { tensor: tensor_name(), got: width, first_tensor, first });
+        }
+        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
+            return Err(AssetError::NotFinite { tensor: tensor_name(), index, got: values[index] });
+        }
+        let norm = norm(&values);
+        if norm > MAX_DIRECTION_NORM {
+            return Err(AssetError::Norm { tensor: tensor_name(), got: norm, max: MAX_DIRECTION_NORM });
+        }
+        self.vectors.layers.insert(layer, values);
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> Result<Vectors, AssetError> {
+        if self.vectors.layers.is_empty() { Err(AssetError::NoDirection) } else { Ok(self.vectors) }
+    }
+}
+
+/// Euclidean norm, summed in F64 in order.
+pub(crate) fn norm(values: &[f32]) -> f64 {
+    values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()
+}
+
+/// The layer of a tensor `direction.N`; N without sign or leading zeros.
+pub(super) fn layer_of(name: &str) -> Option<u32> {
+    let digits = name.strip_prefix("direction.")?;
+    let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+    digits.parse().ok().filter(|_| plain)
+}

@@ -1,0 +1,72 @@
+//! A plan as text: what `evenkeel plan` prints, and what golden tests compare.
+
+use std::fmt;
+
+use super::fit::ranges;
+use super::types::{Plan, Rule, RuleIndex, Site, SitePlan, Term};
+use crate::asset::norm;
+
+impl fmt::Display for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Residual => "residual",
+        })
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (model, name) = (&self.model, &self.profile);
+        write!(f, "plan \"{name}\" for {}, {} layers, width {}", model.arch, model.n_layer, model.n_embd)?;
+        for rule in &self.rules {
+            write!(f, "\nrule {}", rule.name)?;
+            show_rule(f, rule)?;
+        }
+        if self.sites.is_empty() {
+            f.write_str("\nchanges nothing")?;
+        }
+        for site in &self.sites {
+            show_site(f, self, site)?;
+        }
+        Ok(())
+    }
+}
+
+fn show_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
+    if let Some(why) = &rule.dropped {
+        return write!(f, ": dropped, {why}");
+    }
+    write!(f, ": add, strength {}", rule.strength)?;
+    if let Some(gate) = rule.gate {
+        write!(f, " (adjustable, gate {})", gate.0)?;
+    }
+    write!(f, ", {}, layers {}", rule.site, ranges(rule.layers.iter().copied()))
+}
+
+fn show_site(f: &mut fmt::Formatter<'_>, plan: &Plan, site: &SitePlan) -> fmt::Result {
+    let name = |rule: &RuleIndex| plan.rules.get(usize::from(rule.0)).map_or("?", |r| r.name.as_str());
+    write!(f, "\nlayer {} {}:", site.layer, site.site)?;
+    for (i, term) in site.terms.iter().enumerate() {
+        f.write_str(if i == 0 { " " } else { "; " })?;
+        match term {
+            Term::AddConst { rules, vector } => {
+                let names: Vec<_> = rules.iter().map(name).collect();
+                write!(f, "add {} (norm {})", names.join(" + "), round(norm(vector)))?;
+            }
+            Term::AddGated { rule, gate, vector } => {
+                write!(f, "add gate {} × {} (norm {} at strength 1)", gate.0, name(rule), round(norm(vector)))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Four significant digits.
+fn round(x: f64) -> String {
+    if x == 0.0 || (1e-3..1e6).contains(&x) {
+        let digits = 3 - x.max(1e-3).log10().floor() as i32;
+        format!("{x:.*}", usize::try_from(digits).unwrap_or(0))
+    } else {
+        format!("{x:.3e}")
+    }
+}

@@ -1,0 +1,125 @@
+//! Why a profile does not fit a model.
+
+use crate::report::Errors;
+
+/// All reasons at once, each at its place in the profile.
+pub type PlanErrors = Errors<PlanError>;
+
+/// One reason why a profile does not fit a model. Printed as `what, got, allowed`.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanError {
+    /// `[model]` says that the profile is for another model.
+    #[error("the model is another one, got a model with {model}, allowed: {guard} as this profile demands")]
+    Guard {
+        /// What the profile demands.
+        guard: String,
+        /// What the model has.
+        model: String,
+    },
+    /// The directions are wider or narrower than the model's residual stream.
+    #[error("width of the directions in {file}, got {got}, allowed: {n_embd} as the model")]
+    Width {
+        /// The vector file.
+        file: String,
+        /// Its width.
+        got: u32,
+        /// The model's.
+        n_embd: u32,
+    },
+    /// The file says that it was made for another family of models.
+    #[error(
+        "{file} was made for another model, got the hint \"{hint}\", allowed: \"{arch}\" (or model-hint = \"ignore\" \
+         in this rule)"
+    )]
+    Hint {
+        /// The vector file.
+        file: String,
+        /// Its hint.
+        hint: String,
+        /// The model's architecture.
+        arch: String,
+    },
+    /// The file has a direction for a layer that the model lacks.
+    #[error("{file} is for a model with more layers, got a direction for layer {layer}, allowed: {}", upto(*.n_layer))]
+    FileLayer {
+        /// The vector file.
+        file: String,
+        /// The highest layer in it.
+        layer: u32,
+        /// The model's number of layers.
+        n_layer: u32,
+    },
+    /// A matrix must have one row per layer.
+    #[error(
+        "rows of `direction` in {file}, got {rows}, allowed: {n_layer}, one per layer of the model (row N acts after \
+         layer N; a row for the embeddings does not belong here)"
+    )]
+    Rows {
+        /// The vector file.
+        file: String,
+        /// Rows in it.
+        rows: u32,
+        /// The model's number of layers.
+        n_layer: u32,
+    },
+    /// The rule asks for a layer that the model lacks.
+    #[error("no such layer in the model, got {got}, allowed: {}", upto(*.n_layer))]
+    NoSuchLayer {
+        /// The layer or range as typed.
+        got: String,
+        /// The model's number of layers.
+        n_layer: u32,
+    },
+    /// A range of depths in which no layer's middle lies.
+    #[error("no layer lies in this range, got {got} of {n_layer} layers, allowed: a wider range")]
+    NoLayer {
+        /// The range as typed.
+        got: String,
+        /// The model's number of layers.
+        n_layer: u32,
+    },
+    /// A layer twice in one rule.
+    #[error("layer named twice, got layer {layer} again in {got}, allowed: each layer once")]
+    LayerTwice {
+        /// The layer.
+        layer: u32,
+        /// The item that names it again.
+        got: String,
+    },
+    /// The file has no direction for layers that the rule asks for.
+    #[error("{file} lacks layers of this rule, got {missing}, allowed: {present}")]
+    MissingLayers {
+        /// The vector file.
+        file: String,
+        /// Layers that it lacks.
+        missing: String,
+        /// Layers that it has.
+        present: String,
+    },
+    /// A strength so large that a product or a sum leaves the range of F32.
+    #[error("the sum at layer {layer} overflows, got {rules} with value {index}, allowed: finite sums")]
+    Overflow {
+        /// The layer.
+        layer: u32,
+        /// The rules in the sum.
+        rules: String,
+        /// Index of the first value that is not finite.
+        index: usize,
+    },
+    /// Profile and assets do not belong together. Only a caller that mixes two profiles sees this.
+    #[error("vector files of another profile, got {got} files for {rules} rules, allowed: one per rule")]
+    Assets {
+        /// Number of files.
+        got: usize,
+        /// Number of rules.
+        rules: usize,
+    },
+}
+
+fn upto(n_layer: u32) -> String {
+    match n_layer.checked_sub(1) {
+        Some(last) => format!("layers 0..{last}"),
+        None => "none, the model has no layers".into(),
+    }
+}

@@ -1,0 +1,138 @@
+//! Checks of profile and vector files against a model, and the layers of each rule.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::error::PlanError;
+use super::hint;
+use crate::asset::{Direction, Vectors};
+use crate::model::ModelFacts;
+use crate::profile::{Layers, ModelHint, Profile, SteerRule};
+use crate::report::{Located, Pos};
+
+/// Collects errors.
+pub(super) struct Report {
+    pub(super) file: Arc<str>,
+    pub(super) errors: Vec<Located<PlanError>>,
+}
+
+impl Report {
+    pub(super) fn fail(&mut self, pos: Pos, key: &str, error: PlanError) {
+        self.errors.push(Located { file: self.file.clone(), pos: Some(pos), key: key.to_owned(), error });
+    }
+}
+
+/// `[model]` against the model.
+pub(super) fn guard(report: &mut Report, profile: &Profile, model: &ModelFacts) {
+    if let Some(arch) = &profile.model.arch
+        && arch.value != model.arch
+    {
+        let error = PlanError::Guard { guard: format!("\"{}\"", arch.value), model: format!("\"{}\"", model.arch) };
+        report.fail(arch.pos, "model.arch", error);
+    }
+    let counts = [
+        ("model.embedding-length", &profile.model.embedding_length, model.n_embd),
+        ("model.block-count", &profile.model.block_count, model.n_layer),
+    ];
+    for (key, guard, model) in counts {
+        if let Some(guard) = guard
+            && guard.value != model
+        {
+            let error = PlanError::Guard { guard: guard.value.to_string(), model: model.to_string() };
+            report.fail(guard.pos, key, error);
+        }
+    }
+}
+
+/// The layers of one rule, ascending; meaningless if something was reported.
+pub(super) fn layers(
+    report: &mut Report,
+    rule: &SteerRule,
+    direction: &Direction,
+    model: &ModelFacts,
+) -> BTreeSet<u32> {
+    let typed = &rule.direction.value;
+    if !file(report, rule, &direction.vectors, model) {
+        return BTreeSet::new();
+    }
+    let has = &direction.vectors.layers;
+    let items = match &rule.layers.value {
+        Layers::All => return has.keys().copied().collect(),
+        Layers::Some(items) => items,
+    };
+    let (pos, n_layer) = (rule.layers.pos, model.n_layer);
+    let mut chosen = BTreeSet::new();
+    let mut missing = BTreeSet::new();
+    for item in items {
+        let Some(range) = item.resolve(n_layer) else {
+            report.fail(pos, "steer.layers", PlanError::NoLayer { got: item.to_string(), n_layer });
+            continue;
+        };
+        if *range.end() >= n_layer {
+            report.fail(pos, "steer.layers", PlanError::NoSuchLayer { got: item.to_string(), n_layer });
+            continue;
+        }
+        for layer in range {
+            if !chosen.insert(layer) {
+                report.fail(pos, "steer.layers", PlanError::LayerTwice { layer, got: item.to_string() });
+                break;
+            }
+            if !has.contains_key(&layer) {
+                missing.insert(layer);
+            }
+        }
+    }
+    if !missing.is_empty() {
+        let (missing, present) = (ranges(missing), ranges(has.keys().copied()));
+        report.fail(pos, "steer.layers", PlanError::MissingLayers { file: typed.clone(), missing, present });
+    }
+    chosen
+}
+
+/// What must hold whichever layers the rule takes.
+fn file(report: &mut Report, rule: &SteerRule, vectors: &Vectors, model: &ModelFacts) -> bool {
+    let before = report.errors.len();
+    let file = || rule.direction.value.clone();
+    let mut fail = |error| report.fail(rule.direction.pos, "steer.direction", error);
+    if vectors.width != model.n_embd {
+        fail(PlanError::Width { file: file(), got: vectors.width, n_embd: model.n_embd });
+    }
+    if let Some(hint) = &vectors.model_hint
+        && rule.model_hint == ModelHint::Check
+        && !hint::fits(hint, &model.arch)
+    {
+        fail(PlanError::Hint { file: file(), hint: hint.clone(), arch: model.arch.clone() });
+    }
+    let (n_layer, last) = (model.n_layer, vectors.layers.keys().next_back().copied());
+    match (vectors.rows, last) {
+        (Some(rows), _) if rows != n_layer => fail(PlanError::Rows { file: file(), rows, n_layer }),
+        (None, Some(layer)) if layer >= n_layer => fail(PlanError::FileLayer { file: file(), layer, n_layer }),
+        _ => {}
+    }
+    report.errors.len() == before
+}
+
+/// Layers as text: `1..4, 7`.
+pub(super) fn ranges(layers: impl IntoIterator<Item = u32>) -> String {
+    let mut runs: Vec<(u32, u32)> = vec![];
+    for layer in layers {
+        match runs.last_mut() {
+            Some((_, last)) if last.checked_add(1) == Some(layer) => *last = layer,
+            _ => runs.push((layer, layer)),
+        }
+    }
+    let show = |(from, to): &(u32, u32)| if from == to { from.to_string() } else { format!("{from}..{to}") };
+    runs.iter().map(show).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ranges;
+
+    #[test]
+    fn runs_of_layers_are_written_as_profiles_write_them() {
+        assert_eq!(ranges([]), "");
+        assert_eq!(ranges([3]), "3");
+        assert_eq!(ranges([0, 1, 2, 5, 7, 8]), "0..2, 5, 7..8");
+    }
+}

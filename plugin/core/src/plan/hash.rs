@@ -1,0 +1,74 @@
+//! The identity of a plan: two plans with one hash do the same to one model.
+
+use std::fmt;
+
+use sha2::{Digest, Sha256};
+
+use super::types::{Plan, Site, Term};
+use crate::asset::hex;
+
+/// SHA-256 over what a plan does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PlanHash(pub [u8; 32]);
+
+impl fmt::Display for PlanHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl Plan {
+    /// The hash of everything that decides what keys and values are computed: this crate's version, the model's shape,
+    /// and per site and layer the operators with every value they add, strengths included, and of adjustable rules
+    /// direction and initial strength.
+    ///
+    /// Names do not count, and neither do rules that were dropped or files' other bytes: a plan whose rules cancel is
+    /// the empty plan. It is stable between runs and machines.
+    pub fn hash(&self) -> PlanHash {
+        let mut hash = Sha256::new();
+        text(&mut hash, concat!("evenkeel plan ", env!("CARGO_PKG_VERSION")));
+        text(&mut hash, &self.model.arch);
+        hash.update(self.model.n_embd.to_le_bytes());
+        hash.update(self.model.n_layer.to_le_bytes());
+        number(&mut hash, self.sites.len());
+        for site in &self.sites {
+            hash.update([match site.site {
+                Site::Residual => 0,
+            }]);
+            hash.update(site.layer.to_le_bytes());
+            number(&mut hash, site.terms.len());
+            for term in &site.terms {
+                match term {
+                    Term::AddConst { vector, .. } => {
+                        hash.update([0]);
+                        values(&mut hash, vector);
+                    }
+                    Term::AddGated { rule, gate, vector } => {
+                        hash.update([1]);
+                        hash.update(gate.0.to_le_bytes());
+                        let strength = self.rules.get(usize::from(rule.0)).map_or(0.0, |r| r.strength);
+                        values(&mut hash, &[strength]);
+                        values(&mut hash, vector);
+                    }
+                }
+            }
+        }
+        PlanHash(hash.finalize().into())
+    }
+}
+
+fn number(hash: &mut Sha256, n: usize) {
+    hash.update((n as u64).to_le_bytes());
+}
+
+fn text(hash: &mut Sha256, text: &str) {
+    number(hash, text.len());
+    hash.update(text);
+}
+
+fn values(hash: &mut Sha256, values: &[f32]) {
+    number(hash, values.len());
+    for value in values {
+        hash.update(value.to_bits().to_le_bytes());
+    }
+}

@@ -1,0 +1,109 @@
+//! What can be wrong with a profile's text.
+
+/// One error in a profile. Printed as `what, got, allowed`; file, line, column and key stand before it.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// The text is not TOML.
+    #[error("not valid TOML: {message}")]
+    Syntax {
+        /// The TOML parser's message, on one line.
+        message: String,
+    },
+    /// No such key.
+    #[error("unknown key, got `{got}`{}, allowed: {allowed}", did_you_mean(.suggestion))]
+    UnknownKey {
+        /// The key.
+        got: String,
+        /// The key that was probably meant.
+        suggestion: Option<&'static str>,
+        /// All keys of this table.
+        allowed: String,
+    },
+    /// The language has this key, this version does not read it.
+    #[error("this version does not have it yet, got `{got}`, allowed: {allowed}")]
+    KeyNotYet {
+        /// The key.
+        got: String,
+        /// All keys of this table.
+        allowed: String,
+    },
+    /// The language has this value, this version does not.
+    #[error("this version does not have it yet, got \"{got}\", allowed: {allowed}")]
+    ValueNotYet {
+        /// The value.
+        got: String,
+        /// What may be written.
+        allowed: &'static str,
+    },
+    /// A required key is absent.
+    #[error("missing, got nothing, allowed: {allowed}")]
+    Missing {
+        /// What may be written.
+        allowed: &'static str,
+    },
+    /// A value of another type.
+    #[error("wrong type, got {got}, allowed: {allowed}")]
+    WrongType {
+        /// The value and its type.
+        got: String,
+        /// What may be written.
+        allowed: &'static str,
+    },
+    /// A number that cannot be used.
+    #[error("out of range, got {got}, allowed: {allowed}")]
+    OutOfRange {
+        /// The number as it was typed.
+        got: String,
+        /// What may be written.
+        allowed: &'static str,
+    },
+    /// None of the words of a choice.
+    #[error("unknown value, got \"{got}\"{}, allowed: {allowed}", did_you_mean(.suggestion))]
+    UnknownValue {
+        /// The word.
+        got: String,
+        /// The word that was probably meant.
+        suggestion: Option<&'static str>,
+        /// What may be written.
+        allowed: &'static str,
+    },
+    /// A text that is empty, too long or has characters that a name or path must not have.
+    #[error("unusable text, got {got:?}, allowed: {allowed}")]
+    BadText {
+        /// The text, shortened.
+        got: String,
+        /// What may be written.
+        allowed: &'static str,
+    },
+    /// Two rules of one name.
+    #[error("name already used, got \"{got}\" as in line {first_line}, allowed: a different name for each rule")]
+    DuplicateName {
+        /// The name.
+        got: String,
+        /// Line of the first rule with this name.
+        first_line: u32,
+    },
+    /// Layers that cannot be read.
+    #[error("{why}, got {got}, allowed: {allowed}")]
+    BadLayers {
+        /// What is wrong.
+        why: &'static str,
+        /// The value as it was typed.
+        got: String,
+        /// What may be written.
+        allowed: &'static str,
+    },
+    /// More rules than a profile may have.
+    #[error("too many rules, got {got}, allowed: at most {max}")]
+    TooManyRules {
+        /// Number of `[[steer]]` tables.
+        got: usize,
+        /// The cap.
+        max: usize,
+    },
+}
+
+fn did_you_mean(suggestion: &Option<&'static str>) -> String {
+    suggestion.map_or(String::new(), |s| format!(" (did you mean {s}?)"))
+}

@@ -1,0 +1,92 @@
+//! From text to [`Profile`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::ProfileError;
+use super::read::{Reader, Section, is_name};
+use super::steer;
+use super::text::Text;
+use super::types::{ModelGuard, Profile, Runtime};
+use crate::report::{Errors, MAX_ERRORS};
+
+impl Profile {
+    /// Reads a profile's text. `file` is the path as messages shall show it; its name is the default of `name`.
+    ///
+    /// # Errors
+    /// All errors of the text at once, in the order of its lines.
+    pub fn parse(text: &str, file: &str) -> Result<Self, Errors<ProfileError>> {
+        let (root, syntax) = DeTable::parse_recoverable(text);
+        let mut reader = Reader { file: Arc::from(file), text: Text::new(text), errors: vec![] };
+        let profile = top(&mut reader, root.get_ref(), file);
+        if !syntax.is_empty() {
+            after_syntax_errors(&mut reader, &syntax);
+        }
+        Errors::check(reader.errors)?;
+        Ok(profile)
+    }
+}
+
+fn top(reader: &mut Reader<'_>, root: &DeTable<'_>, file: &str) -> Profile {
+    let file_name = reader.file.clone();
+    let mut top = Section::new(reader, "", root, 0..0);
+    top.require("schema");
+    schema(&mut top);
+    let name = top.name("name").map_or_else(|| name_of(file), |n| n.value);
+    let description = top.text("description").map(|d| d.value);
+    let model = table(&mut top, "model", |s| ModelGuard {
+        arch: s.text("arch"),
+        embedding_length: s.count("embedding-length"),
+        block_count: s.count("block-count"),
+    });
+    let runtime = table(&mut top, "runtime", |s| Runtime { asset_dirs: s.texts("asset-dirs").unwrap_or_default() });
+    Profile { file: file_name, name, description, model, runtime, steer: steer::rules(&mut top) }
+}
+
+fn schema(top: &mut Section<'_, '_, '_>) {
+    let Some(at) = top.get("schema") else { return };
+    match at.get_ref() {
+        DeValue::Integer(int) if int.as_str() == "1" => {}
+        DeValue::Integer(int) => {
+            let (got, allowed) = (int.as_str().to_owned(), top.allowed("schema"));
+            top.fail(at, "schema", ProfileError::OutOfRange { got, allowed });
+        }
+        _ => top.wrong_type(at, "schema").unwrap_or_default(),
+    }
+}
+
+fn table<T: Default>(
+    top: &mut Section<'_, '_, '_>,
+    name: &'static str,
+    read: impl FnOnce(&mut Section<'_, '_, '_>) -> T,
+) -> T {
+    let Some(at) = top.get(name) else { return T::default() };
+    let Some(inner) = at.get_ref().as_table() else { return top.wrong_type(at, name).unwrap_or_default() };
+    read(&mut Section::new(top.reader, name, inner, at.span()))
+}
+
+/// The file's name without its ending, if that can be a name.
+fn name_of(file: &str) -> String {
+    let stem = Path::new(file).file_stem().and_then(|s| s.to_str()).unwrap_or_default();
+    if is_name(stem) { stem.to_owned() } else { "profile".to_owned() }
+}
+
+/// Adds the syntax errors, and drops what may only be their consequence: keys that seem to be missing, and anything
+/// on a line that could not be read.
+fn after_syntax_errors(reader: &mut Reader<'_>, syntax: &[toml::de::Error]) {
+    let found = std::mem::take(&mut reader.errors);
+    for error in syntax.iter().take(MAX_ERRORS + 1) {
+        let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
+        let at = error.span().map_or(0, |s| s.start);
+        reader.fail(at, "", ProfileError::Syntax { message });
+    }
+    let broken: Vec<_> = reader.errors.iter().filter_map(|e| e.pos.map(|p| p.line)).collect();
+    let stands = |line: u32| !broken.contains(&line);
+    reader.errors.extend(
+        found
+            .into_iter()
+            .filter(|e| !matches!(e.error, ProfileError::Missing { .. }) && e.pos.is_some_and(|p| stands(p.line))),
+    );
+}

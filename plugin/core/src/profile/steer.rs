@@ -1,0 +1,108 @@
+//! `[[steer]]`.
+
+use std::collections::HashMap;
+
+use toml::de::{DeTable, DeValue};
+
+use super::error::ProfileError;
+use super::layers::{LayerItem, Layers};
+use super::read::{Reader, Section, Value, describe};
+use super::types::{ModelHint, Operator, SteerRule, Tokens};
+use crate::asset::MAX_RULES;
+use crate::plan::Site;
+use crate::report::Spanned;
+
+/// All `[[steer]]` tables.
+pub(super) fn rules<'t>(top: &mut Section<'_, '_, 't>) -> Vec<SteerRule> {
+    let Some(at) = top.get("steer") else { return vec![] };
+    let tables: Option<Vec<&'t Value<'t>>> = at
+        .get_ref()
+        .as_array()
+        .map(|list| list.iter().filter(|v| v.get_ref().is_table()).collect::<Vec<_>>())
+        .filter(|tables| at.get_ref().as_array().is_some_and(|list| list.len() == tables.len()));
+    let Some(tables) = tables else { return top.wrong_type(at, "steer").unwrap_or_default() };
+    if tables.len() > MAX_RULES {
+        let error = ProfileError::TooManyRules { got: tables.len(), max: MAX_RULES };
+        top.fail(tables[MAX_RULES], "steer", error);
+    }
+    let mut first = HashMap::new();
+    let mut rules = vec![];
+    for table in tables.into_iter().take(MAX_RULES) {
+        let DeValue::Table(inner) = table.get_ref() else { continue };
+        let (found, rule) = rule(top.reader, inner, table.span());
+        if let Some(name) = found {
+            let first = *first.entry(name.value.clone()).or_insert(name.pos);
+            if first != name.pos
+                && let Some(at) = inner.get("name")
+            {
+                let error = ProfileError::DuplicateName { got: name.value, first_line: first.line };
+                top.reader.fail(at.span().start, "steer.name", error);
+            }
+        }
+        rules.extend(rule);
+    }
+    rules
+}
+
+/// One table; also its name, so that names are compared even where a rule has errors.
+fn rule<'t>(
+    reader: &mut Reader<'_>,
+    table: &'t DeTable<'t>,
+    span: std::ops::Range<usize>,
+) -> (Option<Spanned<String>>, Option<SteerRule>) {
+    let mut section = Section::new(reader, "steer", table, span);
+    let pos = section.pos();
+    section.require("name");
+    section.require("direction");
+    let name = section.name("name");
+    let direction = section.text("direction");
+    let operator = section.choice("operator", &[Operator::Add]).unwrap_or(Operator::Add);
+    let strength = section.number("strength").unwrap_or(Spanned { value: 1.0, pos });
+    let layers = layers(&mut section).unwrap_or(Spanned { value: Layers::All, pos });
+    let site = section.choice("site", &[Site::Residual]).unwrap_or(Site::Residual);
+    let tokens = section.choice("tokens", &[Tokens::All]).unwrap_or(Tokens::All);
+    let adjustable = section.bool("adjustable").unwrap_or(false);
+    let model_hint = section.choice("model-hint", &[ModelHint::Check, ModelHint::Ignore]).unwrap_or(ModelHint::Check);
+    let rule = name.clone().zip(direction).map(|(name, direction)| SteerRule {
+        pos,
+        name,
+        direction,
+        operator,
+        strength,
+        layers,
+        site,
+        tokens,
+        adjustable,
+        model_hint,
+    });
+    (name, rule)
+}
+
+fn layers(section: &mut Section<'_, '_, '_>) -> Option<Spanned<Layers>> {
+    let at = section.get("layers")?;
+    let pos = section.reader.text.pos(at.span().start);
+    let value = match at.get_ref() {
+        DeValue::String(text) if text == "all" => Layers::All,
+        DeValue::Array(list) if list.is_empty() => return bad(section, at, "the list is empty"),
+        DeValue::Array(list) => Layers::Some(list.iter().filter_map(|v| item(section, v)).collect()),
+        _ => Layers::Some(vec![item(section, at)?]),
+    };
+    Some(Spanned { value, pos })
+}
+
+fn item(section: &mut Section<'_, '_, '_>, at: &Value<'_>) -> Option<LayerItem> {
+    match at.get_ref() {
+        DeValue::Integer(int) => match u32::from_str_radix(int.as_str(), int.radix()) {
+            Ok(layer) => Some(LayerItem::Layer(layer)),
+            Err(_) => bad(section, at, "not a layer number"),
+        },
+        DeValue::String(text) => LayerItem::parse(text).map_err(|why| bad::<()>(section, at, why)).ok(),
+        _ => section.wrong_type(at, "layers"),
+    }
+}
+
+fn bad<T>(section: &mut Section<'_, '_, '_>, at: &Value<'_>, why: &'static str) -> Option<T> {
+    let error = ProfileError::BadLayers { why, got: describe(at.get_ref()), allowed: section.allowed("layers") };
+    section.fail(at, "layers", error);
+    None
+}

@@ -1,0 +1,92 @@
+//! What was typed.
+
+use std::sync::Arc;
+
+use super::layers::Layers;
+use crate::plan::Site;
+use crate::report::{Pos, Spanned};
+
+/// A profile as a person wrote it: every value is of the right type and in its range, nothing is known of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// The file as its path was given; messages begin with it.
+    pub file: Arc<str>,
+    /// `name`, or the file's name without its ending.
+    pub name: String,
+    /// `description`.
+    pub description: Option<String>,
+    /// `[model]`.
+    pub model: ModelGuard,
+    /// `[runtime]`.
+    pub runtime: Runtime,
+    /// `[[steer]]`, in file order.
+    pub steer: Vec<SteerRule>,
+}
+
+/// `[model]`: what the model must be. Every key is optional.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ModelGuard {
+    /// `arch`.
+    pub arch: Option<Spanned<String>>,
+    /// `embedding-length`.
+    pub embedding_length: Option<Spanned<u32>>,
+    /// `block-count`.
+    pub block_count: Option<Spanned<u32>>,
+}
+
+/// `[runtime]`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Runtime {
+    /// `asset-dirs`: folders in which vector files may lie, relative to the profile.
+    pub asset_dirs: Vec<Spanned<String>>,
+}
+
+/// One `[[steer]]` table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SteerRule {
+    /// Where the table begins.
+    pub pos: Pos,
+    /// `name`: unique in the profile.
+    pub name: Spanned<String>,
+    /// `direction`: path of the vector file, as typed.
+    pub direction: Spanned<String>,
+    /// `operator`.
+    pub operator: Operator,
+    /// `strength`: finite factor on the direction.
+    pub strength: Spanned<f32>,
+    /// `layers`; its place is the table's if the key was not given.
+    pub layers: Spanned<Layers>,
+    /// `site`.
+    pub site: Site,
+    /// `tokens`.
+    pub tokens: Tokens,
+    /// `adjustable`: the strength may change while the model runs.
+    pub adjustable: bool,
+    /// `model-hint`.
+    pub model_hint: ModelHint,
+}
+
+/// What is done with a direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operator {
+    /// `x += strength · direction`.
+    Add,
+}
+
+/// Which tokens a rule acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Tokens {
+    /// Every token, of the prompt and generated.
+    All,
+}
+
+/// What to do with the model family a vector file says it was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModelHint {
+    /// It must be the model's architecture.
+    Check,
+    /// It is not looked at.
+    Ignore,
+}
