@@ -1,0 +1,116 @@
+/*
+ * evenkeel: takes bias out of a model inside any stock llama.cpp program.
+ * The C interface of libevenkeel.so. ABI version 1.
+ *
+ * Most programs need none of this: LD_PRELOAD=libevenkeel.so and EVENKEEL_PROFILE=profile.toml do the same from outside.
+ * A program that loads plug-ins itself, or comes with a foreign function interface (Python, Node, ...), does:
+ *
+ *     load the program's llama library, then libevenkeel.so
+ *     ek_install();
+ *     ek_load_profile("profile.toml");      // or set EVENKEEL_PROFILE
+ *     make the llama_context as always
+ *
+ * Conventions
+ * - Every function may be called from any thread at any time. None blocks on the model, none throws, none exits.
+ * - A function that can fail returns an ek_status, EK_OK (0) or what went wrong; ek_last_error() then has the sentence.
+ * - Text is UTF-8 and ends with a zero byte. Pointers passed in are used during the call only; nothing is to be freed.
+ * - A strength is a factor on a rule's direction in the direction's own units, as in llama.cpp's --control-vector-scaled.
+ * - A context is bound to the profile that is in force when it is made, and keeps it for its life.
+ */
+#ifndef EVENKEEL_H
+#define EVENKEEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define EK_ABI_VERSION 1
+
+typedef int32_t ek_status;
+
+enum {
+    EK_OK         = 0, /* done */
+    EK_E_ARGUMENT = 1, /* a NULL pointer, text that is not UTF-8, a number that is not finite */
+    EK_E_VERSION  = 2, /* the version asked for is not spoken */
+    EK_E_HOST     = 3, /* no llama.cpp in this process, or none that can be hooked */
+    EK_E_PROFILE  = 4, /* the profile or one of its files has errors */
+    EK_E_RULE     = 5, /* no such rule, or its strength cannot be changed */
+    EK_E_SPACE    = 6, /* the buffer is too small */
+    EK_E_INTERNAL = 7  /* an internal error: the model runs on as the host built it, ek_stats_json says "poisoned" */
+};
+
+/* ---- versions ---------------------------------------------------------------------------------------------------- */
+
+/* The ABI version of the loaded library. Compare with EK_ABI_VERSION, or negotiate. */
+uint32_t ek_abi_version(void);
+
+/* The library's version, for example "0.1.0". Static. */
+const char * ek_version(void);
+
+/*
+ * Agrees on an ABI version.
+ *   wanted   the newest version that the caller knows (EK_ABI_VERSION)
+ *   granted  gets the newest that both know
+ * Errors: EK_E_VERSION if there is none, EK_E_ARGUMENT if granted is NULL.
+ */
+ek_status ek_negotiate(uint32_t wanted, uint32_t * granted);
+
+/* ---- the way in -------------------------------------------------------------------------------------------------- */
+
+/*
+ * Hooks the llama.cpp in this process. Call it after the llama library is loaded and before contexts are made: contexts
+ * that exist already stay as they are. Not needed with LD_PRELOAD or GGML_BACKEND_PATH. Calling it again does no harm, and
+ * is needed if another llama library was loaded meanwhile.
+ * Errors: EK_E_HOST, and the text says what is missing.
+ */
+ek_status ek_install(void);
+
+/* ---- profiles ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * Reads a profile with all its files; contexts made from now on run under it. It takes the place of EVENKEEL_PROFILE.
+ *   path  the TOML file; NULL: contexts made from now on run without a profile
+ * Errors: EK_E_PROFILE, and the text lists all errors of the file, one a line; the profile in force before stays so.
+ */
+ek_status ek_load_profile(const char * path);
+
+/* ---- live control ------------------------------------------------------------------------------------------------ */
+
+/*
+ * Changes the strength of a rule that has `adjustable = true`, in every context that runs it. It takes effect with the next
+ * micro-batch; what is already in a key-value cache stays as it was computed. 0 leaves the model exactly as it is.
+ * Errors: EK_E_RULE if no context has such a rule, or it is not adjustable; EK_E_ARGUMENT if strength is not finite.
+ */
+ek_status ek_set_strength(const char * rule, float strength);
+
+/*
+ * Reads the strength that ek_set_strength changes.
+ *   strength  gets the value
+ * Errors: as ek_set_strength.
+ */
+ek_status ek_get_strength(const char * rule, float * strength);
+
+/* ---- proof of life ----------------------------------------------------------------------------------------------- */
+
+/*
+ * What the library does, as JSON: status ("idle": nothing asked for; "waiting": no context yet; "active"; "failed";
+ * "poisoned"), the profile, every context with its standing ("ours", "idle", "left", "failed") and why, per rule the
+ * strength, layers, sites, evaluated graphs and rows; what passed through; the hooks' own time in nanoseconds.
+ *   buffer  gets the text with its zero byte; NULL with size 0: only asks for the length
+ *   size    of buffer, in bytes
+ *   needed  gets the bytes needed, zero byte included
+ * Errors: EK_E_SPACE (needed is set), EK_E_ARGUMENT. Counters of one call may be a micro-batch apart.
+ */
+ek_status ek_stats_json(char * buffer, size_t size, size_t * needed);
+
+/* The sentence for this thread's last error; "" if there was none. Valid until this thread's next call that fails. */
+const char * ek_last_error(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* EVENKEEL_H */

@@ -1,0 +1,9 @@
+//! The exported C functions: `include/evenkeel.h` is their contract.
+
+mod door;
+mod error;
+mod profile;
+mod stats;
+mod status;
+mod strength;
+mod version;

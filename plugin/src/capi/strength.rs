@@ -1,0 +1,65 @@
+//! Changing a rule's strength while the model runs.
+
+use std::{
+    ffi::c_char,
+    sync::{Arc, atomic::Ordering},
+};
+
+use super::{
+    error::{Failure, exported, out, text},
+    status::Status,
+};
+use crate::state::{self, Context, Instance, lock};
+
+/// `ek_status ek_set_strength(const char * rule, float strength)`
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ek_set_strength(rule: *const c_char, strength: f32) -> Status {
+    exported("ek_set_strength", || {
+        // SAFETY: the header's contract.
+        let rule = unsafe { text("rule", rule) }?;
+        if !strength.is_finite() {
+            return Err((Status::Argument, format!("strength: got {strength}, allowed: finite numbers")));
+        }
+        each(rule, |instance, gate| instance.strengths[gate].store(strength.to_bits(), Ordering::Relaxed))
+    })
+}
+
+/// `ek_status ek_get_strength(const char * rule, float * strength)`
+///
+/// # Safety
+/// As the header says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn ek_get_strength(rule: *const c_char, strength: *mut f32) -> Status {
+    exported("ek_get_strength", || {
+        // SAFETY: the header's contract.
+        let (rule, strength) = unsafe { (text("rule", rule)?, out("strength", strength)?) };
+        each(rule, |instance, gate| *strength = instance.strength(gate))
+    })
+}
+
+/// Calls `act` for the adjustable rule of that name in every context that has it.
+fn each(name: &str, mut act: impl FnMut(&Instance, usize)) -> Result<(), Failure> {
+    let contexts: Vec<Arc<Context>> = lock(&state::get().contexts).values().cloned().collect();
+    let (mut found, mut fixed) = (false, false);
+    for instance in contexts.iter().filter_map(|c| c.instance()) {
+        for rule in instance.plan.rules.iter().filter(|r| r.name == name) {
+            match rule.gate {
+                Some(gate) => {
+                    act(instance, usize::from(gate.0));
+                    found = true;
+                }
+                None => fixed = true,
+            }
+        }
+    }
+    match (found, fixed) {
+        (true, _) => Ok(()),
+        (_, true) => {
+            Err((Status::Rule, format!("rule `{name}` is not adjustable: set `adjustable = true` in its table")))
+        }
+        _ => Err((Status::Rule, format!("no context runs a rule `{name}`"))),
+    }
+}

@@ -1,0 +1,144 @@
+//! A plan's vectors on the host's devices: allocated once per context, read by all of its graphs.
+
+use std::{
+    ffi::{CString, c_void},
+    sync::Arc,
+};
+
+use evenkeel_ffi::{generated::types::*, library::Library};
+use rustc_hash::FxHashMap;
+
+use super::library::Host;
+
+/// One constant that a graph needs.
+pub struct Wanted<'a> {
+    /// Its name, unique within the plan.
+    pub name: &'a str,
+    /// Its values.
+    pub data: &'a Arc<[f32]>,
+    /// A weight that lies where it should lie, or null.
+    pub near: *mut ggml_tensor,
+}
+
+/// The constants of one context.
+#[derive(Default)]
+pub struct Constants {
+    by_name: FxHashMap<String, usize>,
+    stores: Vec<Store>,
+}
+
+/// Tensors in one buffer.
+struct Store {
+    host: Arc<Host>,
+    ctx: *mut ggml_context,
+    buffer: ggml_backend_buffer_t,
+}
+
+// SAFETY: ggml's contexts and buffers have no thread affinity, and a store is only touched under its owner's lock.
+unsafe impl Send for Store {}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // SAFETY: both were made below, are freed once, and no graph that reads them is evaluated any more: the
+        // owner waited for the scheduler before it let go.
+        unsafe {
+            if !self.buffer.is_null() {
+                (self.host.lib.backend.ggml_backend_buffer_free)(self.buffer);
+            }
+            (self.host.lib.ggml.ggml_free)(self.ctx);
+        }
+    }
+}
+
+/// Memory that could not be had.
+#[derive(Debug, thiserror::Error)]
+#[error("{bytes} bytes for vectors could not be allocated in {place}")]
+pub struct NoMemory {
+    bytes: usize,
+    place: String,
+}
+
+impl Constants {
+    /// The tensor of that name, if it is allocated.
+    pub fn get(&self, name: &str) -> Option<*mut ggml_tensor> {
+        self.by_name.get(name).map(|&t| t as *mut ggml_tensor)
+    }
+
+    /// Allocates what is not there yet, one buffer per place, and returns the bytes taken by place.
+    ///
+    /// # Errors
+    /// [`NoMemory`]: nothing of that place is kept.
+    pub fn ensure(&mut self, host: &Arc<Host>, wanted: &[Wanted]) -> Result<Vec<(String, usize)>, NoMemory> {
+        let mut places: Vec<(ggml_backend_buffer_type_t, Vec<&Wanted>)> = Vec::new();
+        for w in wanted.iter().filter(|w| !self.by_name.contains_key(w.name)) {
+            let place = place(&host.lib, w.near);
+            match places.iter_mut().find(|(p, _)| *p == place) {
+                Some((_, list)) => list.push(w),
+                None => places.push((place, vec![w])),
+            }
+        }
+        let mut taken = Vec::new();
+        for (place, list) in places {
+            let (store, tensors) = allocate(host, place, &list)?;
+            // SAFETY: the place is a buffer type of this library.
+            let bytes = unsafe { (host.lib.backend.ggml_backend_buffer_get_size)(store.buffer) };
+            taken.push((name_of(&host.lib, place), bytes));
+            self.stores.push(store);
+            self.by_name.extend(list.iter().zip(tensors).map(|(w, t)| (w.name.to_owned(), t as usize)));
+        }
+        Ok(taken)
+    }
+}
+
+/// Where a constant goes: beside a weight of its block, so that the block's device reads it without a copy.
+fn place(lib: &Library, near: *mut ggml_tensor) -> ggml_backend_buffer_type_t {
+    // SAFETY: `near` is null or a weight of a loaded model, whose buffer lives as long as the model.
+    unsafe {
+        let cpu = (lib.backend.ggml_backend_cpu_buffer_type)();
+        if near.is_null() || (*near).buffer.is_null() {
+            return cpu;
+        }
+        let buft = (lib.backend.ggml_backend_buffer_get_type)((*near).buffer);
+        // Weights mapped from the file, or pinned for a GPU that does not compute this block: ordinary memory does.
+        if (lib.backend.ggml_backend_buft_is_host)(buft) { cpu } else { buft }
+    }
+}
+
+fn name_of(lib: &Library, place: ggml_backend_buffer_type_t) -> String {
+    // SAFETY: a buffer type's name is a static C string.
+    unsafe { std::ffi::CStr::from_ptr((lib.backend.ggml_backend_buft_name)(place)) }.to_string_lossy().into_owned()
+}
+
+fn allocate(
+    host: &Arc<Host>,
+    place: ggml_backend_buffer_type_t,
+    list: &[&Wanted],
+) -> Result<(Store, Vec<*mut ggml_tensor>), NoMemory> {
+    let lib = &host.lib;
+    // SAFETY: the context has room for exactly the tensors that are made; each is written with its own size.
+    unsafe {
+        let params = ggml_init_params {
+            mem_size: (lib.ggml.ggml_tensor_overhead)() * list.len(),
+            mem_buffer: std::ptr::null_mut(),
+            no_alloc: true,
+        };
+        let ctx = (lib.ggml.ggml_init)(params);
+        let mut store = Store { host: host.clone(), ctx, buffer: std::ptr::null_mut() };
+        let mut tensors = Vec::new();
+        for w in list {
+            let t = (lib.ggml.ggml_new_tensor_1d)(ctx, GGML_TYPE_F32, w.data.len() as i64);
+            let name = CString::new(w.name).unwrap_or_default();
+            (lib.ggml.ggml_set_name)(t, name.as_ptr());
+            tensors.push(t);
+        }
+        store.buffer = (lib.backend.ggml_backend_alloc_ctx_tensors_from_buft)(ctx, place);
+        if store.buffer.is_null() {
+            let bytes = list.iter().map(|w| size_of_val(&**w.data)).sum();
+            return Err(NoMemory { bytes, place: name_of(lib, place) });
+        }
+        for (w, &t) in list.iter().zip(&tensors) {
+            (lib.backend.ggml_backend_tensor_set)(t, w.data.as_ptr().cast::<c_void>(), 0, size_of_val(&**w.data));
+        }
+        Ok((store, tensors))
+    }
+}

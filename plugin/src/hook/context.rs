@@ -1,0 +1,182 @@
+//! The hooks on llama.cpp's contexts: each is bound to a plan, or to the reason why not, when it is made.
+
+use std::{
+    cell::Cell,
+    ffi::{CStr, c_char},
+    sync::{Arc, atomic::Ordering},
+};
+
+use evenkeel_core::model::ModelFacts;
+use evenkeel_ffi::{
+    generated::types::{llama_context_params, llama_model},
+    library::Library,
+    params::{self, ContextKind},
+};
+
+use super::{
+    dispatch::Verdict,
+    entry::Registers,
+    library::{self, Host},
+};
+use crate::{
+    log,
+    state::{self, Context, Instance, Source, Standing, lock},
+};
+
+thread_local! {
+    /// The context that builds a graph on this thread, until the graph is handed to the scheduler.
+    static BUILDING: Cell<Option<usize>> = const { Cell::new(None) };
+    /// The context that evaluates a graph on this thread, until the scheduler is told to.
+    static EVALUATING: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// The context whose graph is handed over, once: the scheduler calls itself with the same graph again.
+pub fn take_building() -> Option<usize> {
+    BUILDING.take()
+}
+
+/// The context whose graph is evaluated, once.
+pub fn take_evaluating() -> Option<usize> {
+    EVALUATING.take()
+}
+
+/// `llama_context::graph_reserve(…)` of this context.
+pub fn before_graph_reserve(r: &Registers) -> Verdict {
+    BUILDING.set(Some(r.argument(0)));
+    Verdict::Continue
+}
+
+/// `llama_context::process_ubatch(…)` of this context: builds a graph or reuses one, and evaluates it.
+pub fn before_ubatch(r: &Registers) -> Verdict {
+    BUILDING.set(Some(r.argument(0)));
+    EVALUATING.set(Some(r.argument(0)));
+    Verdict::Continue
+}
+
+/// `llama_init_from_model(model, params)`: the first place where a host can be refused, and the only clean one.
+pub fn before_init(r: &Registers) -> Verdict {
+    if !library::required() {
+        return Verdict::Continue;
+    }
+    // SAFETY: the arguments are those of llama_init_from_model.
+    match unsafe { stand(r.caller(), r.argument(0) as *const llama_model, r.by_value(1)) } {
+        (Standing::Failed(why), model) => {
+            log::error!("EVENKEEL_REQUIRE=1: the context of {model} is refused: {why}");
+            Verdict::Refuse
+        }
+        _ => Verdict::Continue,
+    }
+}
+
+/// `llama_context::llama_context(model, params)`.
+pub fn before_new(r: &Registers) -> Verdict {
+    let state = state::get();
+    // SAFETY: the arguments are those of the constructor: this, the model by reference, the parameters by value.
+    let (standing, model) = unsafe { stand(r.caller(), r.argument(1) as *const llama_model, r.by_value(2)) };
+    let id = state.next_context.fetch_add(1, Ordering::Relaxed);
+    match &standing {
+        Standing::Ours(instance) => {
+            state.any_ours.store(true, Ordering::Relaxed);
+            let active = instance.plan.rules.iter().filter(|r| r.dropped.is_none()).count();
+            log::info!(
+                "context {id} ({model}) runs under `{}`: {active} of {} rules act",
+                instance.plan.profile,
+                instance.plan.rules.len()
+            );
+        }
+        Standing::Left(why) => log::info!("context {id} ({model}) is left alone: {why}"),
+        Standing::Failed(why) => log::error!("context {id} ({model}) runs as the host built it: {why}"),
+        Standing::Idle => {}
+    }
+    let context = Context { id, model, standing, said: Default::default() };
+    lock(&state.contexts).insert(r.argument(0), Arc::new(context));
+    Verdict::Continue
+}
+
+/// `llama_context::~llama_context()`.
+pub fn before_drop(r: &Registers) -> Verdict {
+    let state = state::get();
+    let Some(context) = lock(&state.contexts).remove(&r.argument(0)) else { return Verdict::Continue };
+    let mut graphs = Vec::new();
+    lock(&state.graphs).retain(|_, graph| {
+        let gone = Arc::ptr_eq(&graph.context, &context);
+        if gone {
+            graphs.push(graph.sched);
+        }
+        !gone
+    });
+    graphs.sort_unstable();
+    graphs.dedup();
+    if let Ok(host) = library::of_caller(r.caller()) {
+        for sched in graphs.into_iter().filter(|s| *s != 0) {
+            // The last evaluation may still run on a device and read our vectors.
+            // SAFETY: the scheduler lives until the destructor, which has not begun, frees it.
+            unsafe { (host.lib.sched.ggml_backend_sched_synchronize)(sched as _) };
+        }
+    }
+    Verdict::Continue
+}
+
+/// Where a context of this model stands, and the model in a few words.
+///
+/// # Safety
+/// `model` is a loaded model, `params` the parameters that the host passes by value.
+unsafe fn stand(caller: usize, model: *const llama_model, params: *const llama_context_params) -> (Standing, String) {
+    let failed = |why: String| (Standing::Failed(why), "unknown model".to_owned());
+    let source = match lock(&state::get().profile).get() {
+        Ok(None) => return (Standing::Idle, String::new()),
+        Ok(Some(source)) => source,
+        Err(_) => return failed("the profile could not be read, see above".into()),
+    };
+    let host = match library::of_caller(caller) {
+        Ok(host) => host,
+        Err(why) => return failed(why),
+    };
+    if model.is_null() {
+        return failed("the host passed no model".into());
+    }
+    // SAFETY: the caller's promise; the library passed the self-test.
+    unsafe {
+        let Some(facts) = facts(&host.lib, model) else { return failed("llama.cpp without a model's metadata".into()) };
+        let words = describe(&facts);
+        (bind(&host, &source, &facts, params), words)
+    }
+}
+
+unsafe fn bind(host: &Host, source: &Source, facts: &ModelFacts, params: *const llama_context_params) -> Standing {
+    // SAFETY: the caller's promise, and the layout was compared with the host's own defaults.
+    let kind = if host.params_readable { unsafe { params::kind(params) } } else { ContextKind::Default };
+    match kind {
+        ContextKind::Mtp => return Standing::Left("it drafts tokens for another context".into()),
+        ContextKind::Embedding => return Standing::Left("it computes embeddings".into()),
+        ContextKind::Default => {}
+    }
+    match source.loaded.plan(facts) {
+        Ok(plan) => Standing::Ours(Box::new(Instance::new(plan))),
+        Err(errors) => Standing::Failed(errors.to_string()),
+    }
+}
+
+fn describe(facts: &ModelFacts) -> String {
+    let name = facts.name.as_deref().unwrap_or("unnamed");
+    format!("{name}: {}, {} blocks, width {}", facts.arch, facts.n_layer, facts.n_embd)
+}
+
+unsafe fn facts(lib: &Library, model: *const llama_model) -> Option<ModelFacts> {
+    let llama = lib.llama.as_ref()?;
+    // SAFETY: the model is loaded; the metadata function writes at most the length of the buffer, and a zero.
+    unsafe {
+        let meta = |key: &CStr| {
+            let mut buffer = [0u8; 256];
+            let into = buffer.as_mut_ptr().cast::<c_char>();
+            let n = (llama.llama_model_meta_val_str)(model, key.as_ptr(), into, buffer.len());
+            (n >= 0).then(|| CStr::from_bytes_until_nul(&buffer).unwrap_or_default().to_string_lossy().into_owned())
+        };
+        Some(ModelFacts {
+            arch: meta(c"general.architecture").unwrap_or_default(),
+            n_embd: u32::try_from((llama.llama_model_n_embd)(model)).ok()?,
+            n_layer: u32::try_from((llama.llama_model_n_layer)(model)).ok()?,
+            name: meta(c"general.name"),
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! The scheduler's hooks: graphs are rewritten before they are measured or allocated, and fed before they are evaluated.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use evenkeel_core::lower::{Lowered, Missed, lower};
+use evenkeel_ffi::generated::types::ggml_cgraph;
+
+use super::{
+    commit::{Pass, commit},
+    context,
+    dispatch::Verdict,
+    entry::Registers,
+    library, view,
+};
+use crate::{
+    log,
+    state::{self, Context, Instance, Standing, State, lock},
+};
+
+/// `bool ggml_backend_sched_reserve(sched, graph)`: also the place where a context can still be refused, because the
+/// host takes a failed reservation for lack of memory and gives the context up.
+pub fn before_reserve(r: &Registers) -> Verdict {
+    match rewrite(r, Pass::Allocate) {
+        Rewrite::Failed if library::required() => Verdict::Refuse,
+        _ => Verdict::Continue,
+    }
+}
+
+/// `ggml_backend_sched_reserve_size(sched, graph, sizes)` and `ggml_backend_sched_split_graph(sched, graph)`.
+pub fn before_measure(r: &Registers) -> Verdict {
+    rewrite(r, Pass::Measure);
+    Verdict::Continue
+}
+
+/// `bool ggml_backend_sched_alloc_graph(sched, graph)`.
+pub fn before_alloc(r: &Registers) -> Verdict {
+    rewrite(r, Pass::Allocate);
+    Verdict::Continue
+}
+
+/// `ggml_backend_sched_graph_compute_async(sched, graph)`: also runs for a graph that the host reuses.
+pub fn before_compute(r: &Registers) -> Verdict {
+    let start = Instant::now();
+    let state = state::get();
+    let current = context::take_evaluating();
+    let mut known = false;
+    if let Some(graph) = lock(&state.graphs).get_mut(&r.argument(1)) {
+        // SAFETY: this thread is about to evaluate the graph at this address.
+        known = unsafe { graph.before_compute(r.argument(1) as *mut ggml_cgraph) };
+    }
+    if !known && let Some(context) = current.and_then(|address| state.context(address)) {
+        unsteered(state, &context);
+    }
+    state.time.compute.add(start);
+    Verdict::Continue
+}
+
+/// `ggml_backend_sched_free(sched)`: the graphs that were handed to it are gone with it.
+pub fn before_sched_free(r: &Registers) -> Verdict {
+    lock(&state::get().graphs).retain(|_, graph| graph.sched != r.argument(0));
+    Verdict::Continue
+}
+
+/// Says once that the process generates without the profile that it was given.
+fn unsteered(state: &State, context: &Context) {
+    let why = match &context.standing {
+        Standing::Left(why) | Standing::Failed(why) => why,
+        _ => return,
+    };
+    if state.any_ours.load(Ordering::Relaxed) {
+        return;
+    }
+    if state.trouble.unsteered.fetch_add(1, Ordering::Relaxed) == 0 {
+        log::error!(
+            "context {} ({}) runs WITHOUT the profile, and no other runs with it: {why}",
+            context.id,
+            context.model
+        );
+    }
+}
+
+/// What became of a graph.
+enum Rewrite {
+    /// Nothing to do, or done.
+    Fine,
+    /// It is a graph of a context that should be steered, and runs as the host built it.
+    Failed,
+}
+
+fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
+    let start = Instant::now();
+    let state = state::get();
+    if !forget_unless_current(state, r.argument(1) as *mut ggml_cgraph) {
+        return Rewrite::Fine;
+    }
+    let Some(context) = context::take_building().and_then(|address| state.context(address)) else {
+        return Rewrite::Fine;
+    };
+    let outcome = match &context.standing {
+        Standing::Ours(instance) => rewrite_ours(r, pass, state, &context, instance),
+        Standing::Failed(_) => Rewrite::Failed,
+        Standing::Idle | Standing::Left(_) => Rewrite::Fine,
+    };
+    state.time.build.add(start);
+    outcome
+}
+
+/// Drops what is kept of an earlier graph at this address. False if the graph is the rewritten one itself: the
+/// scheduler hands it from one of its functions to the next.
+fn forget_unless_current(state: &State, graph: *mut ggml_cgraph) -> bool {
+    let mut graphs = lock(&state.graphs);
+    // SAFETY: the host hands this graph over on this thread.
+    let current = graphs.get(&(graph as usize)).is_some_and(|known| unsafe { known.is_current(graph) });
+    if !current {
+        graphs.remove(&(graph as usize));
+    }
+    !current
+}
+
+fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>, instance: &Instance) -> Rewrite {
+    if instance.plan.is_empty() {
+        return Rewrite::Fine;
+    }
+    let (sched, graph) = (r.argument(0), r.argument(1) as *mut ggml_cgraph);
+    let Ok(host) = library::of_caller(r.caller()) else { return pass_through(state, context, "unusable library") };
+    // SAFETY: the host hands this graph over for allocation, on this thread; the library passed the self-test.
+    let viewed = unsafe { view::read(&host.lib, host.facts.compute_flag, graph) };
+    let (patch, missed) = match lower(&instance.plan, &viewed.view) {
+        Ok(Lowered::Patch(patch, missed)) => (patch, missed),
+        Ok(Lowered::NotOurs) => return Rewrite::Fine,
+        Err(why) => return pass_through(state, context, &why.to_string()),
+    };
+    let silent = report(context, instance, &patch, &missed);
+    // SAFETY: the view was read just now, and the host still waits on this thread.
+    match unsafe { commit(&host, graph, &viewed, &patch, (context, instance), pass) } {
+        Ok(Some(mut rewritten)) => {
+            rewritten.sched = sched;
+            lock(&state.graphs).insert(graph as usize, rewritten);
+        }
+        Ok(None) => {}
+        Err(why) => return pass_through(state, context, &why.to_string()),
+    }
+    if silent { Rewrite::Failed } else { Rewrite::Fine }
+}
+
+/// Counts the sites of each rule at the first graph and says which were not found. True if a rule found none at all.
+fn report(context: &Context, instance: &Instance, patch: &evenkeel_core::lower::Patch, missed: &[Missed]) -> bool {
+    if !instance.lowered.swap(true, Ordering::Relaxed) {
+        for s in &patch.substitutions {
+            for rule in &s.rules {
+                instance.counters[usize::from(rule.0)].sites.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        for name in instance.silent_rules() {
+            log::error!(
+                "rule `{name}` found no place to act in the graph of context {} ({})",
+                context.id,
+                context.model
+            );
+        }
+        for m in missed {
+            log::warning!("{}: {}; rules that act there: {}", m.name, m.why, names(instance, m));
+        }
+        log::debug!("context {}: {} sites, {} new nodes", context.id, patch.substitutions.len(), patch.new_nodes());
+    }
+    !instance.silent_rules().is_empty()
+}
+
+fn names(instance: &Instance, missed: &Missed) -> String {
+    let name = |r: &evenkeel_core::plan::RuleIndex| instance.plan.rules[usize::from(r.0)].name.as_str();
+    missed.rules.iter().map(name).collect::<Vec<_>>().join(", ")
+}
+
+/// Leaves a graph of ours as it is: counted, and said once per context.
+fn pass_through(state: &State, context: &Context, why: &str) -> Rewrite {
+    state.trouble.passed_through.fetch_add(1, Ordering::Relaxed);
+    if !context.said.swap(true, Ordering::Relaxed) {
+        log::error!("context {} ({}) runs as the host built it: {why}", context.id, context.model);
+    }
+    Rewrite::Failed
+}

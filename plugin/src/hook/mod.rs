@@ -1,0 +1,21 @@
+//! The hooks: how the host's calls reach us, and how a patch becomes nodes of its graph.
+//!
+//! A hook is a function of the host's that we stand in front of. [`entry`] holds the assembly that every hooked call
+//! passes through: it calls [`dispatch`], which does our work and finds the host's own function, and then jumps there
+//! with all registers and the stack as they were. Calls reach the entries by symbol order (`LD_PRELOAD`) or because
+//! [`install`] pointed the host's own call slots at them.
+
+mod commit;
+mod constant;
+mod context;
+mod dispatch;
+mod entry;
+mod graph;
+mod install;
+mod library;
+mod real;
+mod view;
+
+pub use commit::RewrittenGraph;
+pub use constant::Constants;
+pub use install::install;

@@ -1,0 +1,106 @@
+//! One llama_context of the host, and what it was bound to when it was made.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+};
+
+use evenkeel_core::plan::Plan;
+
+use crate::hook::Constants;
+
+/// A context of the host's.
+pub struct Context {
+    /// Number for messages, from 1.
+    pub id: u32,
+    /// The model in a few words.
+    pub model: String,
+    /// Whether it is ours.
+    pub standing: Standing,
+    /// What was already said about it.
+    pub said: AtomicBool,
+}
+
+/// Whether a context is ours.
+pub enum Standing {
+    /// It runs under a plan.
+    Ours(Box<Instance>),
+    /// Nothing was asked for when it was made.
+    Idle,
+    /// It is no context that a profile speaks of; why.
+    Left(String),
+    /// It should run under a plan and cannot; why.
+    Failed(String),
+}
+
+/// A plan, bound to one context.
+pub struct Instance {
+    /// The plan.
+    pub plan: Plan,
+    /// Its vectors on the host's devices.
+    pub constants: Mutex<Constants>,
+    /// Per gate: the strength, as bits of an f32.
+    pub strengths: Vec<AtomicU32>,
+    /// Per rule.
+    pub counters: Vec<Counter>,
+    /// A graph was lowered: what each rule found is known.
+    pub lowered: AtomicBool,
+}
+
+/// What a rule did.
+#[derive(Default)]
+pub struct Counter {
+    /// Sites of the last graph that it acts at.
+    pub sites: AtomicU32,
+    /// Evaluated graphs in which it acted.
+    pub graphs: AtomicU64,
+    /// Rows it acted on, summed over its sites.
+    pub rows: AtomicU64,
+}
+
+impl Counter {
+    /// Counts one evaluated graph.
+    pub fn add(&self, rows: u64) {
+        self.graphs.fetch_add(1, Ordering::Relaxed);
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+}
+
+impl Instance {
+    /// Binds `plan`; nothing is allocated yet.
+    pub fn new(plan: Plan) -> Instance {
+        let mut strengths: Vec<AtomicU32> = Vec::new();
+        strengths.resize_with(usize::from(plan.n_gates), AtomicU32::default);
+        for rule in &plan.rules {
+            if let Some(gate) = rule.gate {
+                strengths[usize::from(gate.0)].store(rule.strength.to_bits(), Ordering::Relaxed);
+            }
+        }
+        let counters = plan.rules.iter().map(|_| Counter::default()).collect();
+        Instance { plan, constants: Mutex::default(), strengths, counters, lowered: AtomicBool::new(false) }
+    }
+
+    /// The strength of a gate at this moment.
+    pub fn strength(&self, gate: usize) -> f32 {
+        f32::from_bits(self.strengths[gate].load(Ordering::Relaxed))
+    }
+
+    /// The names of the rules that have not been dropped and found no site in this context's graph.
+    pub fn silent_rules(&self) -> Vec<&str> {
+        let rules = self.plan.rules.iter().zip(&self.counters);
+        rules
+            .filter(|(r, c)| r.dropped.is_none() && c.sites.load(Ordering::Relaxed) == 0)
+            .map(|(r, _)| r.name.as_str())
+            .collect()
+    }
+}
+
+impl Context {
+    /// The plan it runs under.
+    pub fn instance(&self) -> Option<&Instance> {
+        match &self.standing {
+            Standing::Ours(instance) => Some(instance),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What the plug-in knows: one state per process, made at the first need.
+
+mod config;
+mod context;
+mod profile;
+mod stats;
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, OnceLock,
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+};
+
+use rustc_hash::FxHashMap;
+
+pub use config::Config;
+pub use context::{Context, Instance, Standing};
+pub use profile::{ProfileSlot, Source};
+pub use stats::stats_json;
+
+use crate::hook::RewrittenGraph;
+
+/// Everything that outlives a call.
+pub struct State {
+    pid: u32,
+    /// The state of a process that was forked from this one: in the child, this one is what it inherited.
+    child: OnceLock<Box<State>>,
+    /// The environment variables.
+    pub config: Config,
+    /// What contexts made from now on get.
+    pub profile: Mutex<ProfileSlot>,
+    /// Contexts by address.
+    pub contexts: Mutex<FxHashMap<usize, Arc<Context>>>,
+    /// Rewritten graphs by address.
+    pub graphs: Mutex<FxHashMap<usize, RewrittenGraph>>,
+    /// Numbers the contexts for messages.
+    pub next_context: AtomicU32,
+    /// A context was made that generates with our plan.
+    pub any_ours: AtomicBool,
+    /// What passed through, and why.
+    pub trouble: Trouble,
+    /// The hooks' own time.
+    pub time: HookTime,
+}
+
+/// Counters of what did not go as the profile wants.
+#[derive(Default)]
+pub struct Trouble {
+    /// Graphs of a context of ours that had to run as the host built them.
+    pub passed_through: AtomicU64,
+    /// Evaluations of a context that is not ours while no context was.
+    pub unsteered: AtomicU64,
+}
+
+/// Time spent in our own code per kind of hook, host time excluded.
+#[derive(Default)]
+pub struct HookTime {
+    /// When graphs are evaluated: once per micro-batch.
+    pub compute: Clock,
+    /// When graphs are built.
+    pub build: Clock,
+}
+
+/// Calls, their total and their longest, in nanoseconds.
+#[derive(Default)]
+pub struct Clock {
+    /// Number of calls.
+    pub calls: AtomicU64,
+    /// Sum of their time.
+    pub total_ns: AtomicU64,
+    /// The longest.
+    pub max_ns: AtomicU64,
+}
+
+impl Clock {
+    /// Adds one call that began at `start`.
+    pub fn add(&self, start: std::time::Instant) {
+        let ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.total_ns.fetch_add(ns, Ordering::Relaxed);
+        self.max_ns.fetch_max(ns, Ordering::Relaxed);
+    }
+}
+
+static FIRST: OnceLock<State> = OnceLock::new();
+static POISONED: AtomicBool = AtomicBool::new(false);
+
+/// After an internal error: nothing is rewritten any more.
+pub fn poison() {
+    POISONED.store(true, Ordering::Relaxed);
+}
+
+/// True after an internal error.
+pub fn poisoned() -> bool {
+    POISONED.load(Ordering::Relaxed)
+}
+
+/// The state of this process. A forked child gets a fresh one, because its parent's locks may be held for ever.
+pub fn get() -> &'static State {
+    let pid = std::process::id();
+    let mut state = FIRST.get_or_init(|| State::new(pid));
+    while state.pid != pid {
+        state = state.child.get_or_init(|| Box::new(State::new(pid)));
+    }
+    state
+}
+
+impl State {
+    fn new(pid: u32) -> State {
+        let config = Config::from_env();
+        State {
+            pid,
+            child: OnceLock::new(),
+            profile: Mutex::new(ProfileSlot::new(&config)),
+            config,
+            contexts: Mutex::default(),
+            graphs: Mutex::default(),
+            next_context: AtomicU32::new(1),
+            any_ours: AtomicBool::new(false),
+            trouble: Trouble::default(),
+            time: HookTime::default(),
+        }
+    }
+
+    /// The context at `address`.
+    pub fn context(&self, address: usize) -> Option<Arc<Context>> {
+        lock(&self.contexts).get(&address).cloned()
+    }
+}
+
+/// Locks, also after a panic of ours in another thread: what the lock protects is then still whole, because every
+/// change under a lock is a single insertion or removal.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

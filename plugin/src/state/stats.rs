@@ -1,0 +1,73 @@
+//! The state as JSON.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use serde_json::{Value, json};
+
+use super::{Clock, Context, ProfileSlot, Standing, State, lock, poisoned};
+
+/// What [`ek_stats_json`](../../../include/evenkeel.h) returns.
+pub fn stats_json(state: &State) -> Value {
+    let mut contexts: Vec<_> = lock(&state.contexts).values().cloned().collect();
+    contexts.sort_by_key(|c| c.id);
+    let (profile, error) = match &*lock(&state.profile) {
+        ProfileSlot::None => (None, None),
+        ProfileSlot::Named(path) => (Some(path.display().to_string()), None),
+        ProfileSlot::Loaded(source) => (Some(source.path.display().to_string()), None),
+        ProfileSlot::Failed(text) => (None, Some(text.clone())),
+    };
+    let ours = contexts.iter().any(|c| c.instance().is_some());
+    let status = match (poisoned(), &error, ours) {
+        (true, ..) => "poisoned",
+        (_, Some(_), _) => "failed",
+        (_, _, true) => "active",
+        _ if profile.is_some() => "waiting",
+        _ => "idle",
+    };
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "status": status,
+        "profile": profile,
+        "error": error,
+        "contexts": contexts.iter().map(|c| context(c)).collect::<Vec<_>>(),
+        "trouble": {
+            "passed_through": load(&state.trouble.passed_through),
+            "unsteered": load(&state.trouble.unsteered),
+        },
+        "hook_ns": { "compute": clock(&state.time.compute), "build": clock(&state.time.build) },
+    })
+}
+
+fn load(counter: &AtomicU64) -> u64 {
+    counter.load(Relaxed)
+}
+
+fn clock(c: &Clock) -> Value {
+    json!({ "calls": load(&c.calls), "total": load(&c.total_ns), "max": load(&c.max_ns) })
+}
+
+fn context(c: &Context) -> Value {
+    let (standing, why) = match &c.standing {
+        Standing::Ours(_) => ("ours", None),
+        Standing::Idle => ("idle", None),
+        Standing::Left(why) => ("left", Some(why)),
+        Standing::Failed(why) => ("failed", Some(why)),
+    };
+    let rules = c.instance().map(|instance| {
+        let rule = |(i, rule): (usize, &evenkeel_core::plan::Rule)| {
+            let counter = &instance.counters[i];
+            json!({
+                "name": rule.name,
+                "strength": rule.gate.map_or(rule.strength, |g| instance.strength(usize::from(g.0))),
+                "adjustable": rule.gate.is_some(),
+                "layers": rule.layers,
+                "dropped": rule.dropped,
+                "sites": counter.sites.load(Relaxed),
+                "graphs": load(&counter.graphs),
+                "rows": load(&counter.rows),
+            })
+        };
+        instance.plan.rules.iter().enumerate().map(rule).collect::<Vec<_>>()
+    });
+    json!({ "id": c.id, "model": c.model, "standing": standing, "why": why, "rules": rules })
+}
