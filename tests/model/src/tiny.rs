@@ -65,7 +65,8 @@ pub(crate) fn model(
     let total = tensors.iter().map(|tensor| tensor.bytes).sum();
     let mut metadata = vec![
         ("general.architecture".to_owned(), Value::Text(arch.name().into())),
-        ("general.name".to_owned(), Value::Text(format!("random {} {seed}", arch.name()))),
+        // Some names change how llama.cpp treats the vocabulary: no architecture in it.
+        ("general.name".to_owned(), Value::Text(format!("random weights, seed {seed}"))),
         ("general.file_type".to_owned(), Value::U32(file_type.llama_ftype())),
     ];
     metadata.extend(arch.metadata(extents));

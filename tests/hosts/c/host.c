@@ -1,0 +1,163 @@
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ggml-backend.h"
+#include "host.h"
+
+static FILE * out;
+static int    nodes;
+
+static bool count_node(struct ggml_tensor * tensor, bool ask, void * data) {
+    (void) tensor;
+    (void) data;
+    nodes += ask;
+    return !ask;
+}
+
+static void log_line(enum ggml_log_level level, const char * text, void * data) {
+    (void) data;
+    if (level == GGML_LOG_LEVEL_ERROR || level == GGML_LOG_LEVEL_WARN) {
+        fputs(text, stderr);
+    }
+}
+
+/* This program passes llama_context_params by value: the header it was compiled with must be the library's. */
+static void check_layout(void) {
+    struct llama_context_params context = llama_context_default_params();
+    struct llama_model_params   model   = llama_model_default_params();
+    bool same = context.n_ctx == 512 && context.n_batch == 2048 && context.n_ubatch == 512 &&
+                context.flash_attn_type == LLAMA_FLASH_ATTN_TYPE_AUTO && context.type_k == GGML_TYPE_F16 &&
+                context.type_v == GGML_TYPE_F16 && !context.embeddings && context.offload_kqv && !context.kv_unified &&
+                !context.samplers && context.n_samplers == 0 && !context.ctx_other && model.tensor_split == NULL &&
+                model.progress_callback == NULL && !model.vocab_only && model.use_extra_bufts && !model.no_alloc;
+    if (!same) {
+        fail("llama.h does not match this libllama", llama_print_system_info());
+    }
+}
+
+/* The library's own door: no symbol of it is known to the linker. */
+static void install(const char * path) {
+    void * library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!library) {
+        fail("dlopen", dlerror());
+    }
+    int (*ek_install)(void) = (int (*)(void)) dlsym(library, "ek_install");
+    if (!ek_install) {
+        fail("dlsym", dlerror());
+    }
+    int status = ek_install();
+    fprintf(stderr, "host: ek_install returned %d\n", status);
+    if (status != 0) {
+        exit(3);
+    }
+}
+
+/* Token t of a sequence: fixed, spread over the whole vocabulary, different for every sequence. */
+static llama_token token(int sequence, int position, int vocabulary) {
+    unsigned x = (unsigned) position * 2654435761u + (unsigned) sequence * 40503u + 12345u;
+    x ^= x >> 15;
+    return (llama_token) (3 + x % (unsigned) (vocabulary - 3));
+}
+
+static void write_row(const char * phase, int sequence, int position, const float * logits, int vocabulary) {
+    fprintf(out, "%s %d %d", phase, sequence, position);
+    for (int i = 0; i < vocabulary; i++) {
+        uint32_t bits;
+        memcpy(&bits, &logits[i], sizeof(bits));
+        fprintf(out, " %08" PRIx32, bits);
+    }
+    fputc('\n', out);
+}
+
+/* One batch with `length` tokens of every sequence, from `start`. */
+static void evaluate(struct llama_context * context, const struct options * options, const char * phase, int start,
+                     int length, int vocabulary) {
+    struct llama_batch batch = llama_batch_init(length * options->sequences, 0, 1);
+    for (int s = 0; s < options->sequences; s++) {
+        for (int p = start; p < start + length; p++) {
+            int row = batch.n_tokens++;
+            batch.token[row]     = token(s, p, vocabulary);
+            batch.pos[row]       = p;
+            batch.n_seq_id[row]  = 1;
+            batch.seq_id[row][0] = s;
+            batch.logits[row]    = !options->last_only || p == start + length - 1;
+        }
+    }
+    nodes = 0;
+    int status = llama_decode(context, batch);
+    if (status != 0) {
+        fail("llama_decode failed", phase);
+    }
+    for (int row = 0; row < batch.n_tokens; row++) {
+        if (batch.logits[row]) {
+            write_row(phase, batch.seq_id[row][0], batch.pos[row], llama_get_logits_ith(context, row), vocabulary);
+        }
+    }
+    if (options->count) {
+        fprintf(out, "nodes %d\n", nodes);
+    }
+    llama_batch_free(batch);
+}
+
+static void run(struct llama_model * model, const struct options * options) {
+    struct llama_context_params params = llama_context_default_params();
+    params.n_ctx           = 512;
+    params.n_ubatch        = (uint32_t) options->ubatch;
+    params.n_seq_max       = (uint32_t) options->sequences;
+    params.kv_unified      = true;
+    params.n_threads       = 2;
+    params.n_threads_batch = 2;
+    params.flash_attn_type = (enum llama_flash_attn_type) options->flash;
+    params.cb_eval         = options->count ? count_node : NULL;
+
+    struct llama_context * context = llama_init_from_model(model, params);
+    if (!context) {
+        fprintf(stderr, "host: the context was refused\n");
+        exit(2);
+    }
+    if (options->vector) {
+        apply_vector(context, model, options);
+    }
+    int vocabulary = llama_vocab_n_tokens(llama_model_get_vocab(model));
+    evaluate(context, options, "prompt", 0, options->prompt, vocabulary);
+    for (int i = 0; i < options->decode; i++) {
+        evaluate(context, options, "decode", options->prompt + i, 1, vocabulary);
+    }
+    llama_free(context);
+}
+
+int main(int argc, char ** argv) {
+    struct options options = parse(argc, argv);
+    llama_log_set(log_line, NULL);
+    check_layout();
+    if (options.install) {
+        install(options.install);
+    }
+    if (options.backends) {
+        ggml_backend_load_all_from_path(options.backends);
+    }
+    llama_backend_init();
+
+    struct llama_model_params params = llama_model_default_params();
+    params.n_gpu_layers = options.gpu_layers;
+    struct llama_model * model = llama_model_load_from_file(options.model, params);
+    if (!model) {
+        fail("cannot load the model", options.model);
+    }
+    out = fopen(options.out, "w");
+    if (!out) {
+        fail("cannot write", options.out);
+    }
+    for (int i = 0; i < options.contexts; i++) {
+        run(model, &options);
+    }
+    if (fclose(out) != 0) {
+        fail("cannot write", options.out);
+    }
+    llama_model_free(model);
+    llama_backend_free();
+    return 0;
+}

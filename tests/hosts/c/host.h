@@ -1,0 +1,38 @@
+/* A small program on llama.cpp, as a third party would write it: it knows nothing of evenkeel except, on request, that
+ * a library can be loaded by hand. It feeds fixed tokens and writes every logit as the bits of its F32. */
+#ifndef HOST_H
+#define HOST_H
+
+#include <stdbool.h>
+
+#include "llama.h"
+
+struct options {
+    const char * model;
+    const char * out;        /* file for the logits */
+    const char * backends;   /* folder given to ggml_backend_load_all_from_path, or NULL */
+    const char * install;    /* library to load by hand, whose ek_install() is called, or NULL */
+    const char * vector;     /* native control vector, or NULL */
+    float        strength;   /* of the native control vector */
+    int          first, last; /* layers of the native control vector, inclusive; 0 = all */
+    int          prompt;     /* tokens per sequence in the first batch */
+    int          decode;     /* batches of one token per sequence after it */
+    int          sequences;
+    int          ubatch;
+    int          gpu_layers;
+    int          flash;      /* -1 auto, 0 off, 1 on */
+    int          contexts;   /* contexts made one after the other on one model */
+    bool         last_only;  /* logits of the last prompt row only */
+    bool         count;      /* also write the number of nodes of each evaluation */
+};
+
+/* Ends the program with a usage message when an option is unknown or a value is missing. */
+struct options parse(int argc, char ** argv);
+
+/* Prints a message and ends the program with status 1. */
+_Noreturn void fail(const char * what, const char * detail);
+
+/* Applies a control-vector file with llama.cpp's own adapter. */
+void apply_vector(struct llama_context * context, const struct llama_model * model, const struct options * options);
+
+#endif

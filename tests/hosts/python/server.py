@@ -1,0 +1,30 @@
+"""Starts xllamacpp's embedded llama-server and prints its address; ends when its standard input does.
+
+Arguments: KEY=VALUE, each a field of CommonParams with dots for nesting, for instance model.path=x.gguf n_ctx=512.
+The field's own type decides how the value is read.
+"""
+
+import sys
+
+import xllamacpp
+
+
+def assign(params, key, text):
+    *path, last = key.split(".")
+    for name in path:
+        params = getattr(params, name)
+    old = getattr(params, last)
+    value = text == "true" if isinstance(old, bool) else type(old)(text)
+    setattr(params, last, value)
+
+
+params = xllamacpp.CommonParams()
+params.hostnames = ["127.0.0.1"]
+params.port = 0
+params.warmup = False
+for argument in sys.argv[1:]:
+    key, _, text = argument.partition("=")
+    assign(params, key, text)
+server = xllamacpp.Server(params)
+print(server.listening_address, flush=True)
+sys.stdin.read()

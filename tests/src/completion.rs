@@ -1,0 +1,55 @@
+//! Completions of a llama-server, with log-probabilities.
+
+use serde_json::{Value, json};
+
+/// One generated token: the most probable candidates, as the server printed them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The token.
+    pub token: u64,
+    /// Token and log-probability, the most probable first.
+    pub candidates: Vec<(u64, f64)>,
+}
+
+/// A request: greedy, without prefix reuse, so that equal computations give equal answers.
+#[derive(Clone, Debug)]
+pub struct Request(Value);
+
+impl Request {
+    /// A prompt of token ids.
+    pub fn tokens(tokens: &[u32]) -> Self {
+        Self(json!({
+            "prompt": tokens, "n_predict": 8, "n_probs": 20, "temperature": 0.0, "ignore_eos": true,
+            "cache_prompt": false, "seed": 1,
+        }))
+    }
+
+    /// Sets one field.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: Value) -> Self {
+        self.0[key] = value;
+        self
+    }
+
+    pub(crate) fn body(&self) -> &Value {
+        &self.0
+    }
+}
+
+/// Reads a server's answer.
+///
+/// # Panics
+/// When there are no probabilities in it.
+pub(crate) fn steps(answer: &Value) -> Vec<Step> {
+    let list = answer["completion_probabilities"].as_array();
+    let list = list.unwrap_or_else(|| panic!("an answer without probabilities: {answer}"));
+    let id = |entry: &Value| entry["id"].as_u64().expect("a token");
+    let candidate = |entry: &Value| (id(entry), entry["logprob"].as_f64().expect("a log-probability"));
+    let step = |entry: &Value| Step {
+        token: id(entry),
+        candidates: entry["top_logprobs"].as_array().expect("candidates").iter().map(candidate).collect(),
+    };
+    let steps: Vec<Step> = list.iter().map(step).collect();
+    assert!(steps.iter().all(|step| !step.candidates.is_empty()), "a token without candidates: {answer}");
+    steps
+}

@@ -1,0 +1,202 @@
+//! A C program, compiled at test time, on llama.cpp's shared libraries.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use crate::cache::source;
+use crate::{Cache, Door, Finished, Recording, Scratch, Setting, run};
+
+/// The C host, linked against one set of libraries.
+pub struct CHost {
+    program: PathBuf,
+    /// For builds that load their backends at run time.
+    backends: Option<PathBuf>,
+    /// Keeps the program.
+    _folder: Scratch,
+}
+
+/// llama.cpp's own control vector.
+#[derive(Clone, Debug)]
+pub struct Native {
+    /// The file.
+    pub file: PathBuf,
+    /// Its factor.
+    pub strength: f32,
+    /// First and last layer, inclusive; all when absent.
+    pub layers: Option<(u32, u32)>,
+}
+
+/// What the C host evaluates.
+#[derive(Clone, Debug)]
+pub struct Decode {
+    /// The model file.
+    pub model: PathBuf,
+    /// Flash attention.
+    pub flash: bool,
+    /// Sequences, each with its own tokens, in the same batches.
+    pub sequences: u32,
+    /// Logits of the last prompt row only.
+    pub last_only: bool,
+    /// Rows of a micro-batch.
+    pub ubatch: u32,
+    /// Layers on the accelerator.
+    pub gpu_layers: u32,
+    /// Contexts, one after the other.
+    pub contexts: u32,
+    /// Count nodes (through llama.cpp's evaluation callback).
+    pub count: bool,
+    /// llama.cpp's own control vector.
+    pub native: Option<Native>,
+}
+
+impl Decode {
+    /// A prompt and a few more tokens, one sequence, all logits.
+    pub fn new(model: &Path) -> Self {
+        Self {
+            model: model.to_owned(),
+            flash: false,
+            sequences: 1,
+            last_only: false,
+            ubatch: 512,
+            gpu_layers: 0,
+            contexts: 1,
+            count: false,
+            native: None,
+        }
+    }
+
+    fn arguments(&self, out: &Path) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> =
+            vec!["--model".into(), self.model.clone().into(), "--out".into(), out.to_owned().into()];
+        let numbers = [
+            ("--flash", u32::from(self.flash)),
+            ("--sequences", self.sequences),
+            ("--ubatch", self.ubatch),
+            ("--gpu-layers", self.gpu_layers),
+            ("--contexts", self.contexts),
+        ];
+        arguments.extend(numbers.into_iter().flat_map(|(name, value)| [name.into(), value.to_string().into()]));
+        arguments.extend(self.last_only.then(|| "--last-only".into()));
+        arguments.extend(self.count.then(|| "--count".into()));
+        if let Some(native) = &self.native {
+            arguments.extend(["--vector".into(), native.file.clone().into()]);
+            arguments.extend(["--strength".into(), native.strength.to_string().into()]);
+            if let Some((first, last)) = native.layers {
+                arguments.extend(["--first".into(), first.to_string().into()]);
+                arguments.extend(["--last".into(), last.to_string().into()]);
+            }
+        }
+        arguments
+    }
+}
+
+impl CHost {
+    /// On the libraries that the npm package `@node-llama-cpp/linux-x64` ships.
+    ///
+    /// # Panics
+    /// When they are not fetched or the program does not compile.
+    pub fn node_llama_cpp() -> Self {
+        let folder = Cache::locate().fetched("npm/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64");
+        Self::compile(&folder, Some(folder.clone()))
+    }
+
+    /// On the same package's Vulkan libraries.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn node_llama_cpp_vulkan() -> Self {
+        let folder = Cache::locate().built("vulkan/node_modules/@node-llama-cpp/linux-x64-vulkan/bins/linux-x64-vulkan");
+        Self::compile(&folder, Some(folder.clone()))
+    }
+
+    /// On the libraries of the llama-server that `tests/hosts/build` compiles.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn llama_server() -> Self {
+        let folder = Cache::locate().built("llama-server/bin");
+        Self::compile(&folder, Some(folder.clone()))
+    }
+
+    /// On the libraries that the crate llama-cpp-2 compiles.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn llama_cpp_2() -> Self {
+        Self::compile(&Cache::locate().built("llama-cpp-2/lib"), None)
+    }
+
+    fn compile(libraries: &Path, backends: Option<PathBuf>) -> Self {
+        let scratch = Scratch::new();
+        let program = scratch.path("host");
+        let include = Cache::locate().fetched("include");
+        let mut command = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
+        command.args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-o"]).arg(&program);
+        command.args(["host.c", "options.c", "vector.c"].map(|file| source("c").join(file)));
+        command.arg("-I").arg(include);
+        command.args(["llama", "ggml", "ggml-base"].map(|name| find(libraries, name)));
+        command.arg(format!("-Wl,-rpath,{}", libraries.display())).arg("-ldl");
+        let _ = run(command, &Setting::new(), scratch.folder()).success();
+        Self { program, backends, _folder: scratch }
+    }
+
+    /// Runs it; the logits are there only if it ended well.
+    ///
+    /// # Panics
+    /// When it ended well without a recording.
+    pub fn try_run(&self, decode: &Decode, door: Option<Door>, setting: &Setting) -> (Finished, Option<Recording>) {
+        let scratch = Scratch::new();
+        let out = scratch.path("logits");
+        let mut command = Command::new(&self.program);
+        command.args(decode.arguments(&out));
+        if let Some(folder) = &self.backends {
+            command.arg("--backends").arg(folder);
+        }
+        let setting = match door {
+            Some(door) => {
+                command.args(door.arguments());
+                door.setting().and(setting)
+            }
+            None => setting.clone(),
+        };
+        let finished = run(command, &setting, scratch.folder());
+        let recording =
+            finished.status.success().then(|| Recording::parse(&fs::read_to_string(&out).expect("a recording")));
+        (finished, recording)
+    }
+
+    /// Runs it without the library.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn plain(&self, decode: &Decode) -> Recording {
+        self.expect(decode, None, &Setting::new())
+    }
+
+    /// Runs it with the library.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn with(&self, decode: &Decode, door: Door, setting: &Setting) -> Recording {
+        self.expect(decode, Some(door), setting)
+    }
+
+    fn expect(&self, decode: &Decode, door: Option<Door>, setting: &Setting) -> Recording {
+        let (finished, recording) = self.try_run(decode, door, setting);
+        recording.unwrap_or_else(|| panic!("{}\n{}", finished.status, finished.stderr))
+    }
+}
+
+/// The library `lib<name>.so` or `lib<name>.v<version>.so` in a folder.
+fn find(folder: &Path, name: &str) -> PathBuf {
+    let plain = format!("lib{name}.so");
+    let versioned = format!("lib{name}.v");
+    let entries = fs::read_dir(folder).expect("the folder of the libraries");
+    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
+    let mut found: Vec<String> = names.filter(|n| *n == plain || n.starts_with(&versioned)).collect();
+    found.sort();
+    let file = found.first().unwrap_or_else(|| panic!("{} has no lib{name}", folder.display()));
+    folder.join(file)
+}

@@ -1,0 +1,13 @@
+//! The hosts: programs on stock llama.cpp libraries that nobody changed for evenkeel.
+
+mod c;
+mod native;
+mod node;
+mod rust;
+mod server;
+
+pub use c::{CHost, Decode, Native};
+pub use native::native_vector;
+pub use node::Node;
+pub use rust::RustHost;
+pub use server::{Arguments, Server, ServerKind};

@@ -1,0 +1,66 @@
+//! The library under test, and the ways it gets into a host.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::run::Setting;
+
+/// How the library gets into a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// The dynamic linker loads it first: `LD_PRELOAD`.
+    Preload,
+    /// ggml loads it among its backends: `GGML_BACKEND_PATH`.
+    BackendPath,
+    /// The program loads it by hand and calls `ek_install()`. Only the C host does.
+    Install,
+}
+
+impl Door {
+    /// The environment that opens it.
+    pub fn setting(self) -> Setting {
+        match self {
+            Self::Preload => Setting::new().env("LD_PRELOAD", library()),
+            Self::BackendPath => Setting::new().env("GGML_BACKEND_PATH", library()),
+            Self::Install => Setting::new(),
+        }
+    }
+
+    /// Arguments for the C host.
+    pub(crate) fn arguments(self) -> Vec<OsString> {
+        if self == Self::Install { vec!["--install".into(), library().into()] } else { Vec::new() }
+    }
+}
+
+/// The path of `libevenkeel.so`: `$EVENKEEL_LIBRARY`, or built now, in release, from this source tree, so that no test
+/// ever runs on a stale one.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn library() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| env::var_os("EVENKEEL_LIBRARY").map_or_else(build, PathBuf::from)).clone()
+}
+
+fn build() -> PathBuf {
+    let output = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--package", "evenkeel", "--message-format=json-render-diagnostics"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo starts");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "the library does not build:\n{errors}");
+    let text = String::from_utf8(output.stdout).expect("cargo's messages are UTF-8");
+    text.lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter_map(|message| message["filenames"].as_array().cloned())
+        .flatten()
+        .filter_map(|file| file.as_str().map(PathBuf::from))
+        .find(|file| file.file_name().is_some_and(|name| name == "libevenkeel.so"))
+        .expect("cargo names libevenkeel.so among its artefacts")
+}

@@ -1,0 +1,45 @@
+//! Profiles as a user would type them.
+
+use std::fmt::Write;
+
+/// A profile under construction.
+#[derive(Clone, Debug)]
+pub struct Profile(String);
+
+impl Profile {
+    /// No rule at all.
+    pub fn empty() -> Self {
+        Self("schema = 1\nname = \"test\"\n".into())
+    }
+
+    /// One `add` rule on all layers.
+    pub fn add(direction: &str, strength: f32) -> Self {
+        Self::empty().and_add(direction, strength, "\"all\"")
+    }
+
+    /// One more `add` rule; `layers` as TOML.
+    #[must_use]
+    pub fn and_add(mut self, direction: &str, strength: f32, layers: &str) -> Self {
+        let number = self.0.matches("[[steer]]").count();
+        write!(
+            self.0,
+            "\n[[steer]]\nname = \"rule-{number}\"\ndirection = \"{direction}\"\noperator = \"add\"\n\
+             strength = {strength:?}\nlayers = {layers}\n"
+        )
+        .expect("a string takes text");
+        self
+    }
+
+    /// A table of its own, as TOML, before the rules.
+    #[must_use]
+    pub fn with(mut self, table: &str) -> Self {
+        let rules = self.0.find("\n[[steer]]").unwrap_or(self.0.len());
+        self.0.insert_str(rules, &format!("\n{table}\n"));
+        self
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}

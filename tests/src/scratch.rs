@@ -1,0 +1,71 @@
+//! A test's own folder, with what it needs in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use evenkeel_model::{Arch, ControlVector, FileType, TINY_EMBD, TINY_LAYERS, tiny_as};
+use tempfile::TempDir;
+
+use crate::{Profile, Setting};
+
+/// A folder that is removed at the end of the test.
+pub struct Scratch(TempDir);
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Scratch {
+    /// An empty folder.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn new() -> Self {
+        Self(TempDir::new().expect("a temporary folder"))
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// A path in it.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// A tiny model.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn model(&self, arch: Arch, file_type: FileType) -> PathBuf {
+        let path = self.path(&format!("{}-{file_type:?}.gguf", arch.name()));
+        tiny_as(arch, file_type, 1, &path).expect("a model is written");
+        path
+    }
+
+    /// A random vector for a tiny model, on all layers that llama.cpp accepts, as `v.gguf`, and its negative as
+    /// `minus-v.gguf`.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn vector(&self, arch: Arch) -> ControlVector {
+        let vector = ControlVector::random(arch.name(), TINY_EMBD, 1..TINY_LAYERS, 1).scaled(0.25);
+        vector.write(&self.path("v.gguf")).expect("a vector is written");
+        vector.clone().scaled(-1.0).write(&self.path("minus-v.gguf")).expect("a vector is written");
+        vector
+    }
+
+    /// Writes a profile; the setting names it.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn profile(&self, profile: &Profile) -> Setting {
+        let number = fs::read_dir(self.folder()).expect("the folder is there").count();
+        let path = self.path(&format!("profile-{number}.toml"));
+        fs::write(&path, profile.text()).expect("a profile is written");
+        Setting::new().env("EVENKEEL_PROFILE", path)
+    }
+}
