@@ -1,2 +1,35 @@
-//! The command line tool.
-fn main() {}
+//! The command line tool: reads profiles and programs, and drives llama.cpp with the plug-in as any host would.
+//!
+//! `args` is what can be typed, `command` has one module per command, `locate` finds llama.cpp and the plug-in,
+//! `elf` reads programs and libraries without running them, `session` is a model in a llama.cpp with the plug-in
+//! beside it, and `screen` is everything about terminals.
+#![forbid(unsafe_code)]
+
+mod args;
+mod command;
+mod elf;
+mod failure;
+mod locate;
+mod logits;
+mod screen;
+mod session;
+mod stats;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use owo_colors::OwoColorize;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    match command::dispatch(&cli) {
+        Ok(verdict) => verdict.into(),
+        Err(failure) => {
+            if cli.json {
+                screen::json(&serde_json::json!({ "error": failure.to_string() }));
+            }
+            anstream::eprintln!("{} {failure}", "error:".red().bold());
+            failure.code()
+        }
+    }
+}

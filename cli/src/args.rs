@@ -1,0 +1,207 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+
+/// Steers llama.cpp programs that nobody rebuilt. This tool checks profiles, finds out what a program allows, and
+/// shows what a profile does.
+#[derive(Parser, Debug)]
+#[command(name = "evenkeel", version, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_help = "Start with `evenkeel demo`, then `evenkeel doctor PROGRAM` for the program you use.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Print one JSON object instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// The commands.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Check a profile and its vectors; with a model, also whether they fit it
+    Check(Check),
+    /// Show, layer by layer, what a profile does to a model
+    Plan(Plan),
+    /// Find out whether a program, library or running process can be steered, and how
+    Doctor(Doctor),
+    /// Explain a key of the profile
+    Explain(Explain),
+    /// Run the same prompt without and with a profile, side by side
+    Run(Run),
+    /// Measure what steering costs
+    Bench(Bench),
+    /// Show in half a minute what a profile does to a biased model
+    Demo(Demo),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Prove in this process that a library is laid out as evenkeel expects (doctor's child)
+    #[command(hide = true, name = "self-test")]
+    SelfTest(SelfTest),
+}
+
+/// `check`
+#[derive(Args, Debug)]
+pub struct Check {
+    /// The profile
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub profile: PathBuf,
+    /// Also check against this model; only its header is read
+    #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
+    pub model: Option<PathBuf>,
+}
+
+/// `plan`
+#[derive(Args, Debug)]
+pub struct Plan {
+    /// The profile
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub profile: PathBuf,
+    /// The model; only its header is read
+    #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
+    pub model: PathBuf,
+}
+
+/// `doctor`
+#[derive(Args, Debug)]
+pub struct Doctor {
+    /// A program, a library, a folder of libraries, or the number of a running process; nothing: the llama.cpp that
+    /// the other commands would use
+    #[arg(value_name = "PROGRAM|LIBRARY|PID", value_hint = ValueHint::AnyPath)]
+    pub target: Option<PathBuf>,
+    #[command(flatten)]
+    pub llama: LlamaChoice,
+    #[command(flatten)]
+    pub plugin: PluginChoice,
+}
+
+/// `explain`
+#[derive(Args, Debug)]
+pub struct Explain {
+    /// A key, for example `steer.strength`; nothing: all of them
+    pub key: Option<String>,
+}
+
+/// `run`
+#[derive(Args, Debug)]
+pub struct Run {
+    /// The model
+    #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
+    pub model: PathBuf,
+    /// The profile
+    #[arg(long, value_hint = ValueHint::FilePath)]
+    pub profile: PathBuf,
+    #[command(flatten)]
+    pub prompt: Prompt,
+    /// Tokens to generate
+    #[arg(short, long, default_value_t = 48, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub n: u32,
+    /// Put the prompt into the model's own chat template
+    #[arg(long)]
+    pub chat: bool,
+    /// Take the likeliest token each time (the default unless --temperature is given)
+    #[arg(long, conflicts_with = "temperature")]
+    pub greedy: bool,
+    /// Draw tokens instead, at this temperature, with the same random numbers on both sides
+    #[arg(long, value_name = "T")]
+    pub temperature: Option<f32>,
+    /// Where the random numbers start
+    #[arg(long, default_value_t = 1, requires = "temperature")]
+    pub seed: u64,
+    /// Candidates to show where the two first differ
+    #[arg(long, value_name = "K", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=50))]
+    pub top: u32,
+    #[command(flatten)]
+    pub host: HostChoice,
+}
+
+/// Where the prompt comes from.
+#[derive(Args, Debug)]
+#[group(required = false, multiple = false)]
+pub struct Prompt {
+    /// The prompt
+    #[arg(short, long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    /// A file that holds the prompt
+    #[arg(short, long, value_hint = ValueHint::FilePath)]
+    pub file: Option<PathBuf>,
+}
+
+/// `bench`
+#[derive(Args, Debug)]
+pub struct Bench {
+    /// Measure on this model instead of one with random weights
+    #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
+    pub model: Option<PathBuf>,
+    /// Blocks per case, each compared with the plain block beside it
+    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub pairs: u32,
+    /// A tiny model and few blocks: whether it works, not how fast it is
+    #[arg(long, conflicts_with = "model")]
+    pub quick: bool,
+    #[command(flatten)]
+    pub host: HostChoice,
+}
+
+/// `demo`
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Another model than the one inside this program
+    #[arg(short, long, value_name = "GGUF", requires = "data", value_hint = ValueHint::FilePath)]
+    pub model: Option<PathBuf>,
+    /// What to ask it: prompts, words and profile as in the built-in demo.toml
+    #[arg(long, value_name = "TOML", requires = "model", value_hint = ValueHint::FilePath)]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub host: HostChoice,
+}
+
+/// `completions`
+#[derive(Args, Debug)]
+pub struct Completions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// `self-test`
+#[derive(Args, Debug)]
+pub struct SelfTest {
+    /// libllama
+    pub library: PathBuf,
+}
+
+/// Which llama.cpp, which plug-in, and how to load a model.
+#[derive(Args, Debug, Clone)]
+pub struct HostChoice {
+    #[command(flatten)]
+    pub llama: LlamaChoice,
+    #[command(flatten)]
+    pub plugin: PluginChoice,
+    /// Threads [default: one per core]
+    #[arg(short, long, value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub threads: Option<u32>,
+    /// Layers to put on a GPU [default: as many as fit]
+    #[arg(long, value_name = "N")]
+    pub gpu_layers: Option<u32>,
+    /// Show llama.cpp's own log; twice: all of it
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Which llama.cpp.
+#[derive(Args, Debug, Clone)]
+pub struct LlamaChoice {
+    /// The llama.cpp to use: libllama.so, a folder that holds it, or a program that uses it
+    #[arg(long, value_name = "PATH", env = "EVENKEEL_LLAMA", value_hint = ValueHint::AnyPath)]
+    pub llama: Option<PathBuf>,
+}
+
+/// Which plug-in.
+#[derive(Args, Debug, Clone)]
+pub struct PluginChoice {
+    /// libevenkeel.so [default: beside this program]
+    #[arg(long, value_name = "FILE", env = "EVENKEEL_PLUGIN", value_hint = ValueHint::FilePath)]
+    pub plugin: Option<PathBuf>,
+}

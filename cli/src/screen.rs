@@ -1,0 +1,90 @@
+//! Terminals: tables, bars, progress. Colours appear on a terminal only and honour `NO_COLOR` (anstream strips them
+//! elsewhere).
+
+use std::{borrow::Cow, time::Duration};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+/// Prints one JSON object.
+pub fn json(value: &impl Serialize) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => println!("{text}"),
+        Err(error) => eprintln!("this result has no JSON form: {error}"),
+    }
+}
+
+/// A table without frame, as wide as the terminal allows.
+pub fn table<I>(header: I) -> Table
+where
+    I: IntoIterator,
+    I::Item: Into<comfy_table::Cell>,
+{
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    if !table.is_tty() {
+        table.set_width(110);
+    }
+    table.set_header(header.into_iter().map(Into::into).collect::<Vec<comfy_table::Cell>>());
+    table
+}
+
+/// Prints a table, indented by two.
+pub fn print(table: &Table) {
+    for line in table.lines() {
+        anstream::println!(" {}", line.trim_end());
+    }
+}
+
+/// A bar of `width` cells filled by `fraction` (0 to 1), in eighths of a cell.
+pub fn bar(fraction: f64, width: usize) -> String {
+    const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
+    let eighths = (fraction.clamp(0.0, 1.0) * (width * 8) as f64).round() as usize;
+    let text = "█".repeat(eighths / 8) + EIGHTHS[eighths % 8];
+    let used = text.chars().count();
+    text + &" ".repeat(width - used)
+}
+
+/// A progress bar on standard error that appears when the work takes longer than a moment. Nothing is drawn off a
+/// terminal.
+pub fn progress(length: u64, what: impl Into<Cow<'static, str>>) -> ProgressBar {
+    let template = "{msg:24} {bar:36.cyan} {percent:>3}%  {elapsed} of about {duration}";
+    styled(ProgressBar::new(length), template, what)
+}
+
+/// The same for bytes.
+pub fn progress_bytes(length: u64, what: impl Into<Cow<'static, str>>) -> ProgressBar {
+    styled(ProgressBar::new(length), "{msg:24} {bar:36.cyan} {bytes} of {total_bytes}", what)
+}
+
+/// A spinner for work of unknown length.
+pub fn spinner(what: impl Into<Cow<'static, str>>) -> ProgressBar {
+    styled(ProgressBar::new_spinner(), "{spinner} {msg}", what)
+}
+
+fn styled(bar: ProgressBar, template: &str, what: impl Into<Cow<'static, str>>) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.set_style(style.progress_chars("━╸ "));
+    bar.set_message(what);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+/// A text's control characters and ends made visible, for single tokens.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bars_have_the_width_that_was_asked_for() {
+        for fraction in [0.0, 0.01, 0.33, 0.5, 0.999, 1.0, 7.0] {
+            assert_eq!(bar(fraction, 10).chars().count(), 10, "{fraction}");
+        }
+        assert_eq!(bar(0.5, 4), "██  ");
+    }
+}

@@ -1,0 +1,112 @@
+//! A model in a llama.cpp, and the plug-in beside it.
+
+use std::{
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+};
+
+use evenkeel_ffi::host::{Context, ContextOptions, Llama, LogLevel, Model, ModelOptions, Plugin};
+
+use crate::{args::HostChoice, failure::Failure, locate, screen};
+
+/// A loaded model. The plug-in is loaded by [`Session::plugin`], so that contexts made before it are plain.
+pub struct Session {
+    pub llama: Llama,
+    pub model: Model,
+    choice: HostChoice,
+}
+
+/// Variables that would steer contexts which have to be plain.
+const OURS: [&str; 4] = ["LD_PRELOAD", "GGML_BACKEND_PATH", "EVENKEEL_PROFILE", "EVENKEEL_REQUIRE"];
+
+/// Starts this command again without the plug-in's variables, if some are set: a plain run beside a steered one must be
+/// plain.
+pub fn without_inherited_plugin() -> Result<(), Failure> {
+    let set = |name: &&str| std::env::var(name).is_ok_and(|v| name.starts_with("EVENKEEL") || v.contains("evenkeel"));
+    let found: Vec<&str> = OURS.into_iter().filter(|n| set(&n)).collect();
+    if found.is_empty() {
+        return Ok(());
+    }
+    let program = std::env::current_exe().map_err(Failure::new)?;
+    let mut again = std::process::Command::new(program);
+    again.args(std::env::args_os().skip(1));
+    found.iter().for_each(|name| {
+        again.env_remove(name);
+    });
+    Err(Failure::new(format!("cannot start again without {}: {}", found.join(", "), again.exec())))
+}
+
+impl Session {
+    /// Opens llama.cpp and loads the model.
+    pub fn open(choice: &HostChoice, model: &Path) -> Result<Session, Failure> {
+        check_model_file(model)?;
+        let path = locate::llama(&choice.llama)?;
+        let llama = Llama::open(&path)?;
+        llama.show_log(match choice.verbose {
+            0 => LogLevel::Silent,
+            1 => LogLevel::Info,
+            _ => LogLevel::Debug,
+        });
+        let wait = screen::spinner(format!("loading {}", model.display()));
+        let gpu_layers = choice.gpu_layers.map(|n| n as i32);
+        let loaded = Model::load(&llama, model, ModelOptions { gpu_layers });
+        wait.finish_and_clear();
+        Ok(Session { llama, model: loaded?, choice: choice.clone() })
+    }
+
+    /// The options of a context for `n_ctx` tokens.
+    pub fn options(&self, n_ctx: usize) -> ContextOptions {
+        let defaults = ContextOptions::default();
+        let threads = self.choice.threads.map_or(defaults.threads, |t| t as i32);
+        let n_ctx = u32::try_from(n_ctx).unwrap_or(u32::MAX).next_multiple_of(256);
+        ContextOptions { n_ctx, threads, ..defaults }
+    }
+
+    /// A context for `n_ctx` tokens.
+    pub fn context(&self, n_ctx: usize) -> Result<Context, Failure> {
+        Ok(Context::new(&self.model, &self.options(n_ctx))?)
+    }
+
+    /// Loads the plug-in and hooks llama.cpp. Contexts made before stay as they are.
+    pub fn plugin(&self) -> Result<Plugin, Failure> {
+        let plugin = Plugin::load(&locate::plugin(&self.choice.plugin)?)?;
+        plugin.install().map_err(|e| {
+            Failure::from(e).todo(format!("`evenkeel doctor {}` tells what is wrong", self.llama.path().display()))
+        })?;
+        Ok(plugin)
+    }
+}
+
+/// The absolute path of a profile, or a message for those who named something else.
+pub fn profile_path(path: &Path) -> Result<PathBuf, Failure> {
+    let missing = |e| Failure::usage(format!("profile {}: {e}", path.display()));
+    let path = path.canonicalize().map_err(missing)?;
+    if path.is_dir() {
+        return Err(Failure::usage(format!("profile {}: is a folder", path.display())).todo("name one TOML file"));
+    }
+    Ok(path)
+}
+
+/// Tells what is wrong with a file that is no model, before llama.cpp does so at length.
+pub fn check_model_file(path: &Path) -> Result<(), Failure> {
+    use std::io::Read;
+    let say = |what: &str| Failure::usage(format!("model {}: {what}", path.display()));
+    let meta = std::fs::metadata(path).map_err(|e| say(&e.to_string()))?;
+    if !meta.is_file() {
+        return Err(say("is no file").todo("name a GGUF file"));
+    }
+    let mut magic = [0u8; 4];
+    let read = std::fs::File::open(path).and_then(|mut f| f.read_exact(&mut magic));
+    read.map_err(|e| say(&e.to_string()))?;
+    match &magic {
+        b"GGUF" => Ok(()),
+        b"PK\x03\x04" => {
+            Err(say("is a PyTorch or zip file, not GGUF").todo("convert it with llama.cpp's convert_hf_to_gguf.py"))
+        }
+        _ if path.extension().is_some_and(|e| e == "safetensors") => {
+            Err(say("is a safetensors file, not GGUF").todo("convert it with llama.cpp's convert_hf_to_gguf.py"))
+        }
+        b"vers" => Err(say("is a Git LFS pointer, not the model itself").todo("fetch it with `git lfs pull`")),
+        _ => Err(say("does not start with GGUF")),
+    }
+}
