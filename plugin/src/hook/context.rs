@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use evenkeel_core::model::ModelFacts;
+use evenkeel_core::{
+    model::ModelFacts,
+    plan::{PlanError, PlanErrors},
+};
 use evenkeel_ffi::{
     generated::types::{llama_context_params, llama_model},
     library::Library,
@@ -60,12 +63,15 @@ pub fn before_init(r: &Registers) -> Verdict {
     }
     // SAFETY: the arguments are those of llama_init_from_model.
     match unsafe { stand(r.caller(), r.argument(0) as *const llama_model, r.by_value(1)) } {
-        (Standing::Failed(why), model) => {
-            log::error!("EVENKEEL_REQUIRE=1: the context of {model} is refused: {why}");
-            Verdict::Refuse
-        }
+        (Standing::Failed(why), model) => refuse(&why, &model),
+        (Standing::Other(why), model) if !state::get().any_ours.load(Ordering::Relaxed) => refuse(&why, &model),
         _ => Verdict::Continue,
     }
+}
+
+fn refuse(why: &str, model: &str) -> Verdict {
+    log::error!("EVENKEEL_REQUIRE=1: the context of {model} is refused: {why}");
+    Verdict::Refuse
 }
 
 /// `llama_context::llama_context(model, params)`.
@@ -85,7 +91,8 @@ pub fn before_new(r: &Registers) -> Verdict {
             );
         }
         Standing::Left(why) => log::info!("context {id} ({model}) is left alone: {why}"),
-        Standing::Failed(why) => log::error!("context {id} ({model}) runs as the host built it: {why}"),
+        Standing::Other(why) => log::info!("context {id} ({model}) is left alone:\n{why}"),
+        Standing::Failed(why) => log::error!("context {id} ({model}) runs as the host built it:\n{why}"),
         Standing::Idle => {}
     }
     let context = Context { id, model, standing, said: Default::default() };
@@ -147,14 +154,23 @@ unsafe fn bind(host: &Host, source: &Source, facts: &ModelFacts, params: *const 
     // SAFETY: the caller's promise, and the layout was compared with the host's own defaults.
     let kind = if host.params_readable { unsafe { params::kind(params) } } else { ContextKind::Default };
     match kind {
-        ContextKind::Mtp => return Standing::Left("it drafts tokens for another context".into()),
-        ContextKind::Embedding => return Standing::Left("it computes embeddings".into()),
+        ContextKind::Mtp => return Standing::Left("it drafts tokens for another context"),
+        ContextKind::Embedding => return Standing::Left("it computes embeddings"),
         ContextKind::Default => {}
     }
     match source.loaded.plan(facts) {
         Ok(plan) => Standing::Ours(Box::new(Instance::new(plan))),
+        // A draft model beside the one that the profile is for is no error.
+        Err(errors) if another_model(&errors) || state::get().any_ours.load(Ordering::Relaxed) => {
+            Standing::Other(errors.to_string())
+        }
         Err(errors) => Standing::Failed(errors.to_string()),
     }
+}
+
+/// True if the profile's `[model]` table says that it is for another model.
+fn another_model(errors: &PlanErrors) -> bool {
+    errors.iter().any(|e| matches!(e.error, PlanError::Guard { .. }))
 }
 
 fn describe(facts: &ModelFacts) -> String {

@@ -67,7 +67,7 @@ pub fn before_sched_free(r: &Registers) -> Verdict {
 /// Says once that the process generates without the profile that it was given.
 fn unsteered(state: &State, context: &Context) {
     let why = match &context.standing {
-        Standing::Left(why) | Standing::Failed(why) => why,
+        Standing::Other(why) | Standing::Failed(why) => why,
         _ => return,
     };
     if state.any_ours.load(Ordering::Relaxed) {
@@ -102,7 +102,7 @@ fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
     let outcome = match &context.standing {
         Standing::Ours(instance) => rewrite_ours(r, pass, state, &context, instance),
         Standing::Failed(_) => Rewrite::Failed,
-        Standing::Idle | Standing::Left(_) => Rewrite::Fine,
+        Standing::Idle | Standing::Left(_) | Standing::Other(_) => Rewrite::Fine,
     };
     state.time.build.add(start);
     outcome

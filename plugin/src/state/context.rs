@@ -27,8 +27,10 @@ pub enum Standing {
     Ours(Box<Instance>),
     /// Nothing was asked for when it was made.
     Idle,
-    /// It is no context that a profile speaks of; why.
-    Left(String),
+    /// It does not generate text, so no profile speaks of it; why.
+    Left(&'static str),
+    /// It generates, but with another model than the profile is for; why. Left alone where another context is ours.
+    Other(String),
     /// It should run under a plan and cannot; why.
     Failed(String),
 }

@@ -50,8 +50,9 @@ fn context(c: &Context) -> Value {
     let (standing, why) = match &c.standing {
         Standing::Ours(_) => ("ours", None),
         Standing::Idle => ("idle", None),
-        Standing::Left(why) => ("left", Some(why)),
-        Standing::Failed(why) => ("failed", Some(why)),
+        Standing::Left(why) => ("left", Some(*why)),
+        Standing::Other(why) => ("other", Some(why.as_str())),
+        Standing::Failed(why) => ("failed", Some(why.as_str())),
     };
     let rules = c.instance().map(|instance| {
         let rule = |(i, rule): (usize, &evenkeel_core::plan::Rule)| {
