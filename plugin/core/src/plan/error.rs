@@ -10,7 +10,7 @@ pub type PlanErrors = Errors<PlanError>;
 #[non_exhaustive]
 pub enum PlanError {
     /// `[model]` says that the profile is for another model.
-    #[error("the model is another one, got a model with {model}, allowed: {guard} as this profile demands")]
+    #[error("the model is not the one this profile is for, got {model}, allowed: {guard}")]
     Guard {
         /// What the profile demands.
         guard: String,
@@ -98,7 +98,9 @@ pub enum PlanError {
         present: String,
     },
     /// A strength so large that a product or a sum leaves the range of F32.
-    #[error("the sum at layer {layer} overflows, got {rules} with value {index}, allowed: finite sums")]
+    #[error(
+        "the sum at layer {layer} is too large for F32, got infinity at value {index} of {rules}, allowed: finite sums"
+    )]
     Overflow {
         /// The layer.
         layer: u32,

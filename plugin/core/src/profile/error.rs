@@ -5,8 +5,10 @@
 #[non_exhaustive]
 pub enum ProfileError {
     /// The text is not TOML.
-    #[error("not valid TOML: {message}")]
+    #[error("not valid TOML, got `{got}`, allowed: TOML ({message})")]
     Syntax {
+        /// The line, shortened.
+        got: String,
         /// The TOML parser's message, on one line.
         message: String,
     },

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::ProfileError;
 use super::read::{Reader, Section, is_name};
 use super::steer;
-use super::text::Text;
+use super::text::{Text, shorten};
 use super::types::{ModelGuard, Profile, Runtime};
 use crate::report::{Errors, MAX_ERRORS};
 
@@ -80,7 +80,8 @@ fn after_syntax_errors(reader: &mut Reader<'_>, syntax: &[toml::de::Error]) {
     for error in syntax.iter().take(MAX_ERRORS + 1) {
         let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
         let at = error.span().map_or(0, |s| s.start);
-        reader.fail(at, "", ProfileError::Syntax { message });
+        let got = shorten(reader.text.line(at));
+        reader.fail(at, "", ProfileError::Syntax { got, message });
     }
     let broken: Vec<_> = reader.errors.iter().filter_map(|e| e.pos.map(|p| p.line)).collect();
     let stands = |line: u32| !broken.contains(&line);

@@ -25,6 +25,14 @@ impl<'a> Text<'a> {
     }
 }
 
+impl<'a> Text<'a> {
+    /// The line of a byte offset, without the space around it.
+    pub(super) fn line(&self, offset: usize) -> &'a str {
+        let line = self.lines.partition_point(|start| *start <= offset).max(1);
+        self.text[self.lines[line - 1]..].lines().next().unwrap_or_default().trim()
+    }
+}
+
 /// At most 60 characters of a text, for a message.
 pub(super) fn shorten(text: &str) -> String {
     const MAX: usize = 60;
@@ -48,6 +56,8 @@ mod tests {
         assert_eq!(at(5), (2, 2));
         assert_eq!(at(7), (3, 1));
         assert_eq!(at(99), (3, 1));
+        assert_eq!(text.line(5), "bc");
+        assert_eq!(text.line(7), "");
         assert_eq!(Text::new("").pos(0), Pos { line: 1, col: 1 });
     }
 }

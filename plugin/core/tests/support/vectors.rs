@@ -1,0 +1,84 @@
+//! The vector files that golden cases name. Width 8, made for a llama of 6 layers unless the name says otherwise.
+
+use std::path::Path;
+
+use safetensors::tensor::Dtype;
+
+use super::folder::Folder;
+use super::gguf::Gguf;
+use super::safetensors as st;
+
+pub const WIDTH: usize = 8;
+
+/// A direction: numbers between -1 and 1 with 6 binary digits, so that short sums of them are exact.
+pub fn direction(seed: u32, layer: u32) -> Vec<f32> {
+    let mut state = seed.wrapping_mul(2_654_435_761).wrapping_add(layer.wrapping_mul(40_503)) | 1;
+    (0..WIDTH)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            ((state >> 25) as f32 - 64.0) / 64.0
+        })
+        .collect()
+}
+
+pub const GENDER: u32 = 1;
+pub const TONE: u32 = 2;
+
+fn vector(hint: &str, seed: u32, layers: impl IntoIterator<Item = u32>, scale: f32) -> Vec<u8> {
+    let scaled = |layer| direction(seed, layer).iter().map(|v| v * scale).collect::<Vec<_>>();
+    layers.into_iter().fold(Gguf::vector(hint), |g, layer| g.direction(layer, &scaled(layer))).build()
+}
+
+/// Writes all of them below `folder/vectors`, and what links and asset-dirs lead to beside it.
+pub fn write(folder: &Folder) {
+    let put = |name: &str, bytes: Vec<u8>| folder.write(&format!("vectors/{name}"), bytes);
+    put("gender.gguf", vector("llama", GENDER, 1..6, 1.0));
+    put("minus-gender.gguf", vector("llama", GENDER, 1..6, -1.0));
+    put("tone.gguf", vector("mistral", TONE, 1..6, 0.5));
+    put("sparse.gguf", vector("", GENDER, [2, 4], 1.0));
+    put("qwen.gguf", vector("qwen3", GENDER, 1..6, 1.0));
+    put("deep.gguf", vector("llama", GENDER, 1..9, 1.0));
+    put("zero.gguf", vector("llama", GENDER, 1..6, 0.0));
+    put("wide.gguf", Gguf::vector("llama").direction(1, &[1.0; 16]).build());
+    put("long.gguf", Gguf::vector("llama").direction(1, &[1e5; WIDTH]).build());
+    let rows = |n: u32| (0..n).flat_map(|layer| direction(TONE, layer)).collect::<Vec<_>>();
+    let matrix = |n: u32| st::file(&[("direction", Dtype::F32, &[n as usize, WIDTH], st::f32s(&rows(n)))], &[]);
+    put("matrix.safetensors", matrix(6));
+    put("matrix-7.safetensors", matrix(7));
+    let one: &[usize] = &[WIDTH];
+    let named = |layer: u32| st::f32s(&direction(GENDER, layer));
+    let tensors = [("direction.0", Dtype::F32, one, named(0)), ("direction.3", Dtype::F32, one, named(3))];
+    put("named.safetensors", st::file(&tensors, &[("model_hint", "llama")]));
+    let ones = [("direction.2", Dtype::F16, one, [0x00, 0x3C].repeat(WIDTH))];
+    put("f16.safetensors", st::file(&ones, &[]));
+    let exact = [("direction.2", Dtype::BF16, one, st::bf16s(&direction(TONE, 2)))];
+    put("bf16.safetensors", st::file(&exact, &[]));
+    broken(folder);
+    folder.write("elsewhere/far.gguf", vector("llama", TONE, [3], 1.0));
+}
+
+/// Files that nothing should accept, for cases; the tests of the formats have many more.
+fn broken(folder: &Folder) {
+    let put = |name: &str, bytes: Vec<u8>| folder.write(&format!("vectors/{name}"), bytes);
+    put("model.gguf", Gguf::model("llama", 8, 6).build());
+    let whole = vector("llama", GENDER, 1..6, 1.0);
+    put("cut.gguf", whole[..whole.len() - 64].to_vec());
+    put("nan.gguf", Gguf::vector("llama").direction(1, &[0.0, f32::NAN]).build());
+    put("norm.gguf", Gguf::vector("llama").direction(1, &[1e6; WIDTH]).build());
+    put("none.gguf", Gguf::vector("llama").build());
+    put("empty.gguf", vec![]);
+    put("array.npy", b"\x93NUMPY\x01\x00v\x00{'descr': '<f4'}".to_vec());
+    put("vector.pt", b"PK\x03\x04rest".to_vec());
+    put("pointer.gguf", b"version https://git-lfs.github.com/spec/v1\n".to_vec());
+    put("broken.safetensors", st::raw("{\"direction.1\": 3}", &[]));
+    std::fs::create_dir_all(folder.path().join("vectors/folder.gguf")).unwrap();
+}
+
+/// Links; they exist only where the system has them.
+#[cfg(unix)]
+pub fn write_links(folder: &Folder, outside: &Path) {
+    use std::os::unix::fs::symlink;
+    symlink(outside, folder.path().join("vectors/escape.gguf")).unwrap();
+    symlink("gender.gguf", folder.path().join("vectors/link.gguf")).unwrap();
+    symlink("nowhere.gguf", folder.path().join("vectors/dangling.gguf")).unwrap();
+}
