@@ -7,9 +7,10 @@ pub fn file(tensors: &[(&str, Dtype, &[usize], Vec<u8>)], metadata: &[(&str, &st
     let views = tensors.iter().map(|(name, dtype, shape, data)| {
         (*name, TensorView::new(*dtype, shape.to_vec(), data).expect("shape and bytes agree"))
     });
-    let metadata: std::collections::HashMap<_, _> =
-        metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    safetensors::serialize(views, (!metadata.is_empty()).then_some(metadata)).expect("a valid file")
+    let metadata = metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    // The crate writes an empty map as a broken header.
+    let metadata = if metadata.len() == 0 { None } else { Some(metadata.collect()) };
+    safetensors::serialize(views, metadata).expect("a valid file")
 }
 
 /// A header of one's own choice, and data.
