@@ -53,3 +53,16 @@ pub(crate) fn steps(answer: &Value) -> Vec<Step> {
     assert!(steps.iter().all(|step| !step.candidates.is_empty()), "a token without candidates: {answer}");
     steps
 }
+
+/// Checks that two answers are the same to the last digit.
+///
+/// # Panics
+/// When they are not; the message names the first token that differs and the largest gap there.
+#[track_caller]
+pub fn assert_same(a: &[Step], b: &[Step], what: &str) {
+    assert_eq!(a.len(), b.len(), "{what}: number of tokens");
+    for (number, (a, b)) in a.iter().zip(b).enumerate().filter(|(_, (a, b))| a != b) {
+        let gap = a.candidates.iter().zip(&b.candidates).map(|(a, b)| (a.1 - b.1).abs()).fold(0.0, f64::max);
+        panic!("{what}: token {number} is {} and {}, log-probabilities differ by up to {gap:e}", a.token, b.token);
+    }
+}

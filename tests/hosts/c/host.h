@@ -19,6 +19,7 @@ struct options {
     int          decode;     /* batches of one token per sequence after it */
     int          sequences;
     int          ubatch;
+    int          threads;
     int          gpu_layers;
     int          flash;      /* -1 auto, 0 off, 1 on */
     int          contexts;   /* contexts made one after the other on one model */

@@ -5,7 +5,7 @@ import {getLlama} from "node-llama-cpp";
 const [modelPath, ...tokens] = process.argv.slice(2);
 const llama = await getLlama({build: "never", skipDownload: true, gpu: false, logLevel: "warn", progressLogs: false});
 const model = await llama.loadModel({modelPath, gpuLayers: 0});
-const context = await model.createContext({contextSize: 256, threads: 2});
+const context = await model.createContext({contextSize: 256, threads: 1});
 const options = {generateNext: {probabilities: true}};
 const steps = await context.getSequence().controlledEvaluate(tokens.map((token) => [Number(token), options]));
 for (const {next} of steps)

@@ -41,6 +41,8 @@ pub struct Decode {
     pub last_only: bool,
     /// Rows of a micro-batch.
     pub ubatch: u32,
+    /// Threads. One by default: more spin against each other on a busy machine.
+    pub threads: u32,
     /// Layers on the accelerator.
     pub gpu_layers: u32,
     /// Contexts, one after the other.
@@ -60,6 +62,7 @@ impl Decode {
             sequences: 1,
             last_only: false,
             ubatch: 512,
+            threads: 1,
             gpu_layers: 0,
             contexts: 1,
             count: false,
@@ -74,6 +77,7 @@ impl Decode {
             ("--flash", u32::from(self.flash)),
             ("--sequences", self.sequences),
             ("--ubatch", self.ubatch),
+            ("--threads", self.threads),
             ("--gpu-layers", self.gpu_layers),
             ("--contexts", self.contexts),
         ];
@@ -107,7 +111,8 @@ impl CHost {
     /// # Panics
     /// As above.
     pub fn node_llama_cpp_vulkan() -> Self {
-        let folder = Cache::locate().built("vulkan/node_modules/@node-llama-cpp/linux-x64-vulkan/bins/linux-x64-vulkan");
+        let folder =
+            Cache::locate().built("vulkan/node_modules/@node-llama-cpp/linux-x64-vulkan/bins/linux-x64-vulkan");
         Self::compile(&folder, Some(folder.clone()))
     }
 

@@ -84,7 +84,7 @@ impl Arguments {
         command.arg(format!("model.path={}", self.model.display()));
         let slots = format!("n_parallel={}", self.parallel);
         let context = format!("n_ctx={}", 512 * self.parallel);
-        let fields = [&slots, &context, "kv_unified=true", "cpuparams.n_threads=2", "cpuparams_batch.n_threads=2"];
+        let fields = [&slots, &context, "kv_unified=true", "cpuparams.n_threads=1", "cpuparams_batch.n_threads=1"];
         command.args(fields);
         if let Some(draft) = &self.draft {
             command.arg(format!("speculative.draft.mparams.path={}", draft.display()));
@@ -96,7 +96,7 @@ impl Arguments {
     fn program(&self) -> Command {
         let mut command = Command::new(Cache::locate().built("llama-server/bin/llama-server"));
         command.arg("--model").arg(&self.model);
-        command.args(["--host", "127.0.0.1", "--port", "0", "--no-warmup", "--threads", "2", "--no-webui"]);
+        command.args(["--host", "127.0.0.1", "--port", "0", "--no-warmup", "--threads", "1", "--no-webui"]);
         command.args(["--parallel", &self.parallel.to_string(), "--kv-unified"]);
         command.args(["--ctx-size", &(512 * self.parallel).to_string()]);
         if let Some(draft) = &self.draft {

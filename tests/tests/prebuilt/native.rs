@@ -1,1 +1,65 @@
-//! todo
+//! `add` is llama.cpp's own control vector, bit for bit.
+
+use evenkeel_model::{Arch, FileType};
+use evenkeel_tests::host::{CHost, Decode, Native};
+use evenkeel_tests::{Door, Profile, Scratch};
+
+fn native(scratch: &Scratch, strength: f32, layers: Option<(u32, u32)>) -> Option<Native> {
+    Some(Native { file: scratch.path("v.gguf"), strength, layers })
+}
+
+fn check(host: &CHost, scratch: &Scratch, decode: &Decode, layers: Option<(u32, u32)>, strength: f32, what: &str) {
+    let plain = host.plain(decode);
+    let native = host.plain(&Decode { native: native(scratch, strength, layers), ..decode.clone() });
+    plain.assert_all_differ(&native, what);
+    let range = layers.map_or("\"all\"".to_owned(), |(first, last)| format!("\"{first}..{last}\""));
+    let profile = Profile::empty().and_add("v.gguf", strength, &range);
+    let steered = host.with(decode, Door::Preload, &scratch.profile(&profile));
+    native.assert_same(&steered, &format!("{what}: the control vector and add"));
+}
+
+/// Prefill and decode, flash attention off and on, every architecture.
+#[test]
+fn every_architecture() {
+    let host = CHost::node_llama_cpp();
+    for arch in Arch::ALL {
+        let scratch = Scratch::new();
+        let model = scratch.model(arch, FileType::F32);
+        scratch.vector(arch);
+        for flash in [false, true] {
+            let decode = Decode { flash, ..Decode::new(&model) };
+            check(&host, &scratch, &decode, None, 2.0, &format!("{arch:?}, flash attention {flash}"));
+        }
+    }
+}
+
+/// A range of layers, with a strength that is no power of two.
+#[test]
+fn layers_and_strength() {
+    let host = CHost::node_llama_cpp();
+    let scratch = Scratch::new();
+    let decode = Decode::new(&scratch.model(Arch::Llama, FileType::F32));
+    scratch.vector(Arch::Llama);
+    for layers in [(1, 1), (2, 3), (4, 4)] {
+        check(&host, &scratch, &decode, Some(layers), -0.7, &format!("layers {layers:?}"));
+    }
+}
+
+/// Several sequences, small micro-batches, row selection in the last layer, quantised weights, a second context.
+#[test]
+fn every_batch() {
+    let host = CHost::node_llama_cpp();
+    let scratch = Scratch::new();
+    let base = Decode::new(&scratch.model(Arch::Qwen3, FileType::Q8_0));
+    scratch.vector(Arch::Qwen3);
+    let cases = [
+        ("four sequences", Decode { sequences: 4, ..base.clone() }),
+        ("micro-batches of 5", Decode { ubatch: 5, ..base.clone() }),
+        ("the last row only", Decode { last_only: true, ubatch: 5, ..base.clone() }),
+        ("two threads", Decode { threads: 2, ..base.clone() }),
+        ("two contexts", Decode { contexts: 2, ..base }),
+    ];
+    for (what, decode) in cases {
+        check(&host, &scratch, &decode, None, 1.5, what);
+    }
+}

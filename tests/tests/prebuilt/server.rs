@@ -1,40 +1,61 @@
 //! The llama-server inside xllamacpp.
 
 use evenkeel_model::{Arch, FileType};
-use evenkeel_tests::completion::Request;
+use evenkeel_tests::completion::{Request, Step, assert_same};
 use evenkeel_tests::host::{Arguments, Server, ServerKind, native_vector};
 use evenkeel_tests::{Door, Profile, Scratch, Setting};
 
 const PROMPT: [u32; 12] = [1, 40, 200, 7, 301, 99, 260, 262, 150, 33, 280, 290];
 
+fn complete(arguments: &Arguments, setting: &Setting) -> Vec<Step> {
+    Server::start(ServerKind::Xllamacpp, arguments, setting).complete(&Request::tokens(&PROMPT))
+}
+
 /// The same log-probabilities as llama.cpp's own control vector, to the last digit.
 #[test]
 fn add_is_the_native_control_vector() {
-    let scratch = Scratch::new();
     for arch in Arch::ALL {
+        let scratch = Scratch::new();
         let arguments = Arguments::new(&scratch.model(arch, FileType::F32));
         let vector = scratch.vector(arch);
-        let complete = |setting: &Setting| {
-            Server::start(ServerKind::Xllamacpp, &arguments, setting).complete(&Request::tokens(&PROMPT))
-        };
-        let plain = complete(&Setting::new());
-        let native = complete(&native_vector(&scratch, &vector, 2.0));
+        let plain = complete(&arguments, &Setting::new());
+        let native = complete(&arguments, &native_vector(&scratch, &vector, 2.0));
         assert_ne!(plain, native, "{arch:?}: the vector changes the answer");
-        let steered = complete(&Door::Preload.setting().and(&scratch.profile(&Profile::add("v.gguf", 2.0))));
-        assert_eq!(native, steered, "{arch:?}: add and the control vector");
+        let profile = scratch.profile(&Profile::add("v.gguf", 2.0));
+        let steered = complete(&arguments, &Door::Preload.setting().and(&profile));
+        assert_same(&native, &steered, &format!("{arch:?}: the control vector and add"));
     }
 }
 
-/// Nothing is steered by an empty profile, nor by no profile.
+/// Neither no profile, nor an empty one, nor rules that cancel change a digit.
 #[test]
-fn an_empty_profile_changes_nothing() {
+fn what_steers_nothing_changes_nothing() {
     let scratch = Scratch::new();
     let arguments = Arguments::new(&scratch.model(Arch::Llama, FileType::F32));
-    let complete =
-        |setting: &Setting| Server::start(ServerKind::Xllamacpp, &arguments, setting).complete(&Request::tokens(&PROMPT));
-    let plain = complete(&Setting::new());
-    let none = complete(&Door::Preload.setting());
-    assert_eq!(plain, none, "no profile");
-    let empty = complete(&Door::Preload.setting().and(&scratch.profile(&Profile::empty())));
-    assert_eq!(plain, empty, "an empty profile");
+    scratch.vector(Arch::Llama);
+    let plain = complete(&arguments, &Setting::new());
+    let door = Door::Preload.setting();
+    assert_same(&plain, &complete(&arguments, &door), "no profile");
+    for (name, profile) in crate::identity::nothing() {
+        let answer = complete(&arguments, &door.clone().and(&scratch.profile(&profile)));
+        assert_same(&plain, &answer, name);
+    }
+}
+
+/// Four slots at once: each request gets the steered answer that it gets alone.
+#[test]
+fn every_slot_is_steered() {
+    let scratch = Scratch::new();
+    let model = scratch.model(Arch::Llama, FileType::Q8_0);
+    scratch.vector(Arch::Llama);
+    let setting = Door::Preload.setting().and(&scratch.profile(&Profile::add("v.gguf", 2.0)));
+    let server = Server::start(ServerKind::Xllamacpp, &Arguments::new(&model).parallel(4), &setting);
+    let request = Request::tokens(&PROMPT);
+    let tokens = |steps: Vec<Step>| steps.iter().map(|step| step.token).collect::<Vec<u64>>();
+    let alone = tokens(server.complete(&request));
+    let together: Vec<Vec<u64>> = std::thread::scope(|scope| {
+        let jobs: Vec<_> = (0..4).map(|_| scope.spawn(|| tokens(server.complete(&request)))).collect();
+        jobs.into_iter().map(|job| job.join().expect("a request is answered")).collect()
+    });
+    assert_eq!(together, vec![alone; 4]);
 }
