@@ -97,14 +97,21 @@ ek_status ek_get_strength(const char * rule, float * strength);
 
 /*
  * What the library does, as JSON: status ("idle": nothing asked for; "waiting": no context yet; "active"; "failed";
- * "poisoned"), the profile, every context with its standing ("ours", "idle", "left", "failed") and why, per rule the
- * strength, layers, sites, evaluated graphs and rows; what passed through; the hooks' own time in nanoseconds.
+ * "poisoned"), the profile, every context with its standing ("ours"; "idle": made without a profile; "left": it generates
+ * no text; "other": another model than the profile's; "failed") and why; per rule the strength, layers, sites, evaluated
+ * graphs and rows; what passed through; the hooks' own time in nanoseconds.
  *   buffer  gets the text with its zero byte; NULL with size 0: only asks for the length
  *   size    of buffer, in bytes
  *   needed  gets the bytes needed, zero byte included
  * Errors: EK_E_SPACE (needed is set), EK_E_ARGUMENT. Counters of one call may be a micro-batch apart.
  */
 ek_status ek_stats_json(char * buffer, size_t size, size_t * needed);
+
+/*
+ * For people: the plan of every context that runs under a profile, layer by layer, and the nodes that it became in the first
+ * graph. Parameters and errors as ek_stats_json.
+ */
+ek_status ek_plan_text(char * buffer, size_t size, size_t * needed);
 
 /* The sentence for this thread's last error; "" if there was none. Valid until this thread's next call that fails. */
 const char * ek_last_error(void);

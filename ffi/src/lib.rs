@@ -13,6 +13,8 @@ pub mod generated;
 pub mod host;
 pub mod library;
 pub mod object;
+pub mod params;
 pub mod reloc;
 pub mod selftest;
+pub mod supported;
 pub mod table;

@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use evenkeel_core::lower::{Lowered, Missed, lower};
+use evenkeel_core::lower::{Lowered, Missed, Patch, lower};
 use evenkeel_ffi::generated::types::ggml_cgraph;
 
 use super::{
@@ -147,8 +147,8 @@ fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>
 }
 
 /// Counts the sites of each rule at the first graph and says which were not found. True if a rule found none at all.
-fn report(context: &Context, instance: &Instance, patch: &evenkeel_core::lower::Patch, missed: &[Missed]) -> bool {
-    if !instance.lowered.swap(true, Ordering::Relaxed) {
+fn report(context: &Context, instance: &Instance, patch: &Patch, missed: &[Missed]) -> bool {
+    if instance.patch.set(patch.clone()).is_ok() {
         for s in &patch.substitutions {
             for rule in &s.rules {
                 instance.counters[usize::from(rule.0)].sites.fetch_add(1, Ordering::Relaxed);
@@ -164,7 +164,7 @@ fn report(context: &Context, instance: &Instance, patch: &evenkeel_core::lower::
         for m in missed {
             log::warning!("{}: {}; rules that act there: {}", m.name, m.why, names(instance, m));
         }
-        log::debug!("context {}: {} sites, {} new nodes", context.id, patch.substitutions.len(), patch.new_nodes());
+        log::debug!("context {}, first graph: {patch}", context.id);
     }
     !instance.silent_rules().is_empty()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
-use evenkeel_ffi::{library::Library, object, params, selftest};
+use evenkeel_ffi::{library::Library, object, params, selftest, supported};
 use rustc_hash::FxHashMap;
 
 use crate::{
@@ -37,16 +37,23 @@ pub fn of_caller(caller: usize) -> Result<Arc<Host>, String> {
     // Outside the lock: the self-test computes with the host's functions.
     let host = prove(caller).map(Arc::new);
     match &host {
-        Ok(host) => log::debug!(
-            "{}: ggml {}, llama.cpp {}: self-test passed ({:?})",
-            host.lib.object.name(),
-            host.lib.ggml_version(),
-            host.lib.llama_version(),
-            host.facts
-        ),
+        Ok(host) => introduce(host),
         Err(why) => log::error!("this llama.cpp cannot be used: {why}"),
     }
     lock(known).entry(object.start).or_insert(host).clone()
+}
+
+/// Names the llama.cpp that was found.
+fn introduce(host: &Host) {
+    let (name, ggml, llama) = (host.lib.object.name(), host.lib.ggml_version(), host.lib.llama_version());
+    match supported::generation(&host.lib) {
+        Some(generation) => {
+            log::debug!("{name}: llama.cpp {} (ggml {ggml}): self-test passed, {:?}", generation.name, host.facts);
+        }
+        None => log::warning!(
+            "{name}: llama.cpp {llama} with ggml {ggml} is none that evenkeel is tested with; its self-test passed"
+        ),
+    }
 }
 
 fn prove(caller: usize) -> Result<Host, String> {

@@ -1,15 +1,10 @@
 //! From a `ggml_cgraph` to the lowering's view of it.
 
-use std::{
-    ffi::CStr,
-    sync::{Mutex, OnceLock},
-};
+use std::ffi::CStr;
 
 use evenkeel_core::lower::{GraphView, Name, Op, TensorId, TensorView};
 use evenkeel_ffi::{generated::types::*, library::Library};
 use rustc_hash::FxHashMap;
-
-use crate::state::lock;
 
 /// A view, and for each of its tensors the host's.
 pub struct Viewed {
@@ -41,6 +36,7 @@ pub unsafe fn read(lib: &Library, compute_flag: bool, graph: *mut ggml_cgraph) -
         ids.reserve(2 * n_nodes);
         ids.extend(nodes.iter().enumerate().map(|(i, &t)| (t as usize, i as u32)));
         let mut views = Vec::with_capacity(2 * n_nodes);
+        let mut ops = Ops::default();
         let mut i = 0;
         // `tensors` grows while it is walked: a source that is no node is a leaf.
         while i < tensors.len() {
@@ -61,7 +57,7 @@ pub unsafe fn read(lib: &Library, compute_flag: bool, graph: *mut ggml_cgraph) -
             }
             views.push(TensorView {
                 name,
-                op: op(lib, t.op),
+                op: ops.of(lib, t.op),
                 ne: t.ne,
                 f32: t.type_ == GGML_TYPE_F32,
                 view: !t.view_src.is_null(),
@@ -74,14 +70,20 @@ pub unsafe fn read(lib: &Library, compute_flag: bool, graph: *mut ggml_cgraph) -
     }
 }
 
-/// The operation of that number in this library: numbers shift between versions, so each is looked up by name, once.
-fn op(lib: &Library, number: ggml_op) -> Op {
-    type Names = FxHashMap<(usize, ggml_op), Op>;
-    static NAMES: OnceLock<Mutex<Names>> = OnceLock::new();
-    let key = (lib.ggml.ggml_op_name as usize, number);
-    *lock(NAMES.get_or_init(Mutex::default)).entry(key).or_insert_with(|| {
-        // SAFETY: `number` is the operation of a valid tensor; the host returns a static C string.
-        let name = unsafe { CStr::from_ptr((lib.ggml.ggml_op_name)(number)) };
-        name.to_str().map_or(Op::Other, Op::from_name)
-    })
+/// Operations by number. Numbers shift between versions, so each that occurs is looked up by name, once per graph.
+#[derive(Default)]
+struct Ops {
+    known: FxHashMap<ggml_op, Op>,
+}
+
+impl Ops {
+    /// # Safety
+    /// `number` is the operation of a valid tensor of this library.
+    unsafe fn of(&mut self, lib: &Library, number: ggml_op) -> Op {
+        *self.known.entry(number).or_insert_with(|| {
+            // SAFETY: the caller's promise; the host returns a static C string.
+            let name = unsafe { CStr::from_ptr((lib.ggml.ggml_op_name)(number)) };
+            name.to_str().map_or(Op::Other, Op::from_name)
+        })
+    }
 }

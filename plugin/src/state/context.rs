@@ -1,11 +1,11 @@
 //! One llama_context of the host, and what it was bound to when it was made.
 
 use std::sync::{
-    Mutex,
+    Mutex, OnceLock,
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
-use evenkeel_core::plan::Plan;
+use evenkeel_core::{lower::Patch, plan::Plan};
 
 use crate::hook::Constants;
 
@@ -45,8 +45,8 @@ pub struct Instance {
     pub strengths: Vec<AtomicU32>,
     /// Per rule.
     pub counters: Vec<Counter>,
-    /// A graph was lowered: what each rule found is known.
-    pub lowered: AtomicBool,
+    /// The patch of the first graph: once it is there, what each rule found is known.
+    pub patch: OnceLock<Patch>,
 }
 
 /// What a rule did.
@@ -79,7 +79,7 @@ impl Instance {
             }
         }
         let counters = plan.rules.iter().map(|_| Counter::default()).collect();
-        Instance { plan, constants: Mutex::default(), strengths, counters, lowered: AtomicBool::new(false) }
+        Instance { plan, constants: Mutex::default(), strengths, counters, patch: OnceLock::new() }
     }
 
     /// The strength of a gate at this moment.

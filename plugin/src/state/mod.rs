@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 pub use config::Config;
 pub use context::{Context, Instance, Standing};
 pub use profile::{ProfileSlot, Source};
-pub use stats::stats_json;
+pub use stats::{plan_text, stats_json};
 
 use crate::hook::RewrittenGraph;
 

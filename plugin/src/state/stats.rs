@@ -1,5 +1,6 @@
 //! The state as JSON.
 
+use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde_json::{Value, json};
@@ -36,6 +37,20 @@ pub fn stats_json(state: &State) -> Value {
         },
         "hook_ns": { "compute": clock(&state.time.compute), "build": clock(&state.time.build) },
     })
+}
+
+/// What `ek_plan_text` returns: for every context of ours, its plan and what became of it in the first graph.
+pub fn plan_text(state: &State) -> String {
+    let mut contexts: Vec<_> = lock(&state.contexts).values().cloned().collect();
+    contexts.sort_by_key(|c| c.id);
+    let mut text = String::new();
+    for (c, instance) in contexts.iter().filter_map(|c| Some((c, c.instance()?))) {
+        let _ = writeln!(text, "context {} ({})\n{}", c.id, c.model, instance.plan);
+        if let Some(patch) = instance.patch.get() {
+            let _ = writeln!(text, "first graph: {patch}");
+        }
+    }
+    text.replace('\0', " ")
 }
 
 fn load(counter: &AtomicU64) -> u64 {

@@ -1,0 +1,182 @@
+//! The edits themselves: how a substitution becomes nodes of the host's graph.
+
+use std::ffi::CString;
+
+use evenkeel_core::lower::{Leaf, NewOp, Patch, Ref, Substitution};
+use evenkeel_ffi::generated::types::*;
+use rustc_hash::FxHashMap;
+
+use super::{library::Host, view::Viewed};
+
+/// One patch being applied to one graph.
+///
+/// Every unsafe method relies on the same facts: the view is current, the patch was lowered from it, no other thread uses
+/// the graph, and `ctx` has room for every tensor that the patch adds.
+pub struct Editor<'a> {
+    host: &'a Host,
+    graph: *mut ggml_cgraph,
+    ctx: *mut ggml_context,
+    viewed: &'a Viewed,
+    leafs: Vec<*mut ggml_tensor>,
+    /// Rows of the gate table as the substitutions read them: gate and whether it holds output rows only.
+    gates: FxHashMap<(u16, bool), *mut ggml_tensor>,
+    /// New nodes, each with the index of the node that it stands before.
+    before: Vec<(u32, *mut ggml_tensor)>,
+    /// Targets, each with the node that it becomes.
+    successors: Vec<(*mut ggml_tensor, *mut ggml_tensor)>,
+}
+
+impl<'a> Editor<'a> {
+    /// Begins. `leafs` are the tensors of the patch's leafs, null where one is to be made with the graph.
+    ///
+    /// # Safety
+    /// The facts above.
+    pub unsafe fn new(
+        host: &'a Host,
+        graph: *mut ggml_cgraph,
+        ctx: *mut ggml_context,
+        viewed: &'a Viewed,
+        leafs: Vec<*mut ggml_tensor>,
+    ) -> Self {
+        Editor {
+            host,
+            graph,
+            ctx,
+            viewed,
+            leafs,
+            gates: FxHashMap::default(),
+            before: Vec::new(),
+            successors: Vec::new(),
+        }
+    }
+
+    unsafe fn name(&self, t: *mut ggml_tensor, name: &str) {
+        let name = CString::new(name).unwrap_or_default();
+        // SAFETY: `t` is a tensor made here; set_name copies and cuts.
+        unsafe { (self.host.lib.ggml.ggml_set_name)(t, name.as_ptr()) };
+    }
+
+    /// Makes the graph's leafs known to it: a leaf that it does not list is given its reader's device, without a copy.
+    pub unsafe fn add_leafs(&mut self, patch: &Patch) {
+        for (slot, leaf) in self.leafs.iter_mut().zip(&patch.leafs) {
+            let Leaf::Constant { name, data, .. } = leaf else { continue };
+            // SAFETY: see [`Editor`].
+            unsafe {
+                if slot.is_null() {
+                    *slot = (self.host.lib.ggml.ggml_new_tensor_1d)(self.ctx, GGML_TYPE_F32, data.len() as i64);
+                    let name = CString::new(name.as_str()).unwrap_or_default();
+                    (self.host.lib.ggml.ggml_set_name)(*slot, name.as_ptr());
+                }
+                (self.host.lib.graph.ggml_build_forward_expand)(self.graph, *slot);
+            }
+        }
+    }
+
+    /// Adds a leaf behind the patch's own: the gate table.
+    pub unsafe fn add_leaf(&mut self, leaf: *mut ggml_tensor) {
+        // SAFETY: see [`Editor`].
+        unsafe { (self.host.lib.graph.ggml_build_forward_expand)(self.graph, leaf) };
+        self.leafs.push(leaf);
+    }
+
+    /// One row of the gate table, for all rows or for the output rows; made at its first use.
+    unsafe fn gate(&mut self, gate: u16, output: bool, at: u32) -> *mut ggml_tensor {
+        if let Some(&t) = self.gates.get(&(gate, output)) {
+            return t;
+        }
+        // SAFETY: see [`Editor`]; the gate table is the last of `leafs` and has a row of that number.
+        unsafe {
+            let g = &self.host.lib.ggml;
+            let table = self.leafs[self.leafs.len() - 1];
+            let t = if output {
+                let all = self.gate(gate, false, at);
+                let out_ids = self.viewed.view.leaf("out_ids").expect("output rows are those that out_ids selects");
+                (g.ggml_get_rows)(self.ctx, all, self.viewed.tensor(out_ids))
+            } else {
+                let stride = (*table).nb[2];
+                (g.ggml_view_2d)(self.ctx, table, 1, (*table).ne[1], (*table).nb[1], usize::from(gate) * stride)
+            };
+            self.name(t, &format!("ek.gate-{gate}{}", if output { ".out" } else { "" }));
+            self.insert(at, t, GGML_TENSOR_FLAG_COMPUTE as i32);
+            self.gates.insert((gate, output), t);
+            t
+        }
+    }
+
+    /// Takes note of a node that will stand before the node at index `at`. It is computed if `flags` say so.
+    unsafe fn insert(&mut self, at: u32, t: *mut ggml_tensor, flags: i32) {
+        // SAFETY: see [`Editor`]. Without the flag the node would be skipped; where the flag does not exist, it is inert.
+        unsafe { (*t).flags |= flags & GGML_TENSOR_FLAG_COMPUTE as i32 };
+        self.before.push((at, t));
+    }
+
+    /// Makes the substitution's nodes, which read a clone of its target. The graph does not change yet.
+    pub unsafe fn substitute(&mut self, s: &Substitution) {
+        let at = s.target.0;
+        let target = self.viewed.tensor(s.target);
+        // SAFETY: see [`Editor`].
+        unsafe {
+            let flags = (*target).flags;
+            let clone = (self.host.lib.ggml.ggml_dup_tensor)(self.ctx, target);
+            ((*clone).op, (*clone).op_params, (*clone).src) = ((*target).op, (*target).op_params, (*target).src);
+            self.name(clone, &format!("ek.{}", s.name));
+            self.insert(at, clone, flags);
+            let mut made: Vec<*mut ggml_tensor> = Vec::with_capacity(s.nodes.len());
+            for (i, node) in s.nodes.iter().enumerate() {
+                let [a, b] = node.args.map(|r| match r {
+                    Ref::Original => clone,
+                    Ref::Leaf(i) => self.leafs[i as usize],
+                    Ref::Node(i) => made[i as usize],
+                    Ref::Gate(g) => self.gate(g.0, false, at),
+                    Ref::OutputGate(g) => self.gate(g.0, true, at),
+                });
+                let g = &self.host.lib.ggml;
+                let t = match node.op {
+                    NewOp::Add => (g.ggml_add)(self.ctx, a, b),
+                    NewOp::Mul => (g.ggml_mul)(self.ctx, a, b),
+                    NewOp::Repeat => (g.ggml_repeat)(self.ctx, a, b),
+                    op => unreachable!("the lowering of this version makes no {op:?}"),
+                };
+                made.push(t);
+                if i + 1 < s.nodes.len() {
+                    self.name(t, &format!("ek.{}.{i}", s.name));
+                    self.insert(at, t, flags);
+                } else {
+                    self.successors.push((target, t));
+                }
+            }
+        }
+    }
+
+    /// Changes the graph: the new nodes go to their places, the targets become what was made for them. Until here a panic
+    /// leaves the graph as the host built it, and nothing in here can panic after the first change.
+    ///
+    /// Returns the first new node with its place.
+    pub unsafe fn finish(self) -> (i32, *mut ggml_tensor) {
+        // SAFETY: see [`Editor`]. The array of nodes has room: the lowering checked the graph's capacity.
+        unsafe {
+            let g = &self.host.lib.graph;
+            let n_old = self.viewed.view.n_nodes;
+            let (first, anchor) = self.before[0];
+            let mut order = Vec::with_capacity(n_old + self.before.len());
+            let mut new = self.before.iter().peekable();
+            for (i, &old) in self.viewed.tensors[..n_old].iter().enumerate() {
+                order.extend(std::iter::from_fn(|| new.next_if(|(at, _)| *at as usize <= i)).map(|(_, t)| *t));
+                order.push(old);
+            }
+            assert_eq!((g.ggml_graph_n_nodes)(self.graph) as usize, n_old, "a leaf became a node");
+            assert_eq!(order.len(), n_old + self.before.len(), "every new node has its place");
+
+            for &(_, t) in &self.before {
+                (g.ggml_graph_add_node)(self.graph, t);
+            }
+            std::ptr::copy_nonoverlapping(order.as_ptr(), (g.ggml_graph_nodes)(self.graph), order.len());
+            for &(target, made) in &self.successors {
+                // Existing tensors lose no reader that they count and gain none that they do not: the clone took over
+                // the target's sources.
+                ((*target).op, (*target).op_params, (*target).src) = ((*made).op, (*made).op_params, (*made).src);
+            }
+            (first as i32, anchor)
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! The gate table of one graph: what the rules' per-row strengths are in the evaluation that follows.
+//!
+//! It lies in host memory of its own, not in the scheduler's, which recycles an input's memory once it has been read:
+//! a table that is not written before an evaluation must still hold the last values, never something else. The
+//! scheduler copies it to the devices that read it, at every evaluation.
+
+use std::{ffi::c_void, sync::Arc};
+
+use evenkeel_ffi::generated::types::*;
+
+use super::library::Host;
+use crate::state::Instance;
+
+/// F32 `[1, n_tokens, n_gates]`.
+pub struct Gates {
+    host: Arc<Host>,
+    ctx: *mut ggml_context,
+    buffer: ggml_backend_buffer_t,
+    tensor: *mut ggml_tensor,
+    values: Vec<f32>,
+    n_tokens: usize,
+}
+
+// SAFETY: ggml's contexts and buffers have no thread affinity, and a table is only touched under the state's lock.
+unsafe impl Send for Gates {}
+
+impl Drop for Gates {
+    fn drop(&mut self) {
+        // SAFETY: both were made in `new` and are freed once, with the graph that reads them.
+        unsafe {
+            if !self.buffer.is_null() {
+                (self.host.lib.backend.ggml_backend_buffer_free)(self.buffer);
+            }
+            (self.host.lib.ggml.ggml_free)(self.ctx);
+        }
+    }
+}
+
+impl Gates {
+    /// Makes a table and fills it with the strengths of this moment; None if there is no memory.
+    pub fn new(host: &Arc<Host>, n_tokens: u32, n_gates: u16, instance: &Instance) -> Option<Gates> {
+        let (lib, n_tokens, n_gates) = (&host.lib, n_tokens as usize, usize::from(n_gates));
+        // SAFETY: the context has room for the one tensor that is made in it.
+        unsafe {
+            let mem_size = (lib.ggml.ggml_tensor_overhead)();
+            let params = ggml_init_params { mem_size, mem_buffer: std::ptr::null_mut(), no_alloc: true };
+            let ctx = (lib.ggml.ggml_init)(params);
+            let (buffer, tensor, values) = (std::ptr::null_mut(), std::ptr::null_mut(), vec![0.0; n_tokens * n_gates]);
+            let mut gates = Gates { host: host.clone(), ctx, buffer, tensor, values, n_tokens };
+            if ctx.is_null() {
+                return None;
+            }
+            gates.tensor = (lib.ggml.ggml_new_tensor_3d)(ctx, GGML_TYPE_F32, 1, n_tokens as i64, n_gates as i64);
+            (lib.ggml.ggml_set_name)(gates.tensor, c"ek.gates".as_ptr());
+            (lib.ggml.ggml_set_input)(gates.tensor);
+            let cpu = (lib.backend.ggml_backend_cpu_buffer_type)();
+            gates.buffer = (lib.backend.ggml_backend_alloc_ctx_tensors_from_buft)(ctx, cpu);
+            if gates.buffer.is_null() {
+                return None;
+            }
+            gates.write(instance);
+            Some(gates)
+        }
+    }
+
+    /// The table's tensor.
+    pub fn tensor(&self) -> *mut ggml_tensor {
+        self.tensor
+    }
+
+    /// Fills the table with the strengths of this moment.
+    pub fn write(&mut self, instance: &Instance) {
+        for (gate, row) in self.values.chunks_exact_mut(self.n_tokens.max(1)).enumerate() {
+            row.fill(instance.strength(gate));
+        }
+        // SAFETY: the tensor is allocated and holds exactly the values.
+        unsafe {
+            let bytes = size_of_val(&*self.values);
+            (self.host.lib.backend.ggml_backend_tensor_set)(
+                self.tensor,
+                self.values.as_ptr().cast::<c_void>(),
+                0,
+                bytes,
+            );
+        }
+    }
+}
