@@ -12,7 +12,7 @@ use evenkeel_core::{
 };
 use evenkeel_ffi::{
     generated::types::{llama_context_params, llama_model},
-    library::Library,
+    library::{Library, real},
     params::{self, ContextKind},
 };
 
@@ -58,11 +58,17 @@ pub fn before_ubatch(r: &Registers) -> Verdict {
 
 /// `llama_init_from_model(model, params)`: the first place where a host can be refused, and the only clean one.
 pub fn before_init(r: &Registers) -> Verdict {
+    // The caller may be the program itself, and a look-up in its scope ends at our own entries.
+    let home = real(r.caller(), "llama_init_from_model").map_or(r.caller(), |f| f.as_ptr() as usize);
     if !library::required() {
+        // A llama.cpp that cannot be used may never come to another hook: it is named here.
+        if !matches!(lock(&state::get().profile).get(), Ok(None)) {
+            let _ = library::of_caller(home);
+        }
         return Verdict::Continue;
     }
     // SAFETY: the arguments are those of llama_init_from_model.
-    match unsafe { stand(r.caller(), r.argument(0) as *const llama_model, r.by_value(1)) } {
+    match unsafe { stand(home, r.argument(0) as *const llama_model, r.by_value(1)) } {
         (Standing::Failed(why), model) => refuse(&why, &model),
         (Standing::Other(why), model) if !state::get().any_ours.load(Ordering::Relaxed) => refuse(&why, &model),
         _ => Verdict::Continue,
