@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use evenkeel_model::{Arch, ControlVector, FileType, TINY_EMBD, TINY_LAYERS, tiny_as};
+use evenkeel_model::{
+    Arch, ControlVector, FileType, Shape, TINY_CONTEXT, TINY_EMBD, TINY_LAYERS, TINY_VOCAB, random_llama, tiny_as,
+};
 use tempfile::TempDir;
 
 use crate::{Profile, Setting};
@@ -43,6 +45,18 @@ impl Scratch {
     pub fn model(&self, arch: Arch, file_type: FileType) -> PathBuf {
         let path = self.path(&format!("{}-{file_type:?}.gguf", arch.name()));
         tiny_as(arch, file_type, 1, &path).expect("a model is written");
+        path
+    }
+
+    /// A smaller llama with the vocabulary of the tiny models, to draft for one.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn draft(&self) -> PathBuf {
+        let path = self.path("draft.gguf");
+        let shape =
+            Shape { layers: 2, embd: 32, heads: 2, kv_heads: 1, ff: 64, vocab: TINY_VOCAB, context: TINY_CONTEXT };
+        random_llama(&shape, FileType::F32, 2, &path, |_, _| {}).expect("a model is written");
         path
     }
 

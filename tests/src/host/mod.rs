@@ -5,9 +5,11 @@ mod native;
 mod node;
 mod rust;
 mod server;
+mod unknown;
 
 pub use c::{CHost, Decode, Native};
 pub use native::native_vector;
 pub use node::Node;
 pub use rust::RustHost;
 pub use server::{Arguments, Server, ServerKind};
+pub use unknown::compile_unknown;

@@ -1,6 +1,8 @@
 //! On hosts that package managers bring ready-made: `make fetch`, then `make test`.
 
+mod bystander;
 mod doors;
 mod identity;
 mod native;
 mod server;
+mod trouble;

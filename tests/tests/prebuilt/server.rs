@@ -59,3 +59,21 @@ fn every_slot_is_steered() {
     });
     assert_eq!(together, vec![alone; 4]);
 }
+
+/// A draft model of another shape is left alone, is no error, and the answers are those without it.
+#[test]
+fn a_draft_model_is_no_error() {
+    let scratch = Scratch::new();
+    let model = scratch.model(Arch::Llama, FileType::Q8_0);
+    let draft = scratch.draft();
+    scratch.vector(Arch::Llama);
+    let setting = Door::Preload.setting().and(&scratch.profile(&Profile::add("v.gguf", 2.0)));
+    let tokens = |server: &Server| server.complete(&Request::tokens(&PROMPT)).iter().map(|step| step.token).collect();
+    let alone: Vec<u64> = tokens(&Server::start(ServerKind::Xllamacpp, &Arguments::new(&model), &setting));
+    let server = Server::start(ServerKind::Xllamacpp, &Arguments::new(&model).draft(&draft), &setting);
+    let drafted: Vec<u64> = tokens(&server);
+    let log = server.log();
+    assert_eq!(alone, drafted, "{log}");
+    assert!(!log.contains("evenkeel: error"), "{log}");
+    assert!(log.contains("is left alone"), "the draft's context is named:\n{log}");
+}
