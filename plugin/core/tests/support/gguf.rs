@@ -1,5 +1,8 @@
 //! A writer of small GGUF files, correct by default and wrong on demand.
 
+/// Name, shape, ggml's element type, bytes.
+pub type Tensor = (Vec<u8>, Vec<u64>, u32, Vec<u8>);
+
 /// A GGUF file in the making.
 #[derive(Clone)]
 pub struct Gguf {
@@ -12,7 +15,7 @@ pub struct Gguf {
     /// Overrides all tensors' offsets.
     pub offset: Option<u64>,
     pub keys: Vec<Vec<u8>>,
-    pub tensors: Vec<(Vec<u8>, Vec<u64>, u32, Vec<u8>)>,
+    pub tensors: Vec<Tensor>,
 }
 
 pub const U32: u32 = 4;

@@ -1,0 +1,72 @@
+//! What must hold for every input, whichever fuzzer or test brings it.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use evenkeel_core::asset::{Assets, Direction, Format, MAX_DIRECTION_NORM, MAX_TENSORS, Vectors, parse};
+use evenkeel_core::model::ModelFacts;
+use evenkeel_core::plan::Plan;
+use evenkeel_core::profile::Profile;
+
+/// Bytes of a vector file: an error with a message, or directions that keep every promise of [`Vectors`].
+pub fn vector(bytes: &[u8]) {
+    let vectors = match parse(bytes) {
+        Ok(vectors) => vectors,
+        Err(error) => return assert!(error.to_string().contains(", got ")),
+    };
+    assert!(!vectors.layers.is_empty() && vectors.layers.len() as u64 <= MAX_TENSORS);
+    for values in vectors.layers.values() {
+        assert_eq!(values.len(), vectors.width as usize);
+        assert!(values.iter().all(|v| v.is_finite()));
+        let norm = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+        assert!(norm <= MAX_DIRECTION_NORM);
+    }
+    // Nothing in memory that was not in the file.
+    let held: usize = vectors.layers.values().map(Vec::len).sum();
+    assert!(held * 2 <= bytes.len());
+}
+
+/// Text of a profile: errors that are complete lines, or a profile that plans or says why not.
+pub fn profile(text: &str) {
+    let profile = match Profile::parse(text, "f.toml") {
+        Ok(profile) => profile,
+        Err(errors) => {
+            assert!(errors.iter().count() > 0);
+            for error in errors.iter() {
+                let line = error.to_string();
+                assert!(line.starts_with("f.toml:") && !line.contains('\n'), "{line}");
+                let pos = error.pos.expect("every error of a text has a place");
+                assert!(pos.line as usize <= text.split('\n').count());
+            }
+            return;
+        }
+    };
+    assert!(profile.steer.len() <= 64);
+    assert!(profile.steer.iter().all(|r| r.strength.value.is_finite()));
+    let assets = Assets { steer: profile.steer.iter().map(|_| Arc::new(direction())).collect() };
+    match Plan::build(&profile, &assets, &model()) {
+        Ok(plan) => check(&plan),
+        Err(errors) => assert!(!errors.to_string().is_empty()),
+    }
+}
+
+fn check(plan: &Plan) {
+    assert!(!plan.to_string().is_empty());
+    assert_eq!(plan.hash(), plan.clone().hash());
+    assert_eq!(usize::from(plan.n_gates), plan.rules.iter().filter(|r| r.gate.is_some()).count());
+    assert!(plan.sites.is_sorted_by(|a, b| (a.layer, a.site) < (b.layer, b.site)));
+    assert!(plan.sites.iter().all(|s| !s.terms.is_empty() && s.layer < plan.model.n_layer));
+    assert!(plan.rules.iter().all(|r| r.dropped.is_some() == r.layers.is_empty()));
+}
+
+fn model() -> ModelFacts {
+    ModelFacts { arch: "llama".into(), n_embd: 2, n_layer: 12, name: None }
+}
+
+fn direction() -> Direction {
+    let layers: BTreeMap<_, _> = (0..12).map(|layer| (layer, vec![1.0, layer as f32 - 3.0])).collect();
+    let vectors = Vectors { format: Format::Gguf, model_hint: None, width: 2, rows: None, layers };
+    Direction { file: PathBuf::new(), sha256: String::new(), bytes: 0, vectors }
+}
