@@ -20,11 +20,12 @@ pub struct Session {
 const OURS: [&str; 4] = ["LD_PRELOAD", "GGML_BACKEND_PATH", "EVENKEEL_PROFILE", "EVENKEEL_REQUIRE"];
 
 /// Starts this command again without the plug-in's variables, if some are set: a plain run beside a steered one must be
-/// plain.
-pub fn without_inherited_plugin() -> Result<(), Failure> {
+/// plain. Unless asked for, the plug-in keeps its messages to warnings, as the result says the rest.
+pub fn start_clean(choice: &HostChoice) -> Result<(), Failure> {
     let set = |name: &&str| std::env::var(name).is_ok_and(|v| name.starts_with("EVENKEEL") || v.contains("evenkeel"));
     let found: Vec<&str> = OURS.into_iter().filter(|n| set(&n)).collect();
-    if found.is_empty() {
+    let quiet = choice.verbose == 0 && std::env::var_os("EVENKEEL_LOG").is_none();
+    if found.is_empty() && !quiet {
         return Ok(());
     }
     let program = std::env::current_exe().map_err(Failure::new)?;
@@ -33,7 +34,10 @@ pub fn without_inherited_plugin() -> Result<(), Failure> {
     found.iter().for_each(|name| {
         again.env_remove(name);
     });
-    Err(Failure::new(format!("cannot start again without {}: {}", found.join(", "), again.exec())))
+    if quiet {
+        again.env("EVENKEEL_LOG", "warn");
+    }
+    Err(Failure::new(format!("cannot start again with a clean environment: {}", again.exec())))
 }
 
 impl Session {

@@ -11,18 +11,18 @@ use crate::failure::Failure;
 pub struct Stats {
     /// Version of the plug-in.
     pub version: String,
-    /// Name of the profile in force.
+    /// `idle`, `waiting`, `active`, `failed` or `poisoned`.
+    pub status: String,
+    /// The profile in force.
     pub profile: Option<String>,
-    /// What the plug-in does, for instance `active`.
-    pub state: String,
-    /// Each context it saw.
+    /// Why there is none.
+    pub error: Option<String>,
+    /// Each context that lives.
     pub contexts: Vec<ContextStats>,
-    /// Each rule at each site.
-    pub rules: Vec<RuleStats>,
     /// What went wrong, by kind.
     pub trouble: serde_json::Map<String, serde_json::Value>,
     /// Time spent in hooks.
-    pub hook_ns: HookTime,
+    pub hook_ns: HookTimes,
 }
 
 /// One context.
@@ -32,30 +32,46 @@ pub struct ContextStats {
     /// Its number.
     pub id: u64,
     /// What model it runs.
-    pub model: Option<String>,
-    /// Whether it is steered.
-    pub ours: bool,
-    /// Why, or why not.
+    pub model: String,
+    /// `ours`, or what else.
+    pub standing: String,
+    /// Why.
     pub why: Option<String>,
+    /// The rules it runs under.
+    pub rules: Option<Vec<RuleStats>>,
 }
 
-/// One rule at one site.
+/// One rule.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RuleStats {
     /// The rule's name in the profile.
     pub name: String,
-    /// The site.
-    pub site: String,
-    /// The block.
-    pub layer: u32,
-    /// Rows it acted on.
-    pub rows: u64,
-    /// Graphs it is in.
+    /// Its strength at this moment.
+    pub strength: f32,
+    /// The blocks it acts on.
+    pub layers: Vec<u32>,
+    /// Why the planner dropped it.
+    pub dropped: Option<String>,
+    /// Sites of the last graph that it acts at.
+    pub sites: u64,
+    /// Evaluated graphs it acted in.
     pub graphs: u64,
+    /// Rows it acted on, summed over its sites.
+    pub rows: u64,
 }
 
-/// Time spent in hooks, in nanoseconds.
+/// Time spent in hooks: before each evaluation, and when a graph is built.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HookTimes {
+    /// Before each evaluation.
+    pub compute: HookTime,
+    /// When a graph is built.
+    pub build: HookTime,
+}
+
+/// Nanoseconds.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HookTime {
@@ -74,15 +90,38 @@ impl Stats {
         serde_json::from_str(&text).map_err(|e| Failure::new(format!("the plug-in's statistics cannot be read: {e}")))
     }
 
-    /// Trouble that was counted, as `kind: count`.
-    pub fn troubles(&self) -> Vec<String> {
-        let counted = |v: &serde_json::Value| match v {
-            serde_json::Value::Null => None,
-            serde_json::Value::Number(n) if n.as_f64() == Some(0.0) => None,
-            serde_json::Value::String(s) if s.is_empty() => None,
-            serde_json::Value::Array(a) if a.is_empty() => None,
-            other => Some(other.to_string()),
-        };
-        self.trouble.iter().filter_map(|(kind, v)| Some(format!("{kind}: {}", counted(v)?))).collect()
+    /// The context made last.
+    pub fn last(&self) -> Option<&ContextStats> {
+        self.contexts.last()
+    }
+
+    /// What makes a steered run worth less than it looks.
+    pub fn problems(&self) -> Vec<String> {
+        let counted = |v: &serde_json::Value| v.as_u64().is_none_or(|n| n > 0);
+        let trouble = self.trouble.iter().filter(|(_, v)| counted(v)).map(|(kind, v)| format!("{kind}: {v}"));
+        let mut problems: Vec<String> = trouble.collect();
+        problems.extend(self.error.clone());
+        match self.last() {
+            Some(context) if context.standing == "ours" => {
+                let rules = context.rules.iter().flatten();
+                let silent = rules.filter(|r| r.dropped.is_none() && r.graphs == 0);
+                problems.extend(silent.map(|r| format!("rule `{}` never acted", r.name)));
+            }
+            Some(context) => {
+                let why = context.why.as_deref().unwrap_or("nothing was asked for");
+                problems.push(format!("the plug-in left the context alone: {why}"));
+            }
+            None => problems.push("the plug-in saw no context".into()),
+        }
+        problems
+    }
+}
+
+impl HookTimes {
+    /// Time spent since `earlier`, per evaluation, in microseconds; none if nothing was evaluated.
+    pub fn since(&self, earlier: &HookTimes) -> Option<f64> {
+        let calls = self.compute.calls - earlier.compute.calls;
+        let total = (self.compute.total + self.build.total) - (earlier.compute.total + earlier.build.total);
+        (calls > 0).then(|| total as f64 / calls as f64 / 1000.0)
     }
 }

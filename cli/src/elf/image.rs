@@ -102,11 +102,6 @@ impl Image {
         let elf = Elf::parse(&bytes).map_err(|e| broken(e.to_string()))?;
         Ok(Image { privileged: meta.permissions().mode() & 0o6000 != 0, ..of(path, &elf, &bytes) })
     }
-
-    /// The last part of the path.
-    pub fn name(&self) -> String {
-        self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
-    }
 }
 
 fn of(path: &Path, elf: &Elf, bytes: &[u8]) -> Image {

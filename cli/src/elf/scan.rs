@@ -66,6 +66,11 @@ impl Scan {
         self.backends.dedup();
     }
 
+    /// Gives the file that was named another name, where it was reached by a detour.
+    pub fn rename_root(&mut self, path: &Path) {
+        self.images[0].path = path.to_owned();
+    }
+
     /// The file that was named.
     pub fn root(&self) -> &Image {
         &self.images[0]

@@ -19,6 +19,11 @@ pub fn llama(choice: &LlamaChoice) -> Result<PathBuf, Failure> {
     }
 }
 
+/// A `libllama` in a program's own folder.
+pub fn beside(folder: Option<&Path>) -> Option<PathBuf> {
+    in_folder(folder?, 1)
+}
+
 fn named(path: &Path) -> Result<PathBuf, Failure> {
     let path = path.canonicalize().map_err(|e| Failure::usage(format!("--llama {}: {e}", path.display())))?;
     if path.is_dir() {
@@ -32,8 +37,7 @@ fn named(path: &Path) -> Result<PathBuf, Failure> {
         return Ok(image.path.clone());
     }
     // A program may open its libraries at run time, from beside itself.
-    let beside = path.parent().and_then(|folder| in_folder(folder, 1));
-    beside.ok_or_else(|| {
+    beside(path.parent()).ok_or_else(|| {
         let inside = scan.hiding("llama_decode").is_some() || scan.root().mentions_llama;
         let why = if inside { "has llama.cpp inside itself and exports nothing of it" } else { "uses no libllama" };
         Failure::usage(format!("--llama {}: {why}", path.display()))

@@ -69,7 +69,7 @@ pub fn compare(model: &Model, prompt: &str, a: &Generated, b: &Generated, k: usi
         tokens: g.tokens.clone(),
         ended: g.ended,
     };
-    let problems = problems(&stats);
+    let problems = stats.problems();
     Report {
         model: model.description(),
         prompt: prompt.to_owned(),
@@ -101,17 +101,4 @@ fn candidates(a: &Generated, b: &Generated, at: usize, k: usize, piece: impl Fn(
     let candidate =
         |&t: &Token| Candidate { token: t, text: piece(t), without: p[t as usize].exp(), with: q[t as usize].exp() };
     tokens.iter().map(candidate).collect()
-}
-
-/// What would make the comparison worth less than it looks.
-fn problems(stats: &Stats) -> Vec<String> {
-    let mut problems = stats.troubles();
-    let ours: Vec<_> = stats.contexts.iter().filter(|c| c.ours).collect();
-    if ours.is_empty() {
-        let why = stats.contexts.iter().filter_map(|c| c.why.clone()).collect::<Vec<_>>().join("; ");
-        problems.push(format!("the plug-in steered no context{}{why}", if why.is_empty() { "" } else { ": " }));
-    }
-    let silent = stats.rules.iter().filter(|r| r.graphs == 0 && r.rows == 0);
-    problems.extend(silent.map(|r| format!("rule `{}` never acted at {} of layer {}", r.name, r.site, r.layer)));
-    problems
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 pub fn main(args: &args::Run, json: bool) -> Outcome {
-    session::without_inherited_plugin()?;
+    session::start_clean(&args.host)?;
     let profile = session::profile_path(&args.profile)?;
     let text = prompt(&args.prompt)?;
     let session = Session::open(&args.host, &args.model)?;

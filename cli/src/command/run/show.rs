@@ -1,7 +1,5 @@
 //! The comparison on a terminal.
 
-use std::collections::BTreeMap;
-
 use comfy_table::Cell;
 use owo_colors::OwoColorize;
 
@@ -58,22 +56,18 @@ fn candidates(report: &Report) {
     }
 }
 
-/// One line per rule: how many layers it acted on.
+/// One line per rule.
 fn rules(report: &Report) {
-    let mut rules: BTreeMap<(&str, &str), (Vec<u32>, u64)> = BTreeMap::new();
-    for r in &report.stats.rules {
-        let entry = rules.entry((&r.name, &r.site)).or_default();
-        entry.0.push(r.layer);
-        entry.1 = entry.1.max(r.rows);
-    }
+    let rules = report.stats.last().and_then(|c| c.rules.as_deref()).unwrap_or_default();
     if rules.is_empty() {
-        println!("\nNo rule acted.");
+        println!("\nThe profile has no rule.");
         return;
     }
-    println!("\nRules that acted:");
-    let mut table = screen::table(["rule", "site", "layers", "rows"]);
-    for ((name, site), (layers, rows)) in rules {
-        table.add_row([name.to_owned(), site.to_owned(), ranges(layers), rows.to_string()]);
+    println!("\nRules:");
+    let mut table = screen::table(["rule", "strength", "layers", "evaluations", "rows"]);
+    for r in rules {
+        let layers = r.dropped.as_ref().map_or_else(|| ranges(r.layers.clone()), |why| format!("dropped: {why}"));
+        table.add_row([r.name.clone(), r.strength.to_string(), layers, r.graphs.to_string(), r.rows.to_string()]);
     }
     screen::print(&table);
 }
