@@ -59,6 +59,14 @@ fn a_pipe_is_refused_without_waiting() {
     assert!(start.elapsed() < Duration::from_secs(5));
 }
 
+/// A file that has more bytes than it says stands for one that grows while it is read.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_changes_is_given_up() {
+    let error = load_error(Path::new("/proc/self/status"));
+    assert!(matches!(error, LoadError::File(AssetError::Changed { expected: 0, got: 1.. })), "{error}");
+}
+
 #[test]
 fn a_file_over_the_cap_is_refused_unread() {
     let folder = Folder::new();

@@ -42,6 +42,8 @@ fn keys_that_every_model_has() {
 
 #[test]
 fn other_files() {
+    let error_of = |bytes: &[u8]| ModelFacts::parse(bytes).unwrap_err();
+    assert_eq!(error_of(b"GGML123"), ModelError::Gguf(GgufError::Magic { got: b"GGML".to_vec() }));
     assert!(matches!(error(&Gguf::vector("llama")), ModelError::NotAModel { .. }));
     assert!(matches!(error(&Gguf::new()), ModelError::NotAModel { .. }));
     let later = Gguf::new().raw("split.no", 2, &[1, 0]).raw("split.count", 2, &[3, 0]);

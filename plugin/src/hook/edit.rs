@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use evenkeel_core::lower::{Leaf, NewOp, Patch, Ref, Substitution};
+use evenkeel_core::lower::{Leaf, NewNode, Patch, Ref, Substitution};
 use evenkeel_ffi::generated::types::*;
 use rustc_hash::FxHashMap;
 
@@ -123,19 +123,24 @@ impl<'a> Editor<'a> {
             self.insert(at, clone, flags);
             let mut made: Vec<*mut ggml_tensor> = Vec::with_capacity(s.nodes.len());
             for (i, node) in s.nodes.iter().enumerate() {
-                let [a, b] = node.args.map(|r| match r {
+                let (host, ctx) = (self.host, self.ctx);
+                let g = &host.lib.ggml;
+                let mut of = |r: Ref| match r {
                     Ref::Original => clone,
                     Ref::Leaf(i) => self.leafs[i as usize],
                     Ref::Node(i) => made[i as usize],
                     Ref::Gate(g) => self.gate(g.0, false, at),
                     Ref::OutputGate(g) => self.gate(g.0, true, at),
-                });
-                let g = &self.host.lib.ggml;
-                let t = match node.op {
-                    NewOp::Add => (g.ggml_add)(self.ctx, a, b),
-                    NewOp::Mul => (g.ggml_mul)(self.ctx, a, b),
-                    NewOp::Repeat => (g.ggml_repeat)(self.ctx, a, b),
-                    op => unreachable!("the lowering of this version makes no {op:?}"),
+                };
+                let t = match *node {
+                    NewNode::Add(a, b) => (g.ggml_add)(ctx, of(a), of(b)),
+                    NewNode::Mul(a, b) => (g.ggml_mul)(ctx, of(a), of(b)),
+                    NewNode::Repeat(a, b) => (g.ggml_repeat)(ctx, of(a), of(b)),
+                    NewNode::SumRows(a) => (g.ggml_sum_rows)(ctx, of(a)),
+                    NewNode::Scale(a, scale, bias) => (g.ggml_scale_bias)(ctx, of(a), scale, bias),
+                    NewNode::Relu(a) => (g.ggml_relu)(ctx, of(a)),
+                    NewNode::Clamp(a, min, max) => (g.ggml_clamp)(ctx, of(a), min, max),
+                    node => unreachable!("the lowering of this version makes no {node:?}"),
                 };
                 made.push(t);
                 if i + 1 < s.nodes.len() {

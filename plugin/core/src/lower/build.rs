@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::{
     graph::{GraphView, Op, TensorId, TensorView},
-    patch::{GateTable, Leaf, NewNode, NewOp, Patch, Ref, Substitution},
+    patch::{GateTable, Leaf, Patch, Substitution},
+    term::Terms,
 };
 use crate::plan::{Plan, RuleIndex, Site, SitePlan, Term};
 
@@ -112,11 +113,7 @@ struct Rows {
 }
 
 fn rules(site: &SitePlan) -> Vec<RuleIndex> {
-    let of = |term: &Term| match term {
-        Term::AddConst { rules, .. } => rules.clone(),
-        Term::AddGated { rule, .. } => vec![*rule],
-    };
-    site.terms.iter().flat_map(of).collect()
+    site.terms.iter().flat_map(Term::rules).copied().collect()
 }
 
 fn substitute(
@@ -127,29 +124,9 @@ fn substitute(
     name: String,
     rows: Rows,
 ) -> Substitution {
-    let mut nodes: Vec<NewNode> = Vec::new();
-    let mut x = Ref::Original;
-    let push = |nodes: &mut Vec<NewNode>, op, args| {
-        nodes.push(NewNode { op, args });
-        Ref::Node(nodes.len() as u32 - 1)
-    };
-    for (i, term) in site.terms.iter().enumerate() {
-        let (Term::AddConst { vector, .. } | Term::AddGated { vector, .. }) = term;
-        leafs.push(Leaf::Constant { name: format!("ek.{name}.{i}"), data: vector.clone(), near });
-        let v = Ref::Leaf(leafs.len() as u32 - 1);
-        x = match term {
-            Term::AddConst { .. } => push(&mut nodes, NewOp::Add, [x, v]),
-            Term::AddGated { gate, .. } => {
-                // One product per element, no sum: a row's bits do not depend on how many rows there are, and
-                // a gate of 0 adds exactly 0 because the vector is finite.
-                let gate = if rows.output_only { Ref::OutputGate(*gate) } else { Ref::Gate(*gate) };
-                let spread = push(&mut nodes, NewOp::Repeat, [v, x]);
-                let scaled = push(&mut nodes, NewOp::Mul, [spread, gate]);
-                push(&mut nodes, NewOp::Add, [x, scaled])
-            }
-        };
-    }
-    Substitution { target, name, n_rows: rows.n, nodes, rules: self::rules(site) }
+    let mut terms = Terms::new(leafs, near, &name, rows.output_only);
+    site.terms.iter().for_each(|term| terms.lower(term));
+    Substitution { target, n_rows: rows.n, nodes: terms.finish(), rules: self::rules(site), name }
 }
 
 /// For each block a small F32 weight, which lies where the block is computed (matrices may be repacked or split).

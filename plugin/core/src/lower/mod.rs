@@ -7,7 +7,8 @@
 mod build;
 mod graph;
 mod patch;
+mod term;
 
 pub use build::{LowerError, Lowered, Missed, lower};
 pub use graph::{GraphView, Name, Op, TensorId, TensorView};
-pub use patch::{GateTable, Leaf, NewNode, NewOp, Patch, Ref, Substitution};
+pub use patch::{GateTable, Leaf, NewNode, Patch, Ref, Substitution};

@@ -44,29 +44,39 @@ pub enum Ref {
     OutputGate(GateIndex),
 }
 
-/// The operations that a patch may use, each one of ggml's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One new node: one of ggml's own operations.
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
-pub enum NewOp {
+pub enum NewNode {
     /// `ggml_add(a, b)`; `b` is repeated over the rows of `a`.
-    Add,
-    /// `ggml_mul(a, b)`; `b` is repeated over the columns of `a`.
-    Mul,
+    Add(Ref, Ref),
+    /// `ggml_mul(a, b)`; `b` is repeated over the rows, or over the columns, of `a`.
+    Mul(Ref, Ref),
     /// `ggml_repeat(a, b)`: `a` in the shape of `b`.
-    Repeat,
+    Repeat(Ref, Ref),
+    /// `ggml_sum_rows(a)`: `[n, rows]` becomes `[1, rows]`.
+    SumRows(Ref),
+    /// `ggml_scale_bias(a, scale, bias)`: `scale · a + bias`.
+    Scale(Ref, f32, f32),
+    /// `ggml_relu(a)`
+    Relu(Ref),
+    /// `ggml_clamp(a, min, max)`, in place: `a` has no other reader.
+    Clamp(Ref, f32, f32),
 }
 
-/// One new node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NewNode {
-    /// The operation.
-    pub op: NewOp,
-    /// Its operands.
-    pub args: [Ref; 2],
+impl NewNode {
+    /// What it reads.
+    pub fn reads(&self) -> impl Iterator<Item = Ref> {
+        let (a, b) = match *self {
+            NewNode::Add(a, b) | NewNode::Mul(a, b) | NewNode::Repeat(a, b) => (a, Some(b)),
+            NewNode::SumRows(a) | NewNode::Scale(a, ..) | NewNode::Relu(a) | NewNode::Clamp(a, ..) => (a, None),
+        };
+        std::iter::once(a).chain(b)
+    }
 }
 
 /// `target` becomes the last of `nodes`, which read its clone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Substitution {
     /// The node whose value changes.
     pub target: TensorId,
@@ -112,7 +122,7 @@ impl Patch {
     /// The gates that are read, each once, in order of first use.
     pub fn used_gates(&self) -> Vec<Ref> {
         let mut used: Vec<Ref> = Vec::new();
-        for r in self.substitutions.iter().flat_map(|s| &s.nodes).flat_map(|n| n.args) {
+        for r in self.substitutions.iter().flat_map(|s| &s.nodes).flat_map(NewNode::reads) {
             if matches!(r, Ref::Gate(_) | Ref::OutputGate(_)) && !used.contains(&r) {
                 used.push(r);
             }
@@ -132,13 +142,7 @@ impl fmt::Display for Patch {
             writeln!(f, "  x = clone of {}", s.name)?;
             for (i, node) in s.nodes.iter().enumerate() {
                 let name = if i + 1 == s.nodes.len() { s.name.clone() } else { format!("n{i}") };
-                let op = match node.op {
-                    NewOp::Add => "ADD",
-                    NewOp::Mul => "MUL",
-                    NewOp::Repeat => "REPEAT",
-                };
-                let [a, b] = node.args.map(|r| self.operand(r));
-                writeln!(f, "  {name} = {op}({a}, {b})")?;
+                writeln!(f, "  {name} = {}", self.operation(node))?;
             }
         }
         Ok(())
@@ -146,6 +150,19 @@ impl fmt::Display for Patch {
 }
 
 impl Patch {
+    fn operation(&self, node: &NewNode) -> String {
+        let of = |r: &Ref| self.operand(*r);
+        match node {
+            NewNode::Add(a, b) => format!("ADD({}, {})", of(a), of(b)),
+            NewNode::Mul(a, b) => format!("MUL({}, {})", of(a), of(b)),
+            NewNode::Repeat(a, b) => format!("REPEAT({}, {})", of(a), of(b)),
+            NewNode::SumRows(a) => format!("SUM_ROWS({})", of(a)),
+            NewNode::Scale(a, scale, bias) => format!("SCALE({}, {scale}, {bias})", of(a)),
+            NewNode::Relu(a) => format!("RELU({})", of(a)),
+            NewNode::Clamp(a, min, max) => format!("CLAMP({}, {min}, {max})", of(a)),
+        }
+    }
+
     fn operand(&self, r: Ref) -> String {
         match r {
             Ref::Original => "x".into(),

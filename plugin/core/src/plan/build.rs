@@ -145,11 +145,7 @@ fn drop_cancelled(rules: &mut [Rule], sites: &[SitePlan]) {
     let mut acts: HashMap<RuleIndex, Vec<u32>> = HashMap::new();
     for site in sites {
         for term in &site.terms {
-            let here = match term {
-                Term::AddConst { rules, .. } => rules.as_slice(),
-                Term::AddGated { rule, .. } => std::slice::from_ref(rule),
-            };
-            for rule in here {
+            for rule in term.rules() {
                 acts.entry(*rule).or_default().push(site.layer);
             }
         }

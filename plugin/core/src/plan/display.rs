@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::fit::ranges;
-use super::types::{Plan, Rule, RuleIndex, Site, SitePlan, Term};
+use super::types::{Map, Plan, Rule, RuleIndex, Site, SitePlan, Term, Update};
 use crate::asset::norm;
 
 impl fmt::Display for Site {
@@ -56,7 +56,33 @@ fn show_site(f: &mut fmt::Formatter<'_>, plan: &Plan, site: &SitePlan) -> fmt::R
             Term::AddGated { rule, gate, vector } => {
                 write!(f, "add gate {} × {} (norm {} at strength 1)", gate.0, name(rule), round(norm(vector)))?;
             }
+            Term::Update { rules, gate, update } => {
+                let names: Vec<_> = rules.iter().map(name).collect();
+                show_update(f, update)?;
+                write!(f, " {}", names.join(" + "))?;
+                if let Some(gate) = gate {
+                    write!(f, " × gate {}", gate.0)?;
+                }
+            }
         }
+    }
+    Ok(())
+}
+
+fn show_update(f: &mut fmt::Formatter<'_>, update: &Update) -> fmt::Result {
+    match &update.map {
+        Map::Linear { matrix, offset } => {
+            write!(f, "linear, {} read, {} written", update.reads.len(), update.writes.len())?;
+            let same = |values: &[f32]| values.iter().all(|v| *v == values[0]);
+            if matrix.len() == 1 && same(offset) {
+                write!(f, ", z = {}·u + {},", matrix[0], offset[0])?;
+            }
+        }
+        Map::Clamp { min, max } => {
+            let bound = |b: &Option<f32>, none: &str| b.map_or(none.to_owned(), |b| b.to_string());
+            write!(f, "clamp {} to {}", bound(min, "-inf"), bound(max, "inf"))?;
+        }
+        Map::Feature { bias, target } => write!(f, "feature with bias {bias} held at {target}")?,
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::types::{Plan, Site, Term};
+use super::types::{Map, Plan, Site, Term, Update};
 use crate::asset::hex;
 
 /// SHA-256 over what a plan does.
@@ -50,10 +50,41 @@ impl Plan {
                         values(&mut hash, &[strength]);
                         values(&mut hash, vector);
                     }
+                    Term::Update { rules, gate, update } => {
+                        hash.update([2]);
+                        // An adjustable rule's initial strength decides what is computed first.
+                        let strength = rules.first().and_then(|r| self.rules.get(usize::from(r.0)));
+                        let strength = gate.and(strength).map_or(1.0, |r| r.strength);
+                        values(&mut hash, &[strength]);
+                        number(&mut hash, gate.map_or(0, |g| usize::from(g.0) + 1));
+                        hash_update(&mut hash, update);
+                    }
                 }
             }
         }
         PlanHash(hash.finalize().into())
+    }
+}
+
+fn hash_update(hash: &mut Sha256, update: &Update) {
+    for vectors in [&update.reads, &update.writes] {
+        number(hash, vectors.len());
+        vectors.iter().for_each(|v| values(hash, v));
+    }
+    match &update.map {
+        Map::Linear { matrix, offset } => {
+            hash.update([0]);
+            values(hash, matrix);
+            values(hash, offset);
+        }
+        Map::Clamp { min, max } => {
+            hash.update([1]);
+            values(hash, &[min.unwrap_or(f32::NEG_INFINITY), max.unwrap_or(f32::INFINITY)]);
+        }
+        Map::Feature { bias, target } => {
+            hash.update([2]);
+            values(hash, &[*bias, *target]);
+        }
     }
 }
 

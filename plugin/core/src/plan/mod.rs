@@ -1,5 +1,6 @@
 //! A validated profile: what happens at which site of which layer of this model.
 
+mod bound;
 mod build;
 mod display;
 mod error;
@@ -11,4 +12,4 @@ mod types;
 
 pub use error::{PlanError, PlanErrors};
 pub use hash::PlanHash;
-pub use types::{GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, Term};
+pub use types::{GateIndex, Map, Plan, Rule, RuleIndex, Site, SitePlan, Term, Update};

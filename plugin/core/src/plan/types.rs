@@ -57,6 +57,65 @@ pub enum Term {
         /// `n_embd` finite values, strength not included.
         vector: Arc<[f32]>,
     },
+    /// A low-rank update that reads the row it changes.
+    Update {
+        /// The rules: more than one where several are algebraically one update.
+        rules: Vec<RuleIndex>,
+        /// The row of the gate table that scales it, if any.
+        gate: Option<GateIndex>,
+        /// What is read and written.
+        update: Update,
+    },
+}
+
+impl Term {
+    /// The rules that act in it.
+    pub fn rules(&self) -> &[RuleIndex] {
+        match self {
+            Term::AddConst { rules, .. } | Term::Update { rules, .. } => rules,
+            Term::AddGated { rule, .. } => std::slice::from_ref(rule),
+        }
+    }
+}
+
+/// A low-rank update of every row `x`: with `u_i = reads_i · x` and `z = map(u)`, `x += gate · Σ_j z_j · writes_j`.
+///
+/// All coefficients are read from the same `x`, before any of them is written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    /// Vectors of `n_embd` finite values, one per coefficient that is read.
+    pub reads: Vec<Arc<[f32]>>,
+    /// Vectors of `n_embd` finite values, one per coefficient that is written.
+    pub writes: Vec<Arc<[f32]>>,
+    /// From what is read to what is written.
+    pub map: Map,
+}
+
+/// How an [`Update`] comes from the coefficients it reads to those it writes.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Map {
+    /// `z = M·u + c`: projection, affine eraser, rotation in a plane.
+    Linear {
+        /// `M`, row after row: as many rows as `writes`, as many columns as `reads`.
+        matrix: Vec<f32>,
+        /// `c`, as many as `writes`.
+        offset: Vec<f32>,
+    },
+    /// `z_i = clip(u_i, min, max) − u_i`.
+    Clamp {
+        /// Lower bound, if there is one.
+        min: Option<f32>,
+        /// Upper bound, if there is one.
+        max: Option<f32>,
+    },
+    /// `z_i = target − relu(u_i + bias)`: a sparse autoencoder's feature, held at a value.
+    Feature {
+        /// The encoder's bias.
+        bias: f32,
+        /// The value that the feature shall have.
+        target: f32,
+    },
 }
 
 /// Everything that happens at one site of one layer, in order.
