@@ -66,12 +66,17 @@ pub struct Errors<E> {
 
 impl<E> Errors<E> {
     /// The collected errors, or `Ok` if there are none.
-    pub(crate) fn check(mut list: Vec<Located<E>>) -> Result<(), Self> {
+    pub(crate) fn check(list: Vec<Located<E>>) -> Result<(), Self> {
+        Self::check_with(list, 0)
+    }
+
+    /// The same with a number of errors that were counted and not collected.
+    pub(crate) fn check_with(mut list: Vec<Located<E>>, more: usize) -> Result<(), Self> {
         if list.is_empty() {
             return Ok(());
         }
         list.sort_by_key(|e| e.pos);
-        let omitted = list.len().saturating_sub(MAX_ERRORS);
+        let omitted = list.len().saturating_sub(MAX_ERRORS) + more;
         list.truncate(MAX_ERRORS);
         Err(Self { list, omitted })
     }

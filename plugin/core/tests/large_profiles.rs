@@ -35,6 +35,7 @@ fn the_worst_shapes_are_answered_in_time() {
         ("broken lines", fill("", same("=\n"))),
         ("quotes", fill("", same("\"\n"))),
         ("long text", format!("schema = 1\nname = \"{}\"", "ü".repeat(SIZE / 4))),
+        ("long path", format!("schema = 1\nsteer = [{{name = \"a\", direction = \"{}\"}}]", "/".repeat(SIZE / 4))),
         ("long key", format!("schema = 1\n{} = 1", "k".repeat(SIZE - 20))),
         ("layers", fill("schema = 1\n[[steer]]\nname = \"a\"\ndirection = \"b\"\nlayers = [", same("-1,")) + "]"),
         ("digits", format!("schema = {}", "1".repeat(SIZE - 20))),

@@ -71,7 +71,7 @@ pub enum ProfileError {
         allowed: &'static str,
     },
     /// A text that is empty, too long or has characters that a name or path must not have.
-    #[error("unusable text, got {got:?}, allowed: {allowed}")]
+    #[error("empty, too long or with characters that do not belong here, got {got:?}, allowed: {allowed}")]
     BadText {
         /// The text, shortened.
         got: String,

@@ -81,7 +81,7 @@ pub const KEYS: &[Key] = &[
         "the file's name without .toml",
         "Name of the profile. Logs, counters and `evenkeel plan` use it.",
     ),
-    Key::new("description", Kind::Text, "any text", "none", "One line for people. Nothing reads it."),
+    Key::new("description", Kind::Text, "one line of text", "none", "One line for people. Nothing reads it."),
     Key::new(
         "model",
         Kind::Table,

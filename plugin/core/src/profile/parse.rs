@@ -19,12 +19,12 @@ impl Profile {
     /// All errors of the text at once, in the order of its lines.
     pub fn parse(text: &str, file: &str) -> Result<Self, Errors<ProfileError>> {
         let (root, syntax) = DeTable::parse_recoverable(text);
-        let mut reader = Reader { file: Arc::from(file), text: Text::new(text), errors: vec![] };
+        let mut reader = Reader { file: Arc::from(file), text: Text::new(text), errors: vec![], more: 0 };
         let profile = top(&mut reader, root.get_ref(), file);
         if !syntax.is_empty() {
             after_syntax_errors(&mut reader, &syntax);
         }
-        Errors::check(reader.errors)?;
+        Errors::check_with(reader.errors, reader.more)?;
         Ok(profile)
     }
 }
@@ -50,7 +50,7 @@ fn schema(top: &mut Section<'_, '_, '_>) {
     match at.get_ref() {
         DeValue::Integer(int) if int.as_str() == "1" => {}
         DeValue::Integer(int) => {
-            let (got, allowed) = (int.as_str().to_owned(), top.allowed("schema"));
+            let (got, allowed) = (shorten(int.as_str()), top.allowed("schema"));
             top.fail(at, "schema", ProfileError::OutOfRange { got, allowed });
         }
         _ => top.wrong_type(at, "schema").unwrap_or_default(),
@@ -77,7 +77,8 @@ fn name_of(file: &str) -> String {
 /// on a line that could not be read.
 fn after_syntax_errors(reader: &mut Reader<'_>, syntax: &[toml::de::Error]) {
     let found = std::mem::take(&mut reader.errors);
-    for error in syntax.iter().take(MAX_ERRORS + 1) {
+    reader.more += syntax.len().saturating_sub(MAX_ERRORS);
+    for error in syntax.iter().take(MAX_ERRORS) {
         let message = error.message().split_whitespace().collect::<Vec<_>>().join(" ");
         let at = error.span().map_or(0, |s| s.start);
         let got = shorten(reader.text.line(at));

@@ -16,15 +16,19 @@ pub(super) struct Reader<'a> {
     pub(super) file: Arc<str>,
     pub(super) text: Text<'a>,
     pub(super) errors: Vec<Located<ProfileError>>,
+    /// Errors beyond those collected.
+    pub(super) more: usize,
 }
 
 impl Reader<'_> {
     pub(super) fn fail(&mut self, at: usize, key: &str, error: ProfileError) {
-        // A few more than are shown, so that the report can say that there are more.
-        if self.errors.len() <= 10 * MAX_ERRORS {
-            let pos = Some(self.text.pos(at));
-            self.errors.push(Located { file: self.file.clone(), pos, key: key.to_owned(), error });
+        // A position costs time in the length of its line, so a hostile file gets no more of them than are shown.
+        if self.errors.len() >= MAX_ERRORS {
+            self.more += 1;
+            return;
         }
+        let pos = Some(self.text.pos(at));
+        self.errors.push(Located { file: self.file.clone(), pos, key: key.to_owned(), error });
     }
 }
 
@@ -36,6 +40,9 @@ pub(super) struct Section<'r, 'a, 't> {
     table: &'t DeTable<'t>,
     span: Range<usize>,
 }
+
+/// Longest text of a profile in bytes: that of a path.
+const MAX_TEXT: usize = 4096;
 
 pub(super) type Value<'t> = toml::Spanned<DeValue<'t>>;
 
@@ -57,6 +64,11 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
         for key in self.table.keys() {
             let name: &str = key.get_ref();
             if names.contains(&name) {
+                continue;
+            }
+            // Looking for a similar key takes time, which a hostile file could multiply.
+            if self.reader.errors.len() >= MAX_ERRORS {
+                self.reader.more += 1;
                 continue;
             }
             let (got, path) = (shorten(name), self.full(&shorten(name)));
@@ -123,7 +135,7 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
     fn text_of(&mut self, at: &Value<'_>, name: &str) -> Option<Spanned<String>> {
         let Some(text) = at.get_ref().as_str() else { return self.wrong_type(at, name) };
         // No key has a use for control characters, and in a path or a log line they only hide something.
-        if text.is_empty() || text.chars().any(char::is_control) {
+        if text.is_empty() || text.len() > MAX_TEXT || text.chars().any(char::is_control) {
             return self.bad_text(at, name, text);
         }
         Some(self.spanned(at, text.to_owned()))
