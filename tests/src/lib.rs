@@ -13,6 +13,7 @@ mod recording;
 mod run;
 mod scratch;
 
+pub mod claim;
 pub mod completion;
 pub mod host;
 

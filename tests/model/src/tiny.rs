@@ -101,7 +101,7 @@ fn storage(part: &Part, file_type: FileType) -> FileType {
     let matrix = matches!(part.fill, Fill::Matrix(_));
     // llama.cpp keeps expert routers and positions in F32 in every quantised file.
     let exempt = part.name.contains("ffn_gate_inp") || part.name.starts_with("position");
-    let whole = part.shape[0] as usize % file_type.block() == 0;
+    let whole = (part.shape[0] as usize).is_multiple_of(file_type.block());
     if matrix && whole && !exempt { file_type } else { FileType::F32 }
 }
 

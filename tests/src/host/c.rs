@@ -142,7 +142,8 @@ impl CHost {
         command.args(["host.c", "options.c", "vector.c"].map(|file| source("c").join(file)));
         command.arg("-I").arg(include);
         command.args(["llama", "ggml", "ggml-base"].map(|name| find(libraries, name)));
-        command.arg(format!("-Wl,-rpath,{}", libraries.display())).arg("-ldl");
+        // The older kind of search path: it also serves the libraries that these libraries need.
+        command.arg(format!("-Wl,--disable-new-dtags,-rpath,{}", libraries.display())).arg("-ldl");
         let _ = run(command, &Setting::new(), scratch.folder()).success();
         Self { program, backends, _folder: scratch }
     }

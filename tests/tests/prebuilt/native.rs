@@ -1,22 +1,9 @@
 //! `add` is llama.cpp's own control vector, bit for bit.
 
 use evenkeel_model::{Arch, FileType};
-use evenkeel_tests::host::{CHost, Decode, Native};
-use evenkeel_tests::{Door, Profile, Scratch};
-
-fn native(scratch: &Scratch, strength: f32, layers: Option<(u32, u32)>) -> Option<Native> {
-    Some(Native { file: scratch.path("v.gguf"), strength, layers })
-}
-
-fn check(host: &CHost, scratch: &Scratch, decode: &Decode, layers: Option<(u32, u32)>, strength: f32, what: &str) {
-    let plain = host.plain(decode);
-    let native = host.plain(&Decode { native: native(scratch, strength, layers), ..decode.clone() });
-    plain.assert_all_differ(&native, what);
-    let range = layers.map_or("\"all\"".to_owned(), |(first, last)| format!("\"{first}..{last}\""));
-    let profile = Profile::empty().and_add("v.gguf", strength, &range);
-    let steered = host.with(decode, Door::Preload, &scratch.profile(&profile));
-    native.assert_same(&steered, &format!("{what}: the control vector and add"));
-}
+use evenkeel_tests::Scratch;
+use evenkeel_tests::claim::is_native;
+use evenkeel_tests::host::{CHost, Decode};
 
 /// Prefill and decode, flash attention off and on, every architecture.
 #[test]
@@ -28,7 +15,7 @@ fn every_architecture() {
         scratch.vector(arch);
         for flash in [false, true] {
             let decode = Decode { flash, ..Decode::new(&model) };
-            check(&host, &scratch, &decode, None, 2.0, &format!("{arch:?}, flash attention {flash}"));
+            is_native(&host, &scratch, &decode, None, 2.0, &format!("{arch:?}, flash attention {flash}"));
         }
     }
 }
@@ -41,7 +28,7 @@ fn layers_and_strength() {
     let decode = Decode::new(&scratch.model(Arch::Llama, FileType::F32));
     scratch.vector(Arch::Llama);
     for layers in [(1, 1), (2, 3), (4, 4)] {
-        check(&host, &scratch, &decode, Some(layers), -0.7, &format!("layers {layers:?}"));
+        is_native(&host, &scratch, &decode, Some(layers), -0.7, &format!("layers {layers:?}"));
     }
 }
 
@@ -60,6 +47,6 @@ fn every_batch() {
         ("two contexts", Decode { contexts: 2, ..base }),
     ];
     for (what, decode) in cases {
-        check(&host, &scratch, &decode, None, 1.5, what);
+        is_native(&host, &scratch, &decode, None, 1.5, what);
     }
 }

@@ -1,6 +1,7 @@
 //! The llama-server inside xllamacpp.
 
 use evenkeel_model::{Arch, FileType};
+use evenkeel_tests::claim::nothing;
 use evenkeel_tests::completion::{Request, Step, assert_same};
 use evenkeel_tests::host::{Arguments, Server, ServerKind, native_vector};
 use evenkeel_tests::{Door, Profile, Scratch, Setting};
@@ -36,7 +37,7 @@ fn what_steers_nothing_changes_nothing() {
     let plain = complete(&arguments, &Setting::new());
     let door = Door::Preload.setting();
     assert_same(&plain, &complete(&arguments, &door), "no profile");
-    for (name, profile) in crate::identity::nothing() {
+    for (name, profile) in nothing() {
         let answer = complete(&arguments, &door.clone().and(&scratch.profile(&profile)));
         assert_same(&plain, &answer, name);
     }

@@ -1,0 +1,43 @@
+# evenkeel. `make help` lists the targets.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build fetch hosts test test-hosts check install clean
+
+CARGO ?= cargo
+PREFIX ?= /usr/local
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: build fetch ## show a model before and after, on a fetched llama.cpp
+	$(TARGET)/release/evenkeel demo
+
+build: ## build the library and the tool: target/release/libevenkeel.so, target/release/evenkeel
+	tests/hosts/need-rust
+	$(CARGO) build --release --locked --package evenkeel --package evenkeel-cli
+
+fetch: ## fetch the prebuilt llama.cpp programs that the tests use (about 200 MB, into ~/.cache/evenkeel)
+	tests/hosts/fetch
+
+hosts: ## compile the programs that no package brings compiled, fetch the Vulkan one (about half an hour)
+	tests/hosts/build
+
+test: build fetch ## run all tests, the hosts among them that package managers bring
+	$(CARGO) test --workspace --locked
+
+test-hosts: test hosts ## run also the tests on compiled hosts and on the Vulkan backend
+	$(CARGO) test --locked --package evenkeel-tests --test compiled --test vulkan
+
+check: ## check format, lints and documentation
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
+
+install: build ## install the library, the header and the tool below PREFIX (/usr/local)
+	install -D -m 755 $(TARGET)/release/libevenkeel.so $(DESTDIR)$(PREFIX)/lib/libevenkeel.so
+	install -D -m 755 $(TARGET)/release/evenkeel $(DESTDIR)$(PREFIX)/bin/evenkeel
+	install -D -m 644 include/evenkeel.h $(DESTDIR)$(PREFIX)/include/evenkeel.h
+
+clean: ## remove what was built; fetched and compiled programs stay in the cache
+	$(CARGO) clean

@@ -1,0 +1,5 @@
+//! On hosts that are compiled first: `make hosts`, then `make test-hosts`.
+
+mod libraries;
+mod rust;
+mod server;

@@ -1,0 +1,49 @@
+//! A GPU backend: node-llama-cpp's Vulkan libraries on Mesa's software device. `make hosts`, then `make test-hosts`.
+
+use evenkeel_model::{Arch, FileType};
+use evenkeel_tests::claim::nothing;
+use evenkeel_tests::host::{CHost, Decode, Native};
+use evenkeel_tests::{Door, Profile, Recording, Scratch, Setting};
+
+/// What the native vector and `add` may differ by on this backend.
+const TOLERANCE: f32 = 1e-5;
+
+/// All layers on the device. llama.cpp passes software devices over unless one is named.
+fn run(host: &CHost, decode: &Decode, door: Option<Door>, setting: &Setting) -> Recording {
+    let setting = setting.clone().env("GGML_VK_VISIBLE_DEVICES", "0");
+    let (finished, recording) = host.try_run(decode, door, &setting);
+    recording.unwrap_or_else(|| panic!("{}\n{}", finished.status, finished.stderr))
+}
+
+#[test]
+fn add_is_the_native_control_vector_on_the_device() {
+    let host = CHost::node_llama_cpp_vulkan();
+    let scratch = Scratch::new();
+    let model = scratch.model(Arch::Llama, FileType::F32);
+    scratch.vector(Arch::Llama);
+    for flash in [false, true] {
+        let decode = Decode { flash, gpu_layers: 99, ..Decode::new(&model) };
+        let plain = run(&host, &decode, None, &Setting::new());
+        let native = Native { file: scratch.path("v.gguf"), strength: 2.0, layers: None };
+        let native = run(&host, &Decode { native: Some(native), ..decode.clone() }, None, &Setting::new());
+        plain.assert_all_differ(&native, "steered on the device");
+        let profile = scratch.profile(&Profile::add("v.gguf", 2.0));
+        for door in [Door::Preload, Door::BackendPath] {
+            let distance = native.distance(&run(&host, &decode, Some(door), &profile));
+            assert!(distance <= TOLERANCE, "flash attention {flash}, {door:?}: logits differ by {distance:e}");
+        }
+    }
+}
+
+#[test]
+fn what_steers_nothing_changes_nothing() {
+    let host = CHost::node_llama_cpp_vulkan();
+    let scratch = Scratch::new();
+    let decode = Decode { gpu_layers: 99, ..Decode::new(&scratch.model(Arch::Llama, FileType::F32)) };
+    scratch.vector(Arch::Llama);
+    let plain = run(&host, &decode, None, &Setting::new());
+    for (name, profile) in nothing() {
+        let steered = run(&host, &decode, Some(Door::Preload), &scratch.profile(&profile));
+        plain.assert_same(&steered, name);
+    }
+}
