@@ -61,7 +61,8 @@ pub(crate) fn steps(answer: &Value) -> Vec<Step> {
 #[track_caller]
 pub fn assert_same(a: &[Step], b: &[Step], what: &str) {
     assert_eq!(a.len(), b.len(), "{what}: number of tokens");
-    for (number, (a, b)) in a.iter().zip(b).enumerate().filter(|(_, (a, b))| a != b) {
+    if let Some(number) = a.iter().zip(b).position(|(a, b)| a != b) {
+        let (a, b) = (&a[number], &b[number]);
         let gap = a.candidates.iter().zip(&b.candidates).map(|(a, b)| (a.1 - b.1).abs()).fold(0.0, f64::max);
         panic!("{what}: token {number} is {} and {}, log-probabilities differ by up to {gap:e}", a.token, b.token);
     }

@@ -55,10 +55,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let backend = LlamaBackend::init()?;
     let model = LlamaModel::load_from_file(&backend, Path::new(model), &LlamaModelParams::default())?;
-    let params = LlamaContextParams::default()
-        .with_n_ctx(NonZeroU32::new(512))
-        .with_n_threads(1)
-        .with_n_threads_batch(1);
+    let params =
+        LlamaContextParams::default().with_n_ctx(NonZeroU32::new(512)).with_n_threads(1).with_n_threads_batch(1);
     let mut context = model.new_context(&backend, params)?;
     let mut out = BufWriter::new(File::create(out)?);
     evaluate(&mut context, &mut out, "prompt", 0..prompt, model.n_vocab())?;
