@@ -16,6 +16,9 @@ pub struct Session {
     choice: HostChoice,
 }
 
+/// Parameters below which one thread is faster than several.
+const SMALL: u64 = 20_000_000;
+
 /// Variables that would steer contexts which have to be plain.
 const OURS: [&str; 4] = ["LD_PRELOAD", "GGML_BACKEND_PATH", "EVENKEEL_PROFILE", "EVENKEEL_REQUIRE"];
 
@@ -61,7 +64,9 @@ impl Session {
     /// The options of a context for `n_ctx` tokens.
     pub fn options(&self, n_ctx: usize) -> ContextOptions {
         let defaults = ContextOptions::default();
-        let threads = self.choice.threads.map_or(defaults.threads, |t| t as i32);
+        // Threads wait for each other at every node: in a small model that is all they do.
+        let all = if self.model.n_params() < SMALL { 1 } else { defaults.threads };
+        let threads = self.choice.threads.map_or(all, |t| t as i32);
         let n_ctx = u32::try_from(n_ctx).unwrap_or(u32::MAX).next_multiple_of(256);
         ContextOptions { n_ctx, threads, ..defaults }
     }

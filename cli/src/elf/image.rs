@@ -42,8 +42,6 @@ pub struct Image {
     pub inside: BTreeSet<String>,
     /// Functions that it calls by way of the loader.
     pub imports: BTreeMap<String, Import>,
-    /// The loader binds everything at start and makes the pointers read-only.
-    pub bind_now: bool,
     /// Its own symbols win over others' (`-Bsymbolic`), so that preloading does not reach its own calls.
     pub symbolic: bool,
     /// It runs with other rights than its user's, so that the loader ignores `LD_PRELOAD`.
@@ -155,7 +153,6 @@ fn of(path: &Path, elf: &Elf, bytes: &[u8]) -> Image {
         needed: elf.libraries.iter().map(|l| (*l).to_owned()).collect(),
         runpath: paths.iter().flat_map(|p| p.split(':')).filter(|p| !p.is_empty()).map(expand).collect(),
         mentions_llama: !known && !imports.contains_key("llama_decode") && mentions(bytes),
-        bind_now: flag(dynamic::DT_FLAGS, dynamic::DF_BIND_NOW) || flag(dynamic::DT_FLAGS_1, dynamic::DF_1_NOW),
         symbolic: flag(dynamic::DT_FLAGS, dynamic::DF_SYMBOLIC) || flag(dynamic::DT_SYMBOLIC, u64::MAX),
         privileged: false,
         defined,

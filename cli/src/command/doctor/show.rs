@@ -69,6 +69,11 @@ fn slots(d: &Diagnosis) {
     if !matches!(d.llama, Llama::Shared(_)) {
         return;
     }
+    if d.slots.iter().all(|s| s.through.is_some()) && d.missing.is_empty() {
+        let n = d.slots.len();
+        anstream::println!("{} all {n} calls to intercept go through the loader", "hooks    ".dimmed());
+        return;
+    }
     anstream::println!("\n{}", "Calls to intercept".bold());
     let mut table = screen::table(["", "function", "found"]);
     for slot in &d.slots {
@@ -109,6 +114,12 @@ fn process(d: &Diagnosis) {
 }
 
 fn doors(d: &Diagnosis) {
+    let same = d.doors.iter().all(|door| !door.open && door.why == d.doors[0].why);
+    if same {
+        let kind = if d.program { "program" } else { "library" };
+        anstream::println!("\n{} {}", format!("This {kind} cannot be steered:").red().bold(), d.doors[0].why);
+        return;
+    }
     anstream::println!("\n{}", "Ways in".bold());
     for door in &d.doors {
         let mark = if door.open { "✓".green().to_string() } else { "✗".red().to_string() };
@@ -116,8 +127,5 @@ fn doors(d: &Diagnosis) {
         if let Some(text) = &door.do_this {
             anstream::println!("    {}", text.cyan());
         }
-    }
-    if d.doors.iter().all(|door| !door.open) {
-        anstream::println!("\nThis {} cannot be steered.", if d.program { "program" } else { "library" });
     }
 }

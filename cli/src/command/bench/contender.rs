@@ -1,0 +1,138 @@
+//! The contexts that are compared: all on the same weights, in one process.
+
+use std::path::{Path, PathBuf};
+
+use evenkeel_ffi::host::{Context, Outputs, Plugin, Token};
+use evenkeel_model::ControlVector;
+
+use crate::{failure::Failure, session::Session};
+
+/// What a context runs with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Case {
+    /// Made before the plug-in was loaded.
+    Plain,
+    /// The same again: what the machine itself makes of two equal things.
+    PlainAgain,
+    /// llama.cpp's own control vector.
+    Native,
+    /// A profile without a rule.
+    Empty,
+    /// A profile that adds the same vector as `Native`.
+    Add,
+}
+
+impl Case {
+    /// All, in the order in which contexts are made.
+    pub const ALL: [Case; 5] = [Case::Plain, Case::PlainAgain, Case::Native, Case::Empty, Case::Add];
+
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Case::Plain => "plain",
+            Case::PlainAgain => "plain again",
+            Case::Native => "native vector",
+            Case::Empty => "empty profile",
+            Case::Add => "add",
+        }
+    }
+}
+
+/// A context and how far it has come.
+pub struct Contender {
+    pub case: Case,
+    context: Context,
+    pos: usize,
+}
+
+/// The five contexts, the plug-in that steers two of them, and the folder of its profiles.
+pub struct Field {
+    pub contenders: Vec<Contender>,
+    pub plugin: Plugin,
+    folder: PathBuf,
+}
+
+impl Drop for Field {
+    fn drop(&mut self) {
+        // What is left behind lies in the system's folder for temporary files.
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Field {
+    /// Makes contexts for `n_ctx` tokens.
+    pub fn new(session: &Session, n_ctx: usize) -> Result<Field, Failure> {
+        let model = &session.model;
+        let layers = 1..model.n_layer() as u32;
+        let hint = model.metadata("general.architecture").unwrap_or_default();
+        // Small against the residual stream, so that the random model's numbers stay in range.
+        let vector = ControlVector::random(&hint, model.n_embd() as u32, layers, 7).scaled(0.01);
+        let folder = std::env::temp_dir().join(format!("evenkeel-bench-{}", std::process::id()));
+        let profiles = write_profiles(&folder, &vector)
+            .map_err(|e| Failure::new(format!("profiles cannot be written to {}: {e}", folder.display())))?;
+
+        let make = |case| Ok::<_, Failure>(Contender { case, context: session.context(n_ctx)?, pos: 0 });
+        let mut contenders = vec![make(Case::Plain)?, make(Case::PlainAgain)?, make(Case::Native)?];
+        let values: Vec<f32> = vector.directions.values().flatten().copied().collect();
+        contenders[2].context.set_control_vector(Some(&values))?;
+
+        let plugin = session.plugin()?;
+        for (case, profile) in [(Case::Empty, &profiles.empty), (Case::Add, &profiles.add)] {
+            plugin.load_profile(Some(profile))?;
+            contenders.push(make(case)?);
+        }
+        Ok(Field { contenders, plugin, folder })
+    }
+
+    /// The logits of the last row of a case, as bits.
+    pub fn bits(&mut self, case: Case) -> Option<Vec<u32>> {
+        let contender = self.contenders.iter_mut().find(|c| c.case == case)?;
+        Some(contender.context.logits(-1)?.iter().map(|l| l.to_bits()).collect())
+    }
+}
+
+impl Contender {
+    /// Feeds tokens one by one, as generation does, and waits for each one's logits.
+    pub fn decode(&mut self, tokens: &[Token]) -> Result<(), Failure> {
+        for token in tokens {
+            self.context.decode(&[*token], self.pos, 0, Outputs::Last)?;
+            self.pos += 1;
+            self.logits()?;
+        }
+        Ok(())
+    }
+
+    /// Feeds tokens as one prompt after forgetting everything.
+    pub fn prefill(&mut self, tokens: &[Token]) -> Result<(), Failure> {
+        self.context.clear();
+        self.context.decode(tokens, 0, 0, Outputs::Last)?;
+        self.pos = tokens.len();
+        self.logits()
+    }
+
+    fn logits(&mut self) -> Result<(), Failure> {
+        let row = self.context.logits(-1);
+        row.map(|_| ()).ok_or_else(|| Failure::new("llama.cpp gave no logits"))
+    }
+}
+
+struct Profiles {
+    empty: PathBuf,
+    add: PathBuf,
+}
+
+fn write_profiles(folder: &Path, vector: &ControlVector) -> std::io::Result<Profiles> {
+    std::fs::create_dir_all(folder)?;
+    vector.write(&folder.join("add.gguf"))?;
+    let profiles = Profiles { empty: folder.join("empty.toml"), add: folder.join("add.toml") };
+    std::fs::write(&profiles.empty, "schema = 1\nname = \"empty\"\n")?;
+    let layers = match vector.directions.len() {
+        1 => "[1]".to_owned(),
+        n => format!("\"1..{n}\""),
+    };
+    let rule = format!(
+        "schema = 1\nname = \"add\"\n\n[[steer]]\nname = \"random\"\ndirection = \"add.gguf\"\noperator = \"add\"\nlayers = {layers}\n"
+    );
+    std::fs::write(&profiles.add, rule)?;
+    Ok(profiles)
+}
