@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::asset::gguf::{Cursor, Header, Metadata};
-use crate::asset::{AssetError, GgufError, MAX_MODEL_HEADER_BYTES, MAX_MODEL_LAYERS, open_regular};
+use crate::asset::{AssetError, GgufError, MAX_MODEL_HEADER_BYTES, MAX_MODEL_LAYERS, open_regular, shown};
 
 /// Facts of one loaded model, read from the host's library or from a GGUF file's metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,8 +107,9 @@ impl ModelFacts {
         {
             return Err(ModelError::LaterPart { part: part.saturating_add(1), count });
         }
-        if arch.is_empty() || arch == "controlvector" || arch == "adapter" || arch == "clip" {
-            return Err(ModelError::NotAModel { got: arch.chars().take(60).collect() });
+        let plain = arch.len() <= 64 && arch.bytes().all(|b| b.is_ascii_graphic());
+        if arch.is_empty() || !plain || arch == "controlvector" || arch == "adapter" || arch == "clip" {
+            return Err(ModelError::NotAModel { got: shown(arch) });
         }
         let count = |key: &str, max| count(&metadata, &format!("{arch}.{key}"), max);
         let n_block = count("block_count", MAX_MODEL_LAYERS)?;
@@ -120,7 +121,7 @@ impl ModelFacts {
         Ok(Self {
             n_embd: count("embedding_length", u32::MAX)?,
             n_layer: n_block.saturating_sub(extra),
-            name: metadata.text("general.name")?.map(str::to_owned),
+            name: metadata.text("general.name")?.map(shown),
             arch: arch.to_owned(),
         })
     }
@@ -137,7 +138,7 @@ fn truncated(need: u64, have: u64) -> ModelError {
 fn count(metadata: &Metadata<'_>, key: &str, max: u32) -> Result<u32, ModelError> {
     let bad = |got| {
         let allowed = format!("a whole number from 1 to {max}");
-        ModelError::Key { key: key.chars().take(100).collect(), got, allowed }
+        ModelError::Key { key: key.to_owned(), got, allowed }
     };
     match metadata.count(key) {
         None => Err(bad("nothing".into())),

@@ -82,6 +82,7 @@ fn counts_that_the_file_cannot_have() {
 fn names_and_value_types() {
     assert!(matches!(gguf_error(&vector().raw([], U32, &[0; 4])), GgufError::BadName { .. }));
     assert!(matches!(gguf_error(&vector().raw([0xFF], U32, &[0; 4])), GgufError::BadName { .. }));
+    assert!(matches!(gguf_error(&vector().u32("a\x1b[31m", 1)), GgufError::BadName { .. }));
     let long = "k".repeat(65_536);
     assert!(matches!(gguf_error(&vector().u32(&long, 1)), GgufError::BadName { .. }));
     assert!(parse(&one().u32(&long[1..], 1).build()).is_ok());
@@ -259,6 +260,18 @@ fn safetensors_sizes_near_the_end_of_the_address_space() {
         let list: Vec<_> = (0..8).map(|i| tensor(i, if i == 7 { last } else { each })).collect();
         let error = asset_error(&st::raw(&format!("{{{}}}", list.join(",")), &[0; 16]));
         assert!(matches!(error, AssetError::SafeTensors { .. }), "{error}");
+    }
+}
+
+/// A file's own words appear in messages; they must not reach a terminal as commands or break a line.
+#[test]
+fn messages_are_one_printable_line() {
+    let header = "{\"\\u001b[31m\\n\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}";
+    let dtype = "{\"direction.1\":{\"dtype\":\"\\u001b\\n\",\"shape\":[1],\"data_offsets\":[0,4]}}";
+    let hint = Gguf::new().text("general.architecture", "\x1b[31m\n").build();
+    for bytes in [st::raw(header, &[0; 4]), st::raw(dtype, &[0; 4]), hint] {
+        let message = asset_error(&bytes).to_string();
+        assert!(!message.chars().any(char::is_control), "{message:?}");
     }
 }
 

@@ -14,7 +14,7 @@ use evenkeel_core::profile::Profile;
 pub fn vector(bytes: &[u8]) {
     let vectors = match parse(bytes) {
         Ok(vectors) => vectors,
-        Err(error) => return assert!(error.to_string().contains(", got ")),
+        Err(error) => return complete(&error.to_string()),
     };
     assert!(!vectors.layers.is_empty() && vectors.layers.len() as u64 <= MAX_TENSORS);
     for values in vectors.layers.values() {
@@ -28,6 +28,12 @@ pub fn vector(bytes: &[u8]) {
     assert!(held * 2 <= bytes.len());
 }
 
+/// A message says what was got and what is allowed, in one line that leaves a terminal alone.
+pub fn complete(message: &str) {
+    assert!(message.contains(", got ") && message.contains(", allowed: "), "{message}");
+    assert!(!message.chars().any(char::is_control), "{message:?}");
+}
+
 /// Text of a profile: errors that are complete lines, or a profile that plans or says why not.
 pub fn profile(text: &str) {
     let profile = match Profile::parse(text, "f.toml") {
@@ -36,7 +42,8 @@ pub fn profile(text: &str) {
             assert!(errors.iter().count() > 0);
             for error in errors.iter() {
                 let line = error.to_string();
-                assert!(line.starts_with("f.toml:") && !line.contains('\n'), "{line}");
+                assert!(line.starts_with("f.toml:"), "{line}");
+                complete(&line);
                 let pos = error.pos.expect("every error of a text has a place");
                 assert!(pos.line as usize <= text.split('\n').count());
             }
@@ -48,7 +55,7 @@ pub fn profile(text: &str) {
     let assets = Assets { steer: profile.steer.iter().map(|_| Arc::new(direction())).collect() };
     match Plan::build(&profile, &assets, &model()) {
         Ok(plan) => check(&plan),
-        Err(errors) => assert!(!errors.to_string().is_empty()),
+        Err(errors) => errors.iter().for_each(|e| complete(&e.to_string())),
     }
 }
 

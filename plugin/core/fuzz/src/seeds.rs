@@ -94,7 +94,7 @@ fn words(folder: &Path) -> std::io::Result<()> {
         "[0,8]",
         "18446744073709551615",
         "2305843009213693952",
-        "\\u0000",
+        "\\\\u0000",
     ];
     fs::write(folder.join("safetensors.dict"), json.map(|w| format!("\"{w}\"\n")).concat())
 }

@@ -9,10 +9,15 @@ use super::GgufError;
 #[non_exhaustive]
 pub enum AssetError {
     /// No such file.
-    #[error("no such file, got {got:?}, allowed: a file below {}", list(.roots))]
+    #[error(
+        "no such file, got {got:?}{}, allowed: a file below {}",
+        .suggestion.as_ref().map_or(String::new(), |s| format!(" (did you mean {s:?}?)")), list(.roots)
+    )]
     NotFound {
         /// The path as typed.
         got: String,
+        /// A file of a similar name in the same folder.
+        suggestion: Option<String>,
         /// The folders that were searched.
         roots: Vec<PathBuf>,
     },

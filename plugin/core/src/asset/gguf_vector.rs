@@ -6,7 +6,7 @@
 use super::AssetError;
 use super::bound::MAX_TENSORS;
 use super::gguf::{Cursor, GgufError, Header, Metadata, TYPE_F32, Value, tensors, type_name};
-use super::vectors::{Collector, Format, Vectors, layer_of};
+use super::vectors::{Collector, Format, Vectors, layer_of, shown};
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Vectors, AssetError> {
     let mut cursor = Cursor::new(bytes);
@@ -95,8 +95,4 @@ fn meant_for(metadata: &Metadata<'_>) -> Result<(), AssetError> {
         }
     }
     Ok(())
-}
-
-fn shown(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(60).collect()
 }

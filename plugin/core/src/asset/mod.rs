@@ -27,4 +27,4 @@ pub use vectors::{Format, Vectors, parse};
 
 pub(crate) use direction::hex;
 pub(crate) use file::{open_regular, read_regular};
-pub(crate) use vectors::norm;
+pub(crate) use vectors::{norm, shown};

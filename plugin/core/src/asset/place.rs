@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::AssetError;
+use crate::profile::nearest;
 
 /// The folders from which files may be read, links resolved: the profile's own first, then the asset-dirs.
 #[derive(Debug, Clone)]
@@ -38,7 +39,7 @@ impl Places {
     /// # Errors
     /// [`AssetError::NotFound`], [`AssetError::Outside`], [`AssetError::Unreadable`].
     pub fn resolve(&self, typed: &str) -> Result<PathBuf, AssetError> {
-        let mut trouble = AssetError::NotFound { got: typed.into(), roots: self.roots.clone() };
+        let mut trouble = None;
         for root in &self.roots {
             match root.join(typed).canonicalize() {
                 Ok(file) if self.roots.iter().any(|r| file.starts_with(r)) => return Ok(file),
@@ -46,11 +47,26 @@ impl Places {
                     return Err(AssetError::Outside { got: typed.into(), file, roots: self.roots.clone() });
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-                Err(e) => trouble = AssetError::Unreadable { why: format!("\"{e}\"") },
+                Err(e) => trouble = Some(AssetError::Unreadable { why: format!("\"{e}\"") }),
             }
         }
-        Err(trouble)
+        Err(trouble.unwrap_or_else(|| {
+            let suggestion = self.roots.iter().find_map(|root| similar(root, typed));
+            AssetError::NotFound { got: typed.into(), suggestion, roots: self.roots.clone() }
+        }))
     }
+}
+
+/// A file with a similar name beside the one that is missing, if that is below `root`.
+fn similar(root: &Path, typed: &str) -> Option<String> {
+    const MAX_ENTRIES: usize = 1000;
+    let (folder, name) = (Path::new(typed).parent()?, Path::new(typed).file_name()?.to_str()?);
+    let inside = root.join(folder).canonicalize().ok().filter(|f| f.starts_with(root))?;
+    let entries = inside.read_dir().ok()?.take(MAX_ENTRIES).flatten().filter(|e| e.path().is_file());
+    let mut names: Vec<_> = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+    names.sort();
+    let found = nearest(name, names.iter().map(String::as_str))?;
+    Some(folder.join(found).to_string_lossy().into_owned())
 }
 
 fn canonical_folder(folder: &Path, typed: &str) -> Result<PathBuf, AssetError> {

@@ -7,11 +7,11 @@
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 
 use super::bound::{MAX_SAFETENSORS_HEADER_BYTES, MAX_TENSORS};
-use super::vectors::{Collector, Format, Vectors, layer_of};
+use super::vectors::{Collector, Format, Vectors, layer_of, shown};
 use super::{AssetError, half};
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Vectors, AssetError> {
-    let bad = |why: &str| AssetError::SafeTensors { why: why.to_owned() };
+    let bad = |why: &str| AssetError::SafeTensors { why: shown(why) };
     let (len, rest) = bytes.split_first_chunk().ok_or_else(|| bad("fewer than 8 bytes"))?;
     let len = u64::from_le_bytes(*len);
     if len > MAX_SAFETENSORS_HEADER_BYTES {
@@ -37,7 +37,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vectors, AssetError> {
         matrix(&mut collector, info, data)?;
     } else {
         for (name, info) in &tensors {
-            let got = || name.chars().take(60).collect();
+            let got = || shown(name);
             let allowed = "direction.N with a layer number N, or one tensor `direction`";
             let layer = layer_of(name).ok_or_else(|| AssetError::TensorName { got: got(), allowed })?;
             if info.shape.len() != 1 {
@@ -67,7 +67,7 @@ fn matrix(collector: &mut Collector, info: &TensorInfo, data: &[u8]) -> Result<(
 fn floats(name: &str, info: &TensorInfo, data: &[u8]) -> Result<Vec<f32>, AssetError> {
     let (begin, end) = info.data_offsets;
     let Some(data) = data.get(begin..end) else {
-        return Err(AssetError::SafeTensors { why: format!("tensor `{name}` outside the file") });
+        return Err(AssetError::SafeTensors { why: format!("tensor `{}` outside the file", shown(name)) });
     };
     let halves = |f: fn(u16) -> f32| data.as_chunks().0.iter().map(|b| f(u16::from_le_bytes(*b))).collect();
     match info.dtype {
@@ -75,7 +75,7 @@ fn floats(name: &str, info: &TensorInfo, data: &[u8]) -> Result<Vec<f32>, AssetE
         Dtype::F16 => Ok(halves(half::f16)),
         Dtype::BF16 => Ok(halves(half::bf16)),
         other => {
-            let (tensor, got) = (name.to_owned(), format!("{other}"));
+            let (tensor, got) = (shown(name), format!("{other}"));
             Err(AssetError::TensorType { tensor, got, allowed: "F32, F16, BF16" })
         }
     }
@@ -83,12 +83,12 @@ fn floats(name: &str, info: &TensorInfo, data: &[u8]) -> Result<Vec<f32>, AssetE
 
 fn shape(name: &str, info: &TensorInfo, allowed: &'static str) -> AssetError {
     let got = info.shape.iter().map(|n| *n as u64).collect();
-    AssetError::TensorShape { tensor: name.chars().take(60).collect(), got, allowed }
+    AssetError::TensorShape { tensor: shown(name), got, allowed }
 }
 
 fn meta(metadata: &Metadata, key: &str) -> Option<String> {
     let text = metadata.metadata().as_ref()?.get(key)?;
-    Some(text.chars().filter(|c| !c.is_control()).take(60).collect())
+    Some(shown(text))
 }
 
 fn meant_for(metadata: &Metadata) -> Result<(), AssetError> {

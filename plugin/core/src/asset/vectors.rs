@@ -126,3 +126,8 @@ pub(super) fn layer_of(name: &str) -> Option<u32> {
     let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
     digits.parse().ok().filter(|_| plain)
 }
+
+/// Text from a file as a message may show it: at most 200 characters, none of them control characters.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).take(200).collect()
+}

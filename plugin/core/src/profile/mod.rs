@@ -20,3 +20,5 @@ pub use explain::{ExplainError, explain};
 pub use keys::{KEYS, Key, Kind};
 pub use layers::{LayerItem, Layers, Percent};
 pub use types::{ModelGuard, ModelHint, Operator, Profile, Runtime, SteerRule, Tokens};
+
+pub(crate) use suggest::nearest;

@@ -1,7 +1,7 @@
 //! "Did you mean": the nearest of a list of words.
 
 /// The candidate most similar to `got`, if one is similar enough to be a slip.
-pub(super) fn nearest<'a>(got: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(got: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     // A long text is no slip, and the comparison's cost grows with its length.
     if got.chars().count() > 64 {
         return None;

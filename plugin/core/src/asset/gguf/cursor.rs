@@ -59,6 +59,8 @@ impl<'a> Cursor<'a> {
         if len == 0 || len > MAX_GGUF_NAME {
             return Err(bad(format!("{len} bytes")));
         }
-        std::str::from_utf8(self.take(len)?).map_err(|_| bad("bytes that are not UTF-8".into()))
+        let name = std::str::from_utf8(self.take(len)?).map_err(|_| bad("bytes that are not UTF-8".into()))?;
+        // Names stand in messages, and a message is one line that leaves a terminal alone.
+        if name.chars().any(char::is_control) { Err(bad("control characters".into())) } else { Ok(name) }
     }
 }

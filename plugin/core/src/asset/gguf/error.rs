@@ -37,8 +37,8 @@ pub enum GgufError {
         /// The cap.
         max: u64,
     },
-    /// A key or tensor name that is empty, too long or not UTF-8.
-    #[error("bad name at byte {at} of the GGUF file, got {got}, allowed: 1 to 65535 bytes of UTF-8")]
+    /// A key or tensor name that is empty, too long, not UTF-8 or has control characters.
+    #[error("bad name at byte {at} of the GGUF file, got {got}, allowed: 1 to 65535 bytes of printable UTF-8")]
     BadName {
         /// Where the name begins.
         at: u64,

@@ -115,7 +115,7 @@ fn size(kind: u32) -> Option<u64> {
 }
 
 fn value<'a>(cursor: &mut Cursor<'a>, key: &str, kind: u32) -> Result<Value<'a>, GgufError> {
-    let bad = |got| GgufError::ValueType { key: key.chars().take(60).collect(), got };
+    let bad = |got| GgufError::ValueType { key: key.into(), got };
     match kind {
         STRING => cursor.string().map(Value::Text),
         LIST => {
