@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use evenkeel_core::asset::{Assets, Direction, Format, MAX_DIRECTION_NORM, MAX_TENSORS, Vectors, parse};
 use evenkeel_core::model::ModelFacts;
@@ -52,7 +52,8 @@ pub fn profile(text: &str) {
     };
     assert!(profile.steer.len() <= 64);
     assert!(profile.steer.iter().all(|r| r.strength.value.is_finite()));
-    let assets = Assets { steer: profile.steer.iter().map(|_| Arc::new(direction())).collect() };
+    static DIRECTION: LazyLock<Arc<Direction>> = LazyLock::new(|| Arc::new(direction()));
+    let assets = Assets { steer: profile.steer.iter().map(|_| DIRECTION.clone()).collect() };
     match Plan::build(&profile, &assets, &model()) {
         Ok(plan) => check(&plan),
         Err(errors) => errors.iter().for_each(|e| complete(&e.to_string())),

@@ -33,13 +33,14 @@ impl<'a> Text<'a> {
     }
 }
 
-/// At most 60 characters of a text, for a message.
+/// At most 60 characters of a text, for a message, which is one line that leaves a terminal alone.
 pub(super) fn shorten(text: &str) -> String {
     const MAX: usize = 60;
-    match text.char_indices().nth(MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+    let mut short: String = text.chars().take(MAX).map(|c| if c.is_control() { '?' } else { c }).collect();
+    if text.chars().nth(MAX).is_some() {
+        short.push('…');
     }
+    short
 }
 
 #[cfg(test)]
@@ -58,6 +59,8 @@ mod tests {
         assert_eq!(at(99), (3, 1));
         assert_eq!(text.line(5), "bc");
         assert_eq!(text.line(7), "");
+        assert_eq!(shorten("a\n\x1bb"), "a??b");
+        assert_eq!(shorten(&"ü".repeat(61)), "ü".repeat(60) + "…");
         assert_eq!(Text::new("").pos(0), Pos { line: 1, col: 1 });
     }
 }
