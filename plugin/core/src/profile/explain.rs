@@ -1,6 +1,7 @@
 //! The text of `evenkeel explain KEY`.
 
-use super::keys::{KEYS, Kind, PLANNED, find};
+use super::key::Kind;
+use super::keys::{KEYS, PLANNED, find};
 use super::suggest::nearest;
 
 /// No such key.

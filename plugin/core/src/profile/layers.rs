@@ -3,6 +3,8 @@
 use std::fmt;
 use std::ops::RangeInclusive;
 
+use super::percent::{Percent, WHOLE};
+
 /// Which layers, as typed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Layers {
@@ -25,12 +27,6 @@ pub enum LayerItem {
     Depths(Percent, Percent),
 }
 
-/// A depth in hundredths of a percent, at most 10000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Percent(u32);
-
-const WHOLE: u64 = 10_000;
-
 impl LayerItem {
     /// Reads `14`, `12..24`, `50%` or `40%..70%`.
     ///
@@ -40,7 +36,7 @@ impl LayerItem {
         let text = text.trim();
         let Some((from, to)) = text.split_once("..") else {
             return match text.strip_suffix('%') {
-                Some(depth) => Ok(Self::Depth(percent(depth)?)),
+                Some(depth) => Ok(Self::Depth(Percent::parse(depth)?)),
                 None => Ok(Self::Layer(layer(text)?)),
             };
         };
@@ -49,7 +45,7 @@ impl LayerItem {
         }
         match (from.trim_end().strip_suffix('%'), to.trim_end().strip_suffix('%')) {
             (Some(from), Some(to)) => {
-                let (from, to) = (percent(from)?, percent(to)?);
+                let (from, to) = (Percent::parse(from)?, Percent::parse(to)?);
                 if from > to { Err(BACKWARDS) } else { Ok(Self::Depths(from, to)) }
             }
             (None, None) => {
@@ -93,35 +89,6 @@ fn layer(text: &str) -> Result<u32, &'static str> {
         return Err("not a layer, a depth or a range");
     }
     text.parse().map_err(|_| "the layer number is too large")
-}
-
-fn percent(text: &str) -> Result<Percent, &'static str> {
-    let text = text.trim();
-    let (whole, part) = text.split_once('.').unwrap_or((text, "0"));
-    let digits = |t: &str| !t.is_empty() && t.bytes().all(|b| b.is_ascii_digit());
-    if !digits(whole) || !digits(part) {
-        return Err("not a depth in percent");
-    }
-    if part.len() > 2 {
-        return Err("a depth has at most two digits after the point");
-    }
-    let part: u32 = format!("{part:0<2}").parse().map_err(|_| TOO_DEEP)?;
-    let whole: u32 = whole.parse().map_err(|_| TOO_DEEP)?;
-    match whole.checked_mul(100).and_then(|w| w.checked_add(part)) {
-        Some(p) if u64::from(p) <= WHOLE => Ok(Percent(p)),
-        _ => Err(TOO_DEEP),
-    }
-}
-
-const TOO_DEEP: &str = "the depth is more than 100%";
-
-impl fmt::Display for Percent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0 / 100, self.0 % 100) {
-            (whole, 0) => write!(f, "{whole}%"),
-            (whole, part) => write!(f, "{whole}.{part:02}%"),
-        }
-    }
 }
 
 impl fmt::Display for LayerItem {

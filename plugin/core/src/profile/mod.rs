@@ -6,19 +6,24 @@
 
 mod error;
 mod explain;
+mod key;
 mod keys;
 mod layers;
 mod parse;
+mod percent;
 mod read;
 mod steer;
 mod suggest;
 mod text;
 mod types;
+mod value;
 
 pub use error::ProfileError;
 pub use explain::{ExplainError, explain};
-pub use keys::{KEYS, Key, Kind};
-pub use layers::{LayerItem, Layers, Percent};
+pub use key::{Key, Kind};
+pub use keys::KEYS;
+pub use layers::{LayerItem, Layers};
+pub use percent::Percent;
 pub use types::{ModelGuard, ModelHint, Operator, Profile, Runtime, SteerRule, Tokens};
 
 pub(crate) use suggest::nearest;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ProfileError;
-use super::read::{Reader, Section, is_name};
+use super::read::{Reader, Section};
 use super::steer;
 use super::text::{Text, shorten};
 use super::types::{ModelGuard, Profile, Runtime};
+use super::value::is_name;
 use crate::report::{Errors, MAX_ERRORS};
 
 impl Profile {

@@ -6,8 +6,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::ProfileError;
 use super::layers::{LayerItem, Layers};
-use super::read::{Reader, Section, Value, describe};
+use super::read::{Reader, Section, Value};
 use super::types::{ModelHint, Operator, SteerRule, Tokens};
+use super::value::describe;
 use crate::asset::MAX_RULES;
 use crate::plan::Site;
 use crate::report::Spanned;
