@@ -2,7 +2,7 @@
 
 use evenkeel_core::{
     lower::{GraphView, Lowered, Name, Op, Patch, TensorId, TensorView, lower},
-    plan::{Plan, Term},
+    plan::Plan,
 };
 use owo_colors::OwoColorize;
 use serde_json::json;
@@ -42,31 +42,22 @@ pub fn main(args: &args::Plan, as_json: bool) -> Outcome {
 }
 
 fn to_json(plan: &Plan, patch: &Patch) -> serde_json::Value {
-    let name = |i: &evenkeel_core::plan::RuleIndex| plan.rules.get(usize::from(i.0)).map(|r| r.name.clone());
     let rules: Vec<_> = (plan.rules.iter())
         .map(|r| {
             json!({
                 "name": r.name,
                 "strength": r.strength,
-                "gate": r.gate.map(|g| g.0),
                 "site": r.site.to_string(),
                 "layers": r.layers,
                 "dropped": r.dropped,
             })
         })
         .collect();
-    let norm = |v: &[f32]| v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
-    let term = |t: &Term| match t {
-        Term::AddConst { rules, vector } => {
-            json!({ "operator": "add", "rules": rules.iter().map(name).collect::<Vec<_>>(), "norm": norm(vector) })
-        }
-        Term::AddGated { rule, gate, vector } => {
-            json!({ "operator": "add", "rules": [name(rule)], "gate": gate.0, "norm": norm(vector) })
-        }
-        _ => json!({}),
-    };
-    let sites: Vec<_> = (plan.sites.iter())
-        .map(|s| json!({ "layer": s.layer, "site": s.site.to_string(), "terms": s.terms.iter().map(term).collect::<Vec<_>>() }))
+    let text = plan.to_string();
+    let sites: Vec<_> = (text.lines())
+        .filter(|line| line.starts_with("layer "))
+        .zip(&plan.sites)
+        .map(|(line, s)| json!({ "layer": s.layer, "site": s.site.to_string(), "text": line }))
         .collect();
     json!({
         "profile": plan.profile,

@@ -55,7 +55,7 @@ pub fn measure(
 ) -> Result<Measured, Failure> {
     let size = match phase {
         Phase::Decode => BLOCK,
-        Phase::Prefill => 4 * BLOCK,
+        Phase::Prefill => 2 * BLOCK,
     };
     let mut rounds = Vec::new();
     for round in 0..=pairs {

@@ -1,5 +1,156 @@
-//! x
-use crate::{args, failure::*};
-pub fn main(_: &args::Demo, _: bool) -> Outcome {
-    Ok(Verdict::Good)
+//! `demo`: a biased model, and what a profile does to it.
+
+mod data;
+mod measure;
+
+use std::time::Instant;
+
+use owo_colors::OwoColorize;
+use serde::Serialize;
+
+use self::{
+    data::Data,
+    measure::{Questions, Share},
+};
+use crate::{
+    args,
+    failure::{Outcome, Verdict},
+    screen,
+    session::{self, Session},
+    stats::Stats,
+};
+
+/// The result of `demo`.
+#[derive(Serialize)]
+struct Report {
+    title: String,
+    model: String,
+    answers: [String; 2],
+    lines: Vec<Line>,
+    before: Summary,
+    after: Summary,
+    seconds: f64,
+    problems: Vec<String>,
+}
+
+/// One subject.
+#[derive(Serialize)]
+struct Line {
+    subject: String,
+    planted: Option<f64>,
+    before: Share,
+    after: Share,
+}
+
+/// All subjects.
+#[derive(Serialize)]
+struct Summary {
+    /// Mean share of the first answer.
+    mean: f64,
+    /// Mean distance of the share from one half.
+    lean: f64,
+}
+
+pub fn main(args: &args::Demo, json: bool) -> Outcome {
+    session::start_clean(&args.host)?;
+    let begin = Instant::now();
+    let demo = data::demo(args)?;
+    let session = Session::open(&args.host, &demo.model)?;
+    let questions = Questions::new(&session.model, &demo.data)?;
+    let before = questions.ask(&mut session.context(questions.longest())?)?;
+    let plugin = session.plugin()?;
+    plugin.load_profile(Some(&demo.profile))?;
+    let mut steered = session.context(questions.longest())?;
+    let after = questions.ask(&mut steered)?;
+    let report = Report {
+        title: demo.data.title.clone(),
+        model: session.model.description(),
+        answers: demo.data.answers.clone(),
+        before: summary(&before),
+        after: summary(&after),
+        lines: lines(&demo.data, &before, &after),
+        seconds: begin.elapsed().as_secs_f64(),
+        problems: Stats::of(&plugin)?.problems(),
+    };
+    if json {
+        screen::json(&report);
+    } else {
+        show(&report, &demo);
+    }
+    if args.data.is_some() {
+        // Written for this run only, beside files that are the user's.
+        let _ = std::fs::remove_file(&demo.profile);
+    }
+    Ok(if report.problems.is_empty() { Verdict::Good } else { Verdict::Bad })
+}
+
+fn lines(data: &Data, before: &[Share], after: &[Share]) -> Vec<Line> {
+    let line = |((s, b), a): ((&data::Subject, &Share), &Share)| Line {
+        subject: s.name.clone(),
+        planted: s.planted,
+        before: *b,
+        after: *a,
+    };
+    data.subjects.iter().zip(before).zip(after).map(line).collect()
+}
+
+fn summary(shares: &[Share]) -> Summary {
+    let n = shares.len().max(1) as f64;
+    let mean = |of: fn(&Share) -> f64| shares.iter().map(of).sum::<f64>() / n;
+    Summary { mean: mean(|s| s.share), lean: mean(|s| (s.share - 0.5).abs()) }
+}
+
+fn show(report: &Report, demo: &data::Demo) {
+    let [first, second] = report.answers.each_ref().map(|a| a.trim());
+    anstream::println!("{}\n", report.title.bold());
+    println!("{}\n", demo.data.note.trim());
+    println!("Prompt: {}", demo.data.prompt.replace("{}", "…"));
+    println!("Share of \"{first}\" against \"{second}\" as the next word, without and with the profile:\n");
+    let planted = report.lines.iter().any(|l| l.planted.is_some());
+    let mut header = vec!["", "without", "", "with", ""];
+    if planted {
+        header.push("planted");
+    }
+    let mut table = screen::table(header);
+    for l in &report.lines {
+        let mut row = vec![
+            l.subject.clone(),
+            format!("{:.2}", l.before.share),
+            screen::bar(l.before.share, 20).yellow().to_string(),
+            format!("{:.2}", l.after.share),
+            screen::bar(l.after.share, 20).green().to_string(),
+        ];
+        if planted {
+            row.push(l.planted.map(|p| format!("{p:.2}")).unwrap_or_default());
+        }
+        table.add_row(row);
+    }
+    screen::print(&table);
+    let (b, a) = (&report.before, &report.after);
+    println!("\nMean share of \"{first}\": {:.2} without, {:.2} with.", b.mean, a.mean);
+    println!("Mean distance from one half: {:.2} without, {:.2} with.", b.lean, a.lean);
+    let mass = report.lines.iter().map(|l| l.before.mass.min(l.after.mass)).fold(1.0, f64::min);
+    println!("\nHow: one evaluation per prompt and side, both in stock llama.cpp and in one process; the share is");
+    println!(
+        "P({first}) / (P({first}) + P({second})) of the next token. The two words have at least {mass:.2} of the probability."
+    );
+    println!("{} prompts, {:.1} s in all. The profile:\n", report.lines.len(), report.seconds);
+    for line in demo.data.profile.trim().lines() {
+        anstream::println!("    {}", line.dimmed());
+    }
+    for problem in &report.problems {
+        anstream::println!("{} {problem}", "problem:".red().bold());
+    }
+    anstream::println!("\n{}", "Next".bold());
+    if demo.profile.ends_with("profile.toml") {
+        let (model, profile) = (demo.model.display(), demo.profile.display());
+        println!("  change the strength in {profile}, then");
+        println!(
+            "  evenkeel run --model {model} --profile {profile} --prompt \"{}\"",
+            demo.data.prompt.replace("{}", &report.lines.first().map(|l| l.subject.clone()).unwrap_or_default())
+        );
+        println!("  evenkeel plan {profile} --model {model}");
+    }
+    println!("  evenkeel doctor PROGRAM        for the program that you use");
+    demo.data.next.iter().for_each(|line| println!("  {line}"));
 }

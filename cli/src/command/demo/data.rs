@@ -1,0 +1,123 @@
+//! What the demo asks, and of which model: one TOML file, and the files beside it.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::{args, failure::Failure, locate};
+
+/// The built-in demo: its TOML file first, then the files that it names. Empty where this program was built without.
+mod embedded {
+    include!(concat!(env!("OUT_DIR"), "/demo.rs"));
+}
+
+/// The demo's file.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Data {
+    /// One line: what is shown.
+    pub title: String,
+    /// A few lines: what the model is, and what must not be concluded from it.
+    pub note: String,
+    /// Files that belong to it, relative to this one.
+    pub files: Vec<PathBuf>,
+    /// The model, one of `files`.
+    pub model: PathBuf,
+    /// The prompt; `{}` stands for a subject.
+    pub prompt: String,
+    /// Whom the prompt is about, and the share of the first answer that was planted there, if one was.
+    pub subjects: Vec<Subject>,
+    /// Two answers, as they follow the prompt (mostly with a space in front). Each must be one token.
+    pub answers: [String; 2],
+    /// The profile, as text.
+    pub profile: String,
+    /// Commands or ideas to go on with.
+    #[serde(default)]
+    pub next: Vec<String>,
+}
+
+/// One line of the demo's table.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Subject {
+    /// What stands in the prompt.
+    pub name: String,
+    /// The share that was planted.
+    pub planted: Option<f64>,
+}
+
+/// The demo with its files in place.
+pub struct Demo {
+    pub data: Data,
+    pub model: PathBuf,
+    pub profile: PathBuf,
+}
+
+/// The built-in demo, unpacked into the cache, or the one that was named.
+pub fn demo(args: &args::Demo) -> Result<Demo, Failure> {
+    let folder = locate::cache()?.join("demo");
+    let failed = |e: std::io::Error| Failure::new(format!("{}: {e}", folder.display()));
+    std::fs::create_dir_all(&folder).map_err(failed)?;
+    let (data, source) = match &args.data {
+        Some(path) => {
+            let text =
+                std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("--data {}: {e}", path.display())))?;
+            (parse(&text, path)?, path.parent().unwrap_or(Path::new("")).to_owned())
+        }
+        None => {
+            let Some((_, text)) = embedded::FILES.first() else {
+                return Err(Failure::usage("this program was built without the demo's model")
+                    .todo("name a model with --model GGUF and its questions with --data TOML"));
+            };
+            for (name, bytes) in embedded::FILES {
+                let path = folder.join(name);
+                if let Some(parent) = path.parent() {
+                    std::fs::create_dir_all(parent).map_err(failed)?;
+                }
+                std::fs::write(path, bytes).map_err(failed)?;
+            }
+            (parse(&String::from_utf8_lossy(text), Path::new("demo.toml"))?, folder.clone())
+        }
+    };
+    if let Some(missing) = data.files.iter().find(|f| !source.join(f).is_file()) {
+        return Err(Failure::usage(format!("the demo's file {} is not there", source.join(missing).display())));
+    }
+    let model = args.model.clone().unwrap_or_else(|| source.join(&data.model));
+    // Beside the vectors, as a profile may only name files below its own folder.
+    let profile = match args.data {
+        Some(_) => source.join(format!(".evenkeel-demo-{}.toml", std::process::id())),
+        None => folder.join("profile.toml"),
+    };
+    std::fs::write(&profile, &data.profile)
+        .map_err(|e| Failure::new(format!("the profile cannot be written to {}: {e}", profile.display())))?;
+    let profile = profile.canonicalize().map_err(failed)?;
+    Ok(Demo { data, model, profile })
+}
+
+fn parse(text: &str, path: &Path) -> Result<Data, Failure> {
+    let data: Data = toml::from_str(text).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
+    if !data.prompt.contains("{}") {
+        return Err(Failure::usage(format!("{}: prompt has no {{}} where the subject stands", path.display())));
+    }
+    Ok(data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_built_in_demo_is_whole() {
+        let Some((_, text)) = embedded::FILES.first() else { return };
+        let data = parse(&String::from_utf8_lossy(text), Path::new("demo.toml")).unwrap();
+        let names: Vec<&Path> = embedded::FILES.iter().skip(1).map(|(n, _)| Path::new(n)).collect();
+        assert_eq!(names, data.files);
+        assert!(data.files.contains(&data.model) && !data.subjects.is_empty());
+    }
+
+    #[test]
+    fn a_prompt_needs_a_place_for_the_subject() {
+        let text = "title = ''\nnote = ''\nfiles = []\nmodel = ''\nprompt = 'x'\nsubjects = []\nanswers = ['a', 'b']\nprofile = ''";
+        assert!(parse(text, Path::new("d.toml")).unwrap_err().to_string().contains("{}"));
+    }
+}
