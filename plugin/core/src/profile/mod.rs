@@ -12,6 +12,7 @@ mod layers;
 mod parse;
 mod percent;
 mod read;
+mod reader;
 mod steer;
 mod suggest;
 mod text;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ProfileError;
-use super::read::{Reader, Section};
+use super::read::Section;
+use super::reader::Reader;
 use super::steer;
 use super::text::{Text, shorten};
 use super::types::{ModelGuard, Profile, Runtime};

@@ -1,37 +1,16 @@
 //! Reading typed values from TOML tables; every trouble is noted and reading goes on.
 
 use std::ops::Range;
-use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
 use super::error::ProfileError;
 use super::keys::{self, PLANNED, PLANNED_VALUES};
+use super::reader::Reader;
 use super::suggest::nearest;
-use super::text::{Text, shorten};
+use super::text::shorten;
 use super::value::{describe, is_name};
-use crate::report::{Located, MAX_ERRORS, Pos, Spanned};
-
-/// Collects the errors of one file.
-pub(super) struct Reader<'a> {
-    pub(super) file: Arc<str>,
-    pub(super) text: Text<'a>,
-    pub(super) errors: Vec<Located<ProfileError>>,
-    /// Errors beyond those collected.
-    pub(super) more: usize,
-}
-
-impl Reader<'_> {
-    pub(super) fn fail(&mut self, at: usize, key: &str, error: ProfileError) {
-        // A position costs time in the length of its line, so a hostile file gets no more of them than are shown.
-        if self.errors.len() >= MAX_ERRORS {
-            self.more += 1;
-            return;
-        }
-        let pos = Some(self.text.pos(at));
-        self.errors.push(Located { file: self.file.clone(), pos, key: key.to_owned(), error });
-    }
-}
+use crate::report::{MAX_ERRORS, Pos, Spanned};
 
 /// One table of the file.
 pub(super) struct Section<'r, 'a, 't> {

@@ -6,7 +6,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::error::ProfileError;
 use super::layers::{LayerItem, Layers};
-use super::read::{Reader, Section, Value};
+use super::read::{Section, Value};
+use super::reader::Reader;
 use super::types::{ModelHint, Operator, SteerRule, Tokens};
 use super::value::describe;
 use crate::asset::MAX_RULES;
