@@ -125,6 +125,26 @@ pub struct Ggml {
         ctx: *mut ggml_context,
         a: *mut ggml_tensor,
     ) -> *mut ggml_tensor,
+    /// `ggml_sqrt`
+    pub ggml_sqrt: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+    ) -> *mut ggml_tensor,
+    /// `ggml_step`
+    pub ggml_step: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+    ) -> *mut ggml_tensor,
+    /// `ggml_sigmoid`
+    pub ggml_sigmoid: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+    ) -> *mut ggml_tensor,
+    /// `ggml_cont`
+    pub ggml_cont: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+    ) -> *mut ggml_tensor,
     /// `ggml_clamp`
     pub ggml_clamp: unsafe extern "C-unwind" fn(
         ctx: *mut ggml_context,
@@ -246,6 +266,14 @@ impl Ggml {
                     &mut missing,
                 ),
                 ggml_relu: crate::table::required(lookup, "ggml_relu", &mut missing),
+                ggml_sqrt: crate::table::required(lookup, "ggml_sqrt", &mut missing),
+                ggml_step: crate::table::required(lookup, "ggml_step", &mut missing),
+                ggml_sigmoid: crate::table::required(
+                    lookup,
+                    "ggml_sigmoid",
+                    &mut missing,
+                ),
+                ggml_cont: crate::table::required(lookup, "ggml_cont", &mut missing),
                 ggml_clamp: crate::table::required(lookup, "ggml_clamp", &mut missing),
                 ggml_repeat: crate::table::required(lookup, "ggml_repeat", &mut missing),
                 ggml_get_rows: crate::table::required(

@@ -11,7 +11,7 @@ use evenkeel_core::{
         lower,
     },
     model::ModelFacts,
-    plan::{GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, Term},
+    plan::{Dose, GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, Term},
 };
 use interpreter::evaluate;
 use toy::{Toy, position};
@@ -36,13 +36,18 @@ fn plan() -> Plan {
     let terms = || {
         vec![
             Term::AddConst { rules: vec![RuleIndex(0)], vector: vector(1.0) },
-            Term::AddGated { rule: RuleIndex(1), gate: GateIndex(0), vector: vector(-3.0) },
+            Term::AddGated {
+                rule: RuleIndex(1),
+                dose: Dose { gate: Some(GateIndex(0)), when: None },
+                vector: vector(-3.0),
+            },
         ]
     };
     Plan {
         profile: "toy".into(),
         model: ModelFacts { arch: "llama".into(), n_embd: N_EMBD, n_layer: N_LAYER, name: None },
         rules: vec![rule("a", None), rule("b", Some(GateIndex(0)))],
+        probes: vec![],
         n_gates: 1,
         sites: (0..N_LAYER).map(|layer| SitePlan { site: Site::Residual, layer, terms: terms() }).collect(),
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use evenkeel_core::{
     lower::{Lowered, Patch, lower},
     model::ModelFacts,
-    plan::{GateIndex, Map, Plan, Rule, RuleIndex, Site, SitePlan, Term, Update},
+    plan::{Dose, GateIndex, Map, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, Update, When},
 };
 use interpreter::evaluate;
 use toy::Toy;
@@ -32,7 +32,11 @@ fn unit(seed: u32) -> Arc<[f32]> {
 }
 
 fn patch(terms: Vec<Term>) -> Patch {
-    let gated = terms.iter().any(|t| matches!(t, Term::Update { gate: Some(_), .. }));
+    patch_with(terms, vec![])
+}
+
+fn patch_with(terms: Vec<Term>, probes: Vec<Probe>) -> Patch {
+    let gated = terms.iter().any(|t| matches!(t, Term::Update { dose: Dose { gate: Some(_), .. }, .. }));
     let rule = |name: &str| Rule {
         name: name.into(),
         strength: 1.0,
@@ -45,6 +49,7 @@ fn patch(terms: Vec<Term>) -> Patch {
         profile: "toy".into(),
         model: ModelFacts { arch: "llama".into(), n_embd: N as u32, n_layer: 2, name: None },
         rules: vec![rule("a"), rule("b")],
+        probes,
         n_gates: u16::from(gated),
         sites: vec![SitePlan { site: Site::Residual, layer: 0, terms }],
     };
@@ -55,7 +60,7 @@ fn patch(terms: Vec<Term>) -> Patch {
 }
 
 fn term(update: Update) -> Term {
-    Term::Update { rules: vec![RuleIndex(0)], gate: None, update }
+    Term::Update { rules: vec![RuleIndex(0)], dose: Dose::default(), update }
 }
 
 /// The formula of an update, in float64.
@@ -162,7 +167,11 @@ fn a_clamp_that_is_wide_enough_and_a_rotation_by_nothing_change_no_bit() {
 
 #[test]
 fn an_off_row_keeps_its_bits_even_if_its_coefficient_overflows() {
-    let gated = |update| Term::Update { rules: vec![RuleIndex(0)], gate: Some(GateIndex(0)), update };
+    let gated = |update| Term::Update {
+        rules: vec![RuleIndex(0)],
+        dose: Dose { gate: Some(GateIndex(0)), when: None },
+        update,
+    };
     let mut x = rows();
     x[1] = unit(1).iter().map(|v| v * 3e38).collect();
     x[2] = vec![f32::NAN; N];
@@ -179,4 +188,77 @@ fn an_off_row_keeps_its_bits_even_if_its_coefficient_overflows() {
 #[test]
 fn one_vector_that_is_read_and_written_is_stored_once() {
     assert_eq!(patch(vec![term(project(unit(1)))]).leafs.len(), 1);
+}
+
+/// A rule that projects `unit(1)` away on rows where `when` holds, probed at the same site.
+fn gated_by(probe: Probe, when: When) -> Patch {
+    let dose = Dose { gate: None, when: Some(when) };
+    let terms = vec![
+        Term::Tap { probe: ProbeIndex(0) },
+        Term::Update { rules: vec![RuleIndex(0)], dose, update: project(unit(1)) },
+    ];
+    patch_with(terms, vec![probe])
+}
+
+fn run(patch: &Patch, x: &[Vec<f32>]) -> Vec<Vec<f32>> {
+    evaluate(patch, &patch.substitutions[0], x, &[])
+}
+
+/// Which rows change.
+fn changed(patch: &Patch, x: &[Vec<f32>]) -> Vec<bool> {
+    run(patch, x).iter().zip(x).map(|(y, x)| y.iter().zip(x).any(|(y, x)| y.to_bits() != x.to_bits())).collect()
+}
+
+#[test]
+fn a_probe_lets_through_the_rows_above_its_threshold_and_leaves_the_others_their_bits() {
+    let (weights, bias) = (unit(7), -0.2f32);
+    let probe = Probe::Linear { weights: weights.clone(), bias, soft: false };
+    let on = |row: &Vec<f32>| row.iter().zip(weights.iter()).map(|(a, b)| a * b).sum::<f32>() + bias > 0.0;
+    let expected: Vec<bool> = rows().iter().map(on).collect();
+    assert!(expected.contains(&true) && expected.contains(&false), "the rows must tell");
+    let not: Vec<bool> = expected.iter().map(|on| !on).collect();
+    let asked = When::Probe(ProbeIndex(0));
+    assert_eq!(changed(&gated_by(probe.clone(), asked.clone()), &rows()), expected);
+    assert_eq!(changed(&gated_by(probe.clone(), When::Not(Box::new(asked.clone()))), &rows()), not);
+    let never = When::All(vec![asked.clone(), When::Not(Box::new(asked.clone()))]);
+    assert_eq!(changed(&gated_by(probe.clone(), never), &rows()), [false; 5]);
+    let always = When::Any(vec![asked.clone(), When::Not(Box::new(asked))]);
+    assert_eq!(changed(&gated_by(probe, always), &rows()), [true; 5]);
+}
+
+#[test]
+fn similarity_is_the_cosine() {
+    let direction = unit(6);
+    for above in [-0.5, 0.0, 0.3] {
+        let cosine = |row: &Vec<f32>| {
+            let dot: f32 = row.iter().zip(direction.iter()).map(|(a, b)| a * b).sum();
+            dot / row.iter().map(|v| v * v).sum::<f32>().sqrt()
+        };
+        let mut x = rows();
+        x.push(vec![0.0; N]);
+        let mut expected: Vec<bool> = rows().iter().map(|r| cosine(r) > above).collect();
+        expected.push(false);
+        let probe = Probe::Similarity { direction: direction.clone(), above };
+        assert_eq!(changed(&gated_by(probe, When::Probe(ProbeIndex(0))), &x), expected);
+    }
+}
+
+#[test]
+fn a_soft_probe_scales_by_its_probability() {
+    let weights = unit(5);
+    let probe = Probe::Linear { weights: weights.clone(), bias: 0.1, soft: true };
+    let got = run(&gated_by(probe, When::Probe(ProbeIndex(0))), &rows());
+    for (x, got) in rows().iter().zip(got) {
+        let logit: f64 = 0.1 + x.iter().zip(weights.iter()).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+        let x: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
+        let expected = reference(&project(unit(1)), &x, 1.0 / (1.0 + (-logit).exp()));
+        expected.iter().zip(got).for_each(|(e, g)| assert!((e - f64::from(g)).abs() < 1e-6, "{e} {g}"));
+    }
+}
+
+#[test]
+fn a_probe_without_a_rule_here_copies_the_row() {
+    let probe = Probe::Linear { weights: unit(5), bias: 0.0, soft: false };
+    let patch = patch_with(vec![Term::Tap { probe: ProbeIndex(0) }], vec![probe]);
+    assert_eq!(run(&patch, &rows()), rows());
 }

@@ -4,7 +4,6 @@ use std::ffi::CString;
 
 use evenkeel_core::lower::{Leaf, NewNode, Patch, Ref, Substitution};
 use evenkeel_ffi::generated::types::*;
-use rustc_hash::FxHashMap;
 
 use super::{library::Host, view::Viewed};
 
@@ -18,8 +17,8 @@ pub struct Editor<'a> {
     ctx: *mut ggml_context,
     viewed: &'a Viewed,
     leafs: Vec<*mut ggml_tensor>,
-    /// Rows of the gate table as the substitutions read them: gate and whether it holds output rows only.
-    gates: FxHashMap<(u16, bool), *mut ggml_tensor>,
+    /// Rows of the gate table and what probes said, as the substitutions read them.
+    shared: Vec<(Ref, *mut ggml_tensor)>,
     /// New nodes, each with the index of the node that it stands before.
     before: Vec<(u32, *mut ggml_tensor)>,
     /// Targets, each with the node that it becomes.
@@ -38,16 +37,7 @@ impl<'a> Editor<'a> {
         viewed: &'a Viewed,
         leafs: Vec<*mut ggml_tensor>,
     ) -> Self {
-        Editor {
-            host,
-            graph,
-            ctx,
-            viewed,
-            leafs,
-            gates: FxHashMap::default(),
-            before: Vec::new(),
-            successors: Vec::new(),
-        }
+        Editor { host, graph, ctx, viewed, leafs, shared: Vec::new(), before: Vec::new(), successors: Vec::new() }
     }
 
     unsafe fn name(&self, t: *mut ggml_tensor, name: &str) {
@@ -79,27 +69,39 @@ impl<'a> Editor<'a> {
         self.leafs.push(leaf);
     }
 
-    /// One row of the gate table, for all rows or for the output rows; made at its first use.
-    unsafe fn gate(&mut self, gate: u16, output: bool, at: u32) -> *mut ggml_tensor {
-        if let Some(&t) = self.gates.get(&(gate, output)) {
-            return t;
+    /// A tensor `[1, n_rows]` that several substitutions read; made at its first use.
+    unsafe fn shared(&mut self, r: Ref, at: u32) -> *mut ggml_tensor {
+        if let Some((_, t)) = self.shared.iter().find(|(known, _)| *known == r) {
+            return *t;
         }
         // SAFETY: see [`Editor`]; the gate table is the last of `leafs` and has a row of that number.
         unsafe {
             let g = &self.host.lib.ggml;
-            let table = self.leafs[self.leafs.len() - 1];
-            let t = if output {
-                let all = self.gate(gate, false, at);
-                let out_ids = self.viewed.view.leaf("out_ids").expect("output rows are those that out_ids selects");
-                (g.ggml_get_rows)(self.ctx, all, self.viewed.tensor(out_ids))
-            } else {
-                let stride = (*table).nb[2];
-                (g.ggml_view_2d)(self.ctx, table, 1, (*table).ne[1], (*table).nb[1], usize::from(gate) * stride)
+            let (t, name) = match r {
+                Ref::Gate(gate) => {
+                    let table = self.leafs[self.leafs.len() - 1];
+                    let ([_, n_tokens, ..], [_, row, plane, _]) = ((*table).ne, (*table).nb);
+                    let view = (g.ggml_view_2d)(self.ctx, table, 1, n_tokens, row, usize::from(gate.0) * plane);
+                    (view, format!("ek.gate-{}", gate.0))
+                }
+                Ref::OutputGate(gate) => (self.gather(Ref::Gate(gate), at), format!("ek.gate-{}.out", gate.0)),
+                Ref::OutputTap(probe) => (self.gather(Ref::Tap(probe), at), format!("ek.probe-{}.out", probe.0)),
+                r => unreachable!("{r:?} is not shared, or is read before its probe"),
             };
-            self.name(t, &format!("ek.gate-{gate}{}", if output { ".out" } else { "" }));
+            self.name(t, &name);
             self.insert(at, t, GGML_TENSOR_FLAG_COMPUTE as i32);
-            self.gates.insert((gate, output), t);
+            self.shared.push((r, t));
             t
+        }
+    }
+
+    /// The output rows of a shared tensor.
+    unsafe fn gather(&mut self, all: Ref, at: u32) -> *mut ggml_tensor {
+        // SAFETY: see [`Editor`].
+        unsafe {
+            let all = self.shared(all, at);
+            let out_ids = self.viewed.view.leaf("out_ids").expect("output rows are those that out_ids selects");
+            (self.host.lib.ggml.ggml_get_rows)(self.ctx, all, self.viewed.tensor(out_ids))
         }
     }
 
@@ -129,8 +131,7 @@ impl<'a> Editor<'a> {
                     Ref::Original => clone,
                     Ref::Leaf(i) => self.leafs[i as usize],
                     Ref::Node(i) => made[i as usize],
-                    Ref::Gate(g) => self.gate(g.0, false, at),
-                    Ref::OutputGate(g) => self.gate(g.0, true, at),
+                    shared => self.shared(shared, at),
                 };
                 let t = match *node {
                     NewNode::Add(a, b) => (g.ggml_add)(ctx, of(a), of(b)),
@@ -139,9 +140,16 @@ impl<'a> Editor<'a> {
                     NewNode::SumRows(a) => (g.ggml_sum_rows)(ctx, of(a)),
                     NewNode::Scale(a, scale, bias) => (g.ggml_scale_bias)(ctx, of(a), scale, bias),
                     NewNode::Relu(a) => (g.ggml_relu)(ctx, of(a)),
+                    NewNode::Sqrt(a) => (g.ggml_sqrt)(ctx, of(a)),
+                    NewNode::Step(a) => (g.ggml_step)(ctx, of(a)),
+                    NewNode::Sigmoid(a) => (g.ggml_sigmoid)(ctx, of(a)),
+                    NewNode::Copy(a) => (g.ggml_cont)(ctx, of(a)),
                     NewNode::Clamp(a, min, max) => (g.ggml_clamp)(ctx, of(a), min, max),
                     node => unreachable!("the lowering of this version makes no {node:?}"),
                 };
+                if let Some((probe, _)) = s.taps.iter().find(|(_, node)| *node as usize == i) {
+                    self.shared.push((Ref::Tap(*probe), t));
+                }
                 made.push(t);
                 if i + 1 < s.nodes.len() {
                     self.name(t, &format!("ek.{}.{i}", s.name));

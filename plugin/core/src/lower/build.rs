@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     graph::{GraphView, Op, TensorId, TensorView},
-    patch::{GateTable, Leaf, Patch, Substitution},
+    patch::{GateTable, Patch, Substitution},
     term::Terms,
 };
 use crate::plan::{Plan, RuleIndex, Site, SitePlan, Term};
@@ -72,6 +72,8 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
     let n_tokens = n_tokens(graph);
     let mut patch = Patch::default();
     let mut missed = Vec::new();
+    // Sites are in ascending order of layers, and a probe reads no later than its rules act.
+    let mut taps = HashMap::new();
     for site in &plan.sites {
         let name = match site.site {
             Site::Residual => format!("l_out-{}", site.layer),
@@ -79,15 +81,29 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
         let found = blocks.get(&site.layer).ok_or_else(|| "no such node in this graph".to_owned());
         match found.and_then(|id| fit(graph.tensor(*id), plan.model.n_embd).map(|()| *id)) {
             Ok(target) => {
-                let rows = Rows { n: graph.tensor(target).ne[1] as u32, output_only: selected[target.0 as usize] };
                 let near = weights.get(&site.layer).copied();
-                patch.substitutions.push(substitute(&mut patch.leafs, near, site, target, name, rows));
+                let output_only = selected[target.0 as usize];
+                let mut terms = Terms::new(&mut patch.leafs, &mut taps, &plan.probes, near, &name, output_only);
+                let (mut acting, mut mute) = (Vec::new(), Vec::new());
+                for term in &site.terms {
+                    let rules = if terms.lower(term) { &mut acting } else { &mut mute };
+                    rules.extend_from_slice(term.rules());
+                }
+                let (nodes, taps) = terms.finish();
+                if !mute.is_empty() {
+                    let why = "its probe found no place to read".to_owned();
+                    missed.push(Missed { name: name.clone(), why, rules: mute });
+                }
+                if !nodes.is_empty() {
+                    let n_rows = graph.tensor(target).ne[1] as u32;
+                    patch.substitutions.push(Substitution { target, name, n_rows, nodes, taps, rules: acting });
+                }
             }
             Err(why) => missed.push(Missed { name, why, rules: rules(site) }),
         }
     }
     patch.substitutions.sort_by_key(|s| s.target);
-    if plan.n_gates > 0 && !patch.used_gates().is_empty() {
+    if patch.reads_gates() {
         patch.gates = Some(GateTable { n_tokens: n_tokens?, n_gates: plan.n_gates });
     }
     capacity(graph, &patch)?;
@@ -106,27 +122,8 @@ fn fit(t: &TensorView, n_embd: u32) -> Result<(), String> {
     Ok(())
 }
 
-/// The rows of a site.
-struct Rows {
-    n: u32,
-    output_only: bool,
-}
-
 fn rules(site: &SitePlan) -> Vec<RuleIndex> {
     site.terms.iter().flat_map(Term::rules).copied().collect()
-}
-
-fn substitute(
-    leafs: &mut Vec<Leaf>,
-    near: Option<TensorId>,
-    site: &SitePlan,
-    target: TensorId,
-    name: String,
-    rows: Rows,
-) -> Substitution {
-    let mut terms = Terms::new(leafs, near, &name, rows.output_only);
-    site.terms.iter().for_each(|term| terms.lower(term));
-    Substitution { target, n_rows: rows.n, nodes: terms.finish(), rules: self::rules(site), name }
 }
 
 /// For each block a small F32 weight, which lies where the block is computed (matrices may be repacked or split).

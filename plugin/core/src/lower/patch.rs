@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::graph::TensorId;
-use crate::plan::{GateIndex, RuleIndex};
+use crate::plan::{GateIndex, ProbeIndex, RuleIndex};
 
 /// A tensor that brings data into the graph.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,6 +42,10 @@ pub enum Ref {
     Gate(GateIndex),
     /// As `Gate`, for the output rows only.
     OutputGate(GateIndex),
+    /// What a probe said, F32 `[1, n_rows]`: [`Substitution::taps`] of this or an earlier substitution.
+    Tap(ProbeIndex),
+    /// As `Tap`, of the output rows, where the probe read all rows.
+    OutputTap(ProbeIndex),
 }
 
 /// One new node: one of ggml's own operations.
@@ -60,6 +64,14 @@ pub enum NewNode {
     Scale(Ref, f32, f32),
     /// `ggml_relu(a)`
     Relu(Ref),
+    /// `ggml_sqrt(a)`
+    Sqrt(Ref),
+    /// `ggml_step(a)`: 1 above 0, else 0; also for what is no number.
+    Step(Ref),
+    /// `ggml_sigmoid(a)`
+    Sigmoid(Ref),
+    /// `ggml_cont(a)`: a copy.
+    Copy(Ref),
     /// `ggml_clamp(a, min, max)`, in place: `a` has no other reader.
     Clamp(Ref, f32, f32),
 }
@@ -69,7 +81,10 @@ impl NewNode {
     pub fn reads(&self) -> impl Iterator<Item = Ref> {
         let (a, b) = match *self {
             NewNode::Add(a, b) | NewNode::Mul(a, b) | NewNode::Repeat(a, b) => (a, Some(b)),
-            NewNode::SumRows(a) | NewNode::Scale(a, ..) | NewNode::Relu(a) | NewNode::Clamp(a, ..) => (a, None),
+            NewNode::SumRows(a) | NewNode::Scale(a, ..) | NewNode::Clamp(a, ..) => (a, None),
+            NewNode::Relu(a) | NewNode::Sqrt(a) | NewNode::Step(a) | NewNode::Sigmoid(a) | NewNode::Copy(a) => {
+                (a, None)
+            }
         };
         std::iter::once(a).chain(b)
     }
@@ -86,6 +101,8 @@ pub struct Substitution {
     pub n_rows: u32,
     /// In order; never empty. The last has the target's shape.
     pub nodes: Vec<NewNode>,
+    /// Which of `nodes` hold what a probe said.
+    pub taps: Vec<(ProbeIndex, u32)>,
     /// The rules that act here.
     pub rules: Vec<RuleIndex>,
 }
@@ -104,14 +121,14 @@ pub struct Patch {
 impl Patch {
     /// Nodes that the graph gains. A substitution of `n` nodes adds `n`: the clone, and all but the last.
     pub fn new_nodes(&self) -> usize {
-        let per_gate = |r: &Ref| match r {
-            Ref::Gate(_) => 1,
+        let per_row = |r: &Ref| match r {
+            Ref::Gate(_) | Ref::OutputTap(_) => 1,
             Ref::OutputGate(_) => 2,
             _ => 0,
         };
         let substituted = self.substitutions.iter().map(|s| s.nodes.len()).sum::<usize>();
-        let gates = self.used_gates().iter().map(per_gate).sum::<usize>();
-        substituted + gates
+        let shared = self.shared_reads().iter().map(per_row).sum::<usize>();
+        substituted + shared
     }
 
     /// Leafs that the graph gains.
@@ -119,15 +136,21 @@ impl Patch {
         self.leafs.len() + usize::from(self.gates.is_some())
     }
 
-    /// The gates that are read, each once, in order of first use.
-    pub fn used_gates(&self) -> Vec<Ref> {
-        let mut used: Vec<Ref> = Vec::new();
+    /// What substitutions read that is not their own, gates and taps, each once, in order of first use.
+    pub fn shared_reads(&self) -> Vec<Ref> {
+        let mut shared: Vec<Ref> = Vec::new();
         for r in self.substitutions.iter().flat_map(|s| &s.nodes).flat_map(NewNode::reads) {
-            if matches!(r, Ref::Gate(_) | Ref::OutputGate(_)) && !used.contains(&r) {
-                used.push(r);
+            let own = matches!(r, Ref::Original | Ref::Leaf(_) | Ref::Node(_));
+            if !own && !shared.contains(&r) {
+                shared.push(r);
             }
         }
-        used
+        shared
+    }
+
+    /// True if the gate table is read.
+    pub fn reads_gates(&self) -> bool {
+        self.shared_reads().iter().any(|r| matches!(r, Ref::Gate(_) | Ref::OutputGate(_)))
     }
 }
 
@@ -142,7 +165,9 @@ impl fmt::Display for Patch {
             writeln!(f, "  x = clone of {}", s.name)?;
             for (i, node) in s.nodes.iter().enumerate() {
                 let name = if i + 1 == s.nodes.len() { s.name.clone() } else { format!("n{i}") };
-                writeln!(f, "  {name} = {}", self.operation(node))?;
+                let probe = s.taps.iter().find(|(_, node)| *node as usize == i);
+                let tap = probe.map_or(String::new(), |(p, _)| format!("  (probe {})", p.0));
+                writeln!(f, "  {name} = {}{tap}", self.operation(node))?;
             }
         }
         Ok(())
@@ -159,6 +184,10 @@ impl Patch {
             NewNode::SumRows(a) => format!("SUM_ROWS({})", of(a)),
             NewNode::Scale(a, scale, bias) => format!("SCALE({}, {scale}, {bias})", of(a)),
             NewNode::Relu(a) => format!("RELU({})", of(a)),
+            NewNode::Sqrt(a) => format!("SQRT({})", of(a)),
+            NewNode::Step(a) => format!("STEP({})", of(a)),
+            NewNode::Sigmoid(a) => format!("SIGMOID({})", of(a)),
+            NewNode::Copy(a) => format!("CONT({})", of(a)),
             NewNode::Clamp(a, min, max) => format!("CLAMP({}, {min}, {max})", of(a)),
         }
     }
@@ -172,6 +201,8 @@ impl Patch {
             Ref::Node(i) => format!("n{i}"),
             Ref::Gate(g) => format!("gate {}", g.0),
             Ref::OutputGate(g) => format!("gate {} of the output rows", g.0),
+            Ref::Tap(p) => format!("probe {}", p.0),
+            Ref::OutputTap(p) => format!("probe {} of the output rows", p.0),
         }
     }
 }

@@ -1,53 +1,94 @@
 //! What each kind of term becomes: only operations that every backend of ggml has, on F32.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{
     graph::TensorId,
     patch::{Leaf, NewNode, Ref},
 };
-use crate::plan::{GateIndex, Map, Term, Update};
+use crate::plan::{Dose, Map, Probe, ProbeIndex, Term, Update, When};
 
 /// What a coefficient is bounded by before a gate scales it: an off row times infinity would be no number.
 const HUGE: f32 = 1e30;
 
+/// Which probes have been read so far, and whether of output rows only.
+pub type Taps = HashMap<ProbeIndex, bool>;
+
 /// The terms of one site, lowered one after the other.
 pub struct Terms<'a> {
     leafs: &'a mut Vec<Leaf>,
+    taps: &'a mut Taps,
+    probes: &'a [Probe],
     /// Where this site's leafs begin.
     first: usize,
     near: Option<TensorId>,
     name: &'a str,
     output_only: bool,
     nodes: Vec<NewNode>,
+    tapped: Vec<(ProbeIndex, u32)>,
     /// The rows' value so far.
     x: Ref,
 }
 
 impl<'a> Terms<'a> {
     /// Begins at the clone of the site's node.
-    pub fn new(leafs: &'a mut Vec<Leaf>, near: Option<TensorId>, name: &'a str, output_only: bool) -> Self {
+    pub fn new(
+        leafs: &'a mut Vec<Leaf>,
+        taps: &'a mut Taps,
+        probes: &'a [Probe],
+        near: Option<TensorId>,
+        name: &'a str,
+        output_only: bool,
+    ) -> Self {
         let first = leafs.len();
-        Terms { leafs, first, near, name, output_only, nodes: Vec::new(), x: Ref::Original }
+        let (nodes, tapped, x) = (Vec::new(), Vec::new(), Ref::Original);
+        Terms { leafs, taps, probes, first, near, name, output_only, nodes, tapped, x }
     }
 
-    /// The nodes; the last is the site's new value.
-    pub fn finish(self) -> Vec<NewNode> {
-        self.nodes
+    /// The nodes, of which the last is the site's new value, and which of them hold what a probe said.
+    pub fn finish(mut self) -> (Vec<NewNode>, Vec<(ProbeIndex, u32)>) {
+        // A probe that was read last, or alone: the site's node still has to become something.
+        if !self.nodes.is_empty() && self.x != Ref::Node(self.nodes.len() as u32 - 1) {
+            self.push(NewNode::Copy(self.x));
+        }
+        (self.nodes, self.tapped)
     }
 
-    /// Lowers the next term, on the result of the one before.
-    pub fn lower(&mut self, term: &Term) {
-        match term {
-            Term::AddConst { vector, .. } => {
+    /// Lowers the next term, on the result of the one before. False, and nothing is done, if a probe that scales it
+    /// was not read.
+    pub fn lower(&mut self, term: &Term) -> bool {
+        let (Term::AddGated { dose, .. } | Term::Update { dose, .. }) = term else {
+            match term {
+                Term::AddConst { vector, .. } => {
+                    let v = self.leaf(vector);
+                    self.x = self.push(NewNode::Add(self.x, v));
+                }
+                Term::Tap { probe } => self.tap(*probe),
+                Term::AddGated { .. } | Term::Update { .. } => {}
+            }
+            return true;
+        };
+        if !dose.when.as_ref().is_none_or(|when| self.is_read(when)) {
+            return false;
+        }
+        let dose = self.dose(dose);
+        match (term, dose) {
+            (Term::AddGated { vector, .. }, Some(z)) => self.write(z, vector),
+            (Term::AddGated { vector, .. }, None) => {
                 let v = self.leaf(vector);
                 self.x = self.push(NewNode::Add(self.x, v));
             }
-            Term::AddGated { gate, vector, .. } => {
-                let z = self.gate(*gate);
-                self.write(z, vector);
-            }
-            Term::Update { gate, update, .. } => self.update(*gate, update),
+            (Term::Update { update, .. }, dose) => self.update(dose, update),
+            _ => {}
+        }
+        true
+    }
+
+    fn is_read(&self, when: &When) -> bool {
+        match when {
+            When::Probe(probe) => self.taps.contains_key(probe),
+            When::All(parts) | When::Any(parts) => parts.iter().all(|part| self.is_read(part)),
+            When::Not(part) => self.is_read(part),
         }
     }
 
@@ -68,8 +109,74 @@ impl<'a> Terms<'a> {
         Ref::Leaf(at as u32)
     }
 
-    fn gate(&self, gate: GateIndex) -> Ref {
-        if self.output_only { Ref::OutputGate(gate) } else { Ref::Gate(gate) }
+    /// What scales a term, one value per row; None for 1.
+    fn dose(&mut self, dose: &Dose) -> Option<Ref> {
+        let gate = dose.gate.map(|g| if self.output_only { Ref::OutputGate(g) } else { Ref::Gate(g) });
+        let when = dose.when.as_ref().map(|when| self.when(when));
+        match (gate, when) {
+            // The gate second: it is a row of a table, the condition a tensor of its own.
+            (Some(gate), Some(when)) => Some(self.push(NewNode::Mul(when, gate))),
+            (one, None) | (None, one) => one,
+        }
+    }
+
+    fn when(&mut self, when: &When) -> Ref {
+        match when {
+            When::Probe(probe) => match (self.taps.get(probe), self.output_only) {
+                (Some(false), true) => Ref::OutputTap(*probe),
+                _ => Ref::Tap(*probe),
+            },
+            When::Not(part) => {
+                let part = self.when(part);
+                self.push(NewNode::Scale(part, -1.0, 1.0))
+            }
+            When::All(parts) => self.product(parts, |terms, part| terms.when(part)),
+            When::Any(parts) => {
+                let none = self.product(parts, |terms, part| {
+                    let part = terms.when(part);
+                    terms.push(NewNode::Scale(part, -1.0, 1.0))
+                });
+                self.push(NewNode::Scale(none, -1.0, 1.0))
+            }
+        }
+    }
+
+    /// The planner makes no empty lists.
+    fn product(&mut self, parts: &[When], mut value: impl FnMut(&mut Self, &When) -> Ref) -> Ref {
+        let mut parts = parts.iter();
+        let first = parts.next().expect("a condition has parts");
+        let mut product = value(self, first);
+        for part in parts {
+            let part = value(self, part);
+            product = self.push(NewNode::Mul(product, part));
+        }
+        product
+    }
+
+    /// Reads the rows as they are now.
+    fn tap(&mut self, probe: ProbeIndex) {
+        let x = self.x;
+        let said = match &self.probes[usize::from(probe.0)] {
+            Probe::Linear { weights, bias, soft } => {
+                let sum = self.read(x, weights);
+                let margin = self.push(NewNode::Scale(sum, 1.0, *bias));
+                self.push(if *soft { NewNode::Sigmoid(margin) } else { NewNode::Step(margin) })
+            }
+            // cos(x, c) > t is c·x − t·|x| > 0, without a division.
+            Probe::Similarity { direction, above } => {
+                let along = self.read(x, direction);
+                let squares = self.push(NewNode::Mul(x, x));
+                let power = self.push(NewNode::SumRows(squares));
+                let norm = self.push(NewNode::Sqrt(power));
+                let bar = self.push(NewNode::Scale(norm, -above, 0.0));
+                let margin = self.push(NewNode::Add(along, bar));
+                self.push(NewNode::Step(margin))
+            }
+        };
+        if let Ref::Node(node) = said {
+            self.tapped.push((probe, node));
+        }
+        self.taps.insert(probe, self.output_only);
     }
 
     /// `x += z · vector`, with one coefficient per row: one product per element and no sum, so that a row's bits do not
@@ -81,7 +188,7 @@ impl<'a> Terms<'a> {
         self.x = self.push(NewNode::Add(self.x, scaled));
     }
 
-    fn update(&mut self, gate: Option<GateIndex>, update: &Update) {
+    fn update(&mut self, dose: Option<Ref>, update: &Update) {
         let x = self.x;
         let read: Vec<Ref> = update.reads.iter().map(|u| self.read(x, u)).collect();
         let z: Vec<Ref> = match &update.map {
@@ -92,11 +199,10 @@ impl<'a> Terms<'a> {
             Map::Feature { bias, target } => read.iter().map(|u| self.feature(*u, *bias, *target)).collect(),
         };
         for (z, vector) in z.into_iter().zip(&update.writes) {
-            let z = match gate {
-                Some(gate) => {
+            let z = match dose {
+                Some(dose) => {
                     let bounded = self.push(NewNode::Clamp(z, -HUGE, HUGE));
-                    let gate = self.gate(gate);
-                    self.push(NewNode::Mul(bounded, gate))
+                    self.push(NewNode::Mul(bounded, dose))
                 }
                 None => z,
             };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::error::{PlanError, PlanErrors};
 use super::fit::{self, Report};
 use super::sum::Sum;
-use super::types::{GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, Term};
+use super::types::{Dose, GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, Term};
 use crate::asset::{Assets, Direction};
 use crate::model::ModelFacts;
 use crate::profile::{Profile, SteerRule};
@@ -45,7 +45,7 @@ impl Plan {
         Errors::check(report.errors)?;
         drop_cancelled(&mut rules, &sites);
         let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
-        Ok(Self { profile: profile.name.clone(), model: model.clone(), rules, n_gates, sites })
+        Ok(Self { profile: profile.name.clone(), model: model.clone(), rules, probes: vec![], n_gates, sites })
     }
 }
 
@@ -137,7 +137,7 @@ impl Place<'_> {
 /// An adjustable rule's term, unless its direction is zero, which no strength changes.
 fn gated(rule: RuleIndex, gate: GateIndex, direction: &[f32]) -> Option<Term> {
     let zero = direction.iter().all(|v| *v == 0.0);
-    (!zero).then(|| Term::AddGated { rule, gate, vector: direction.into() })
+    (!zero).then(|| Term::AddGated { rule, dose: Dose { gate: Some(gate), when: None }, vector: direction.into() })
 }
 
 /// A rule keeps the layers at which it is part of a term; one that has none left is dropped.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::fit::ranges;
-use super::types::{Map, Plan, Rule, RuleIndex, Site, SitePlan, Term, Update};
+use super::types::{Dose, Map, Plan, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
 use crate::asset::norm;
 
 impl fmt::Display for Site {
@@ -53,20 +53,36 @@ fn show_site(f: &mut fmt::Formatter<'_>, plan: &Plan, site: &SitePlan) -> fmt::R
                 let names: Vec<_> = rules.iter().map(name).collect();
                 write!(f, "add {} (norm {})", names.join(" + "), round(norm(vector)))?;
             }
-            Term::AddGated { rule, gate, vector } => {
-                write!(f, "add gate {} × {} (norm {} at strength 1)", gate.0, name(rule), round(norm(vector)))?;
+            Term::AddGated { rule, dose, vector } => {
+                let at = if dose.gate.is_some() { " at strength 1" } else { "" };
+                write!(f, "add {}{} (norm {}{at})", show_dose(dose), name(rule), round(norm(vector)))?;
             }
-            Term::Update { rules, gate, update } => {
+            Term::Update { rules, dose, update } => {
                 let names: Vec<_> = rules.iter().map(name).collect();
                 show_update(f, update)?;
-                write!(f, " {}", names.join(" + "))?;
-                if let Some(gate) = gate {
-                    write!(f, " × gate {}", gate.0)?;
-                }
+                write!(f, " {}{}", show_dose(dose), names.join(" + "))?;
             }
+            Term::Tap { probe } => write!(f, "probe {}", probe.0)?,
         }
     }
     Ok(())
+}
+
+/// What stands before a term: `gate 0 × probe 1 × `, or nothing.
+fn show_dose(dose: &Dose) -> String {
+    let gate = dose.gate.map(|g| format!("gate {} × ", g.0));
+    let when = dose.when.as_ref().map(|w| format!("{} × ", show_when(w)));
+    gate.into_iter().chain(when).collect()
+}
+
+fn show_when(when: &When) -> String {
+    let list = |parts: &[When]| parts.iter().map(show_when).collect::<Vec<_>>().join(", ");
+    match when {
+        When::Probe(probe) => format!("probe {}", probe.0),
+        When::All(parts) => format!("all({})", list(parts)),
+        When::Any(parts) => format!("any({})", list(parts)),
+        When::Not(part) => format!("not({})", show_when(part)),
+    }
 }
 
 fn show_update(f: &mut fmt::Formatter<'_>, update: &Update) -> fmt::Result {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::types::{Map, Plan, Site, Term, Update};
+use super::types::{Dose, Map, Plan, Probe, RuleIndex, Site, Term, Update, When};
 use crate::asset::hex;
 
 /// SHA-256 over what a plan does.
@@ -43,26 +43,68 @@ impl Plan {
                         hash.update([0]);
                         values(&mut hash, vector);
                     }
-                    Term::AddGated { rule, gate, vector } => {
+                    Term::AddGated { rule, dose, vector } => {
                         hash.update([1]);
-                        hash.update(gate.0.to_le_bytes());
-                        let strength = self.rules.get(usize::from(rule.0)).map_or(0.0, |r| r.strength);
-                        values(&mut hash, &[strength]);
+                        hash_dose(&mut hash, self, dose, &[*rule]);
                         values(&mut hash, vector);
                     }
-                    Term::Update { rules, gate, update } => {
+                    Term::Update { rules, dose, update } => {
                         hash.update([2]);
-                        // An adjustable rule's initial strength decides what is computed first.
-                        let strength = rules.first().and_then(|r| self.rules.get(usize::from(r.0)));
-                        let strength = gate.and(strength).map_or(1.0, |r| r.strength);
-                        values(&mut hash, &[strength]);
-                        number(&mut hash, gate.map_or(0, |g| usize::from(g.0) + 1));
+                        hash_dose(&mut hash, self, dose, rules);
                         hash_update(&mut hash, update);
+                    }
+                    Term::Tap { probe } => {
+                        hash.update([3]);
+                        hash_probe(&mut hash, self.probes.get(usize::from(probe.0)));
                     }
                 }
             }
         }
         PlanHash(hash.finalize().into())
+    }
+}
+
+/// An adjustable rule's initial strength decides what is computed first.
+fn hash_dose(hash: &mut Sha256, plan: &Plan, dose: &Dose, rules: &[RuleIndex]) {
+    number(hash, dose.gate.map_or(0, |g| usize::from(g.0) + 1));
+    if dose.gate.is_some() {
+        let strength = rules.first().and_then(|r| plan.rules.get(usize::from(r.0))).map_or(0.0, |r| r.strength);
+        values(hash, &[strength]);
+    }
+    match &dose.when {
+        None => hash.update([0]),
+        Some(when) => hash_when(hash, when),
+    }
+}
+
+fn hash_when(hash: &mut Sha256, when: &When) {
+    let (kind, parts) = match when {
+        When::Probe(probe) => {
+            hash.update([1]);
+            return hash.update(probe.0.to_le_bytes());
+        }
+        When::All(parts) => (2, parts.as_slice()),
+        When::Any(parts) => (3, parts.as_slice()),
+        When::Not(part) => (4, std::slice::from_ref(&**part)),
+    };
+    hash.update([kind]);
+    number(hash, parts.len());
+    parts.iter().for_each(|part| hash_when(hash, part));
+}
+
+fn hash_probe(hash: &mut Sha256, probe: Option<&Probe>) {
+    match probe {
+        None => hash.update([0]),
+        Some(Probe::Linear { weights, bias, soft }) => {
+            hash.update([1, u8::from(*soft)]);
+            values(hash, &[*bias]);
+            values(hash, weights);
+        }
+        Some(Probe::Similarity { direction, above }) => {
+            hash.update([2]);
+            values(hash, &[*above]);
+            values(hash, direction);
+        }
     }
 }
 

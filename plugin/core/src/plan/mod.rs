@@ -12,4 +12,4 @@ mod types;
 
 pub use error::{PlanError, PlanErrors};
 pub use hash::PlanHash;
-pub use types::{GateIndex, Map, Plan, Rule, RuleIndex, Site, SitePlan, Term, Update};
+pub use types::{Dose, GateIndex, Map, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, Update, When};

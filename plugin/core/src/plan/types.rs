@@ -12,6 +12,10 @@ pub struct RuleIndex(pub u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GateIndex(pub u16);
 
+/// Index into [`Plan::probes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProbeIndex(pub u16);
+
 /// A place in a block where a rule can act.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -48,23 +52,80 @@ pub enum Term {
         /// `n_embd` finite values, strength included.
         vector: Arc<[f32]>,
     },
-    /// `x += gate(row) · vector`: a gate of 0 leaves the row as it is.
+    /// `x += dose(row) · vector`: a dose of 0 leaves the row as it is.
     AddGated {
         /// The rule.
         rule: RuleIndex,
-        /// The row of the gate table that holds `strength · gate(row)`.
-        gate: GateIndex,
-        /// `n_embd` finite values, strength not included.
+        /// What scales it.
+        dose: Dose,
+        /// `n_embd` finite values; the strength is included if no gate holds it.
         vector: Arc<[f32]>,
     },
     /// A low-rank update that reads the row it changes.
     Update {
         /// The rules: more than one where several are algebraically one update.
         rules: Vec<RuleIndex>,
-        /// The row of the gate table that scales it, if any.
-        gate: Option<GateIndex>,
+        /// What scales it.
+        dose: Dose,
         /// What is read and written.
         update: Update,
+    },
+    /// Reads the row as it is at this point for a probe, and changes nothing.
+    Tap {
+        /// The probe.
+        probe: ProbeIndex,
+    },
+}
+
+/// What scales a term, row by row: the product of its parts, 1 if it has none.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Dose {
+    /// The row of the gate table that holds the rule's strength.
+    pub gate: Option<GateIndex>,
+    /// What the row's own activations say.
+    pub when: Option<When>,
+}
+
+impl Dose {
+    /// True if every row gets the whole term.
+    pub fn is_whole(&self) -> bool {
+        self.gate.is_none() && self.when.is_none()
+    }
+}
+
+/// A condition on a row: a value from 0 to 1.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum When {
+    /// What a probe says.
+    Probe(ProbeIndex),
+    /// The product of several.
+    All(Vec<When>),
+    /// `1 − Π (1 − w)`.
+    Any(Vec<When>),
+    /// `1 − w`.
+    Not(Box<When>),
+}
+
+/// What a probe computes from a row `x`.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Probe {
+    /// `step(w · x + bias)`, or `σ(w · x + bias)` if it is soft.
+    Linear {
+        /// `n_embd` finite values.
+        weights: Arc<[f32]>,
+        /// The probe's bias less the threshold.
+        bias: f32,
+        /// σ instead of the step.
+        soft: bool,
+    },
+    /// `step(cos(x, direction) − above)`, after CAST (Lee et al. 2024): 0 for a row of zeros.
+    Similarity {
+        /// `n_embd` finite values of norm 1.
+        direction: Arc<[f32]>,
+        /// The threshold, above −1 and below 1.
+        above: f32,
     },
 }
 
@@ -74,6 +135,7 @@ impl Term {
         match self {
             Term::AddConst { rules, .. } | Term::Update { rules, .. } => rules,
             Term::AddGated { rule, .. } => std::slice::from_ref(rule),
+            Term::Tap { .. } => &[],
         }
     }
 }
@@ -140,6 +202,8 @@ pub struct Plan {
     pub model: ModelFacts,
     /// All rules of the profile, in file order, dropped ones included.
     pub rules: Vec<Rule>,
+    /// What rules are gated by. Each stands as a [`Term::Tap`] at a layer before, or at, the rule's first.
+    pub probes: Vec<Probe>,
     /// Number of rows of the gate table.
     pub n_gates: u16,
     /// What happens where, ascending by (layer, site).

@@ -1,6 +1,9 @@
 //! Computes patches without ggml.
 
-use evenkeel_core::lower::{Leaf, NewNode, Patch, Ref, Substitution};
+use evenkeel_core::{
+    lower::{Leaf, NewNode, Patch, Ref, Substitution},
+    plan::ProbeIndex,
+};
 
 /// Computes one substitution on rows `x`, with one gate value per row. A value of one column stands for all.
 pub fn evaluate(patch: &Patch, s: &Substitution, x: &[Vec<f32>], gates: &[f32]) -> Vec<Vec<f32>> {
@@ -10,6 +13,7 @@ pub fn evaluate(patch: &Patch, s: &Substitution, x: &[Vec<f32>], gates: &[f32]) 
             Ref::Original => x.to_vec(),
             Ref::Node(i) => made[i as usize].clone(),
             Ref::Gate(_) | Ref::OutputGate(_) => gates.iter().map(|g| vec![*g]).collect(),
+            Ref::Tap(p) | Ref::OutputTap(p) => made[tapped(s, p)].clone(),
             Ref::Leaf(i) => {
                 let Leaf::Constant { data, .. } = &patch.leafs[i as usize] else { panic!() };
                 vec![data.to_vec(); x.len()]
@@ -30,10 +34,19 @@ pub fn evaluate(patch: &Patch, s: &Substitution, x: &[Vec<f32>], gates: &[f32]) 
                 value(a).iter().map(|r| vec![r.iter().map(|v| f64::from(*v)).sum::<f64>() as f32]).collect()
             }
             NewNode::Scale(a, scale, bias) => each(a, &|v| v * scale + bias),
+            NewNode::Sqrt(a) => each(a, &f32::sqrt),
+            NewNode::Step(a) => each(a, &|v| f32::from(u8::from(v > 0.0))),
+            NewNode::Sigmoid(a) => each(a, &|v| 1.0 / (1.0 + (-v).exp())),
+            NewNode::Copy(a) => value(a),
             NewNode::Relu(a) => each(a, &|v| v.max(0.0)),
             NewNode::Clamp(a, min, max) => each(a, &|v| v.clamp(*min, *max)),
             node => panic!("{node:?}"),
         });
     }
     made.pop().unwrap()
+}
+
+/// The node that holds what a probe said, where probe and rule are at one site.
+fn tapped(s: &Substitution, probe: ProbeIndex) -> usize {
+    s.taps.iter().find(|(p, _)| *p == probe).unwrap().1 as usize
 }
