@@ -82,7 +82,8 @@ ek_status ek_load_profile(const char * path);
 /*
  * Changes the strength of a rule that has `adjustable = true`, in every context that runs it. It takes effect with the next
  * micro-batch; what is already in a key-value cache stays as it was computed. 0 leaves the model exactly as it is.
- * Errors: EK_E_RULE if no context has such a rule, or it is not adjustable; EK_E_ARGUMENT if strength is not finite.
+ * Errors: EK_E_RULE if no context has such a rule, or it is not adjustable; EK_E_ARGUMENT if strength is not finite, or so
+ * large that what it scales would not be.
  */
 ek_status ek_set_strength(const char * rule, float strength);
 

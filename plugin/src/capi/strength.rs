@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use evenkeel_core::plan::RuleIndex;
+
 use super::{
     error::{Failure, exported, out, text},
     status::Status,
@@ -23,7 +25,16 @@ pub unsafe extern "C" fn ek_set_strength(rule: *const c_char, strength: f32) -> 
         if !strength.is_finite() {
             return Err((Status::Argument, format!("strength: got {strength}, allowed: finite numbers")));
         }
-        each(rule, |instance, gate| instance.strengths[gate].store(strength.to_bits(), Ordering::Relaxed))
+        // Looked at in every context before it is changed in one.
+        let mut max = f32::MAX;
+        each(rule, |instance, index, _| max = max.min(instance.plan.max_strength(index)))?;
+        if strength.abs() > max {
+            return Err((
+                Status::Argument,
+                format!("strength: got {strength}, allowed: at most {max} for this direction"),
+            ));
+        }
+        each(rule, |instance, _, gate| instance.strengths[gate].store(strength.to_bits(), Ordering::Relaxed))
     })
 }
 
@@ -36,19 +47,19 @@ pub unsafe extern "C" fn ek_get_strength(rule: *const c_char, strength: *mut f32
     exported("ek_get_strength", || {
         // SAFETY: the header's contract.
         let (rule, strength) = unsafe { (text("rule", rule)?, out("strength", strength)?) };
-        each(rule, |instance, gate| *strength = instance.strength(gate))
+        each(rule, |instance, _, gate| *strength = instance.strength(gate))
     })
 }
 
 /// Calls `act` for the adjustable rule of that name in every context that has it.
-fn each(name: &str, mut act: impl FnMut(&Instance, usize)) -> Result<(), Failure> {
+fn each(name: &str, mut act: impl FnMut(&Instance, RuleIndex, usize)) -> Result<(), Failure> {
     let contexts: Vec<Arc<Context>> = lock(&state::get().contexts).values().cloned().collect();
     let (mut found, mut fixed) = (false, false);
     for instance in contexts.iter().filter_map(|c| c.instance()) {
-        for rule in instance.plan.rules.iter().filter(|r| r.name == name) {
+        for (index, rule) in (0..).zip(&instance.plan.rules).filter(|(_, r)| r.name == name) {
             match rule.gate {
                 Some(gate) => {
-                    act(instance, usize::from(gate.0));
+                    act(instance, RuleIndex(index), usize::from(gate.0));
                     found = true;
                 }
                 None => fixed = true,
