@@ -1,6 +1,6 @@
 //! Context parameters: a large struct that is passed by value and whose layout changes between versions.
 
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 
 use crate::{generated::types::*, library::Library};
 
@@ -11,11 +11,13 @@ struct Roomy {
     spare: [u64; 64],
 }
 
-/// True if the host's default parameters, read through the bindings, are the documented ones.
+/// Where the host's parameters hold `embeddings`, if its default parameters, read through the bindings, are the
+/// documented ones.
 ///
-/// They hold enough distinct values (512, 2048, 1, −1.0, F16, true and false) that a shifted field shows.
-pub fn layout_agrees(lib: &Library) -> bool {
-    let Some(llama) = &lib.llama else { return false };
+/// They hold enough distinct values (512, 2048, 1, −1.0, F16, true and false) that a shifted field shows. Versions differ
+/// in the pointers between the cache types and the booleans, so the run of booleans is looked for there.
+pub fn embeddings_offset(lib: &Library) -> Option<usize> {
+    let llama = lib.llama.as_ref()?;
     type Roomily = unsafe extern "C-unwind" fn() -> Roomy;
     // SAFETY: both types return a struct in memory that the caller provides; ours is larger than the host's.
     let roomily = unsafe {
@@ -24,20 +26,23 @@ pub fn layout_agrees(lib: &Library) -> bool {
         )
     };
     // SAFETY: the function takes nothing; every bit pattern of the fields that are read below is valid, the
-    // booleans apart, which are read as bytes.
+    // booleans apart, which are read as bytes, all of them inside the parameters that the bindings know.
     unsafe {
         let roomy = roomily();
         let p = roomy.params.as_ptr();
-        let byte = |field: *const bool| field.cast::<u8>().read();
-        [(*p).n_ctx, (*p).n_batch, (*p).n_ubatch, (*p).n_seq_max] == [512, 2048, 512, 1]
+        let front = [(*p).n_ctx, (*p).n_batch, (*p).n_ubatch, (*p).n_seq_max] == [512, 2048, 512, 1]
             && (*p).ctx_type == LLAMA_CONTEXT_TYPE_DEFAULT
             && [(*p).yarn_ext_factor, (*p).defrag_thold] == [-1.0, -1.0]
-            && [(*p).type_k, (*p).type_v] == [GGML_TYPE_F16, GGML_TYPE_F16]
-            && byte(&raw const (*p).embeddings) == 0
-            && byte(&raw const (*p).offload_kqv) == 1
-            && byte(&raw const (*p).kv_unified) == 0
+            && [(*p).type_k, (*p).type_v] == [GGML_TYPE_F16, GGML_TYPE_F16];
+        let first = offset_of!(llama_context_params, type_v) + size_of::<ggml_type>();
+        let bytes = |offset: usize| p.cast::<[u8; DEFAULTS.len()]>().byte_add(offset).read();
+        let mut offsets = (first..=size_of::<llama_context_params>() - DEFAULTS.len()).step_by(align_of::<usize>());
+        offsets.find(|offset| front && bytes(*offset) == DEFAULTS)
     }
 }
+
+/// The defaults of `embeddings`, `offload_kqv`, `no_perf`, `op_offload`, `swa_full`, `kv_unified`.
+const DEFAULTS: [u8; 6] = [0, 1, 1, 1, 1, 0];
 
 /// What a context is for, as far as its parameters say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,13 +58,13 @@ pub enum ContextKind {
 /// Reads what a context is for.
 ///
 /// # Safety
-/// `params` points to the parameters that the host passed by value, and [`layout_agrees`] for that host.
-pub unsafe fn kind(params: *const llama_context_params) -> ContextKind {
+/// `params` points to the parameters that the host passed by value, and `embeddings` is [`embeddings_offset`] of that host.
+pub unsafe fn kind(params: *const llama_context_params, embeddings: usize) -> ContextKind {
     // SAFETY: the caller's promise.
     unsafe {
         if (*params).ctx_type != LLAMA_CONTEXT_TYPE_DEFAULT {
             ContextKind::Mtp
-        } else if (&raw const (*params).embeddings).cast::<u8>().read() != 0 {
+        } else if params.cast::<u8>().add(embeddings).read() != 0 {
             ContextKind::Embedding
         } else {
             ContextKind::Default

@@ -158,7 +158,7 @@ unsafe fn stand(caller: usize, model: *const llama_model, params: *const llama_c
 
 unsafe fn bind(host: &Host, source: &Source, facts: &ModelFacts, params: *const llama_context_params) -> Standing {
     // SAFETY: the caller's promise, and the layout was compared with the host's own defaults.
-    let kind = if host.params_readable { unsafe { params::kind(params) } } else { ContextKind::Default };
+    let kind = host.embeddings_offset.map_or(ContextKind::Default, |offset| unsafe { params::kind(params, offset) });
     match kind {
         ContextKind::Mtp => return Standing::Left("it drafts tokens for another context"),
         ContextKind::Embedding => return Standing::Left("it computes embeddings"),

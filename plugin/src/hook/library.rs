@@ -16,8 +16,8 @@ pub struct Host {
     pub lib: Library,
     /// What the self-test found.
     pub facts: selftest::Facts,
-    /// Context parameters can be read.
-    pub params_readable: bool,
+    /// Where context parameters say that embeddings are wanted, if they can be read.
+    pub embeddings_offset: Option<usize>,
 }
 
 /// By the first address of the calling object.
@@ -59,8 +59,8 @@ fn introduce(host: &Host) {
 fn prove(caller: usize) -> Result<Host, String> {
     let lib = Library::of_caller(caller).map_err(|e| e.to_string())?;
     let facts = selftest::run(&lib).map_err(|e| e.to_string())?;
-    let params_readable = params::layout_agrees(&lib);
-    Ok(Host { lib, facts, params_readable })
+    let embeddings_offset = params::embeddings_offset(&lib);
+    Ok(Host { lib, facts, embeddings_offset })
 }
 
 /// True if the user wants every context that cannot be steered to be refused.
