@@ -1,5 +1,5 @@
-/* For programs that offer no control vectors: preloaded, gives every context llama.cpp's own adapter as soon as the
- * program asks for the context's length. The other side of a comparison, nothing of evenkeel.
+/* For programs that offer no control vectors: preloaded, gives every context llama.cpp's own adapter as soon as it is
+ * made. The other side of a comparison, nothing of evenkeel.
  *
  * NATIVE_VECTOR: a file of F32, [layer 1 .. n - 1][n_embd]. */
 #define _GNU_SOURCE
@@ -13,9 +13,13 @@
 struct llama_context;
 struct llama_model;
 
+/* Larger than llama_context_params of any version: passed on by value, with whatever lies behind it on the stack. */
+struct params {
+    char bytes[512];
+};
+
 static struct {
-    uint32_t (*n_ctx)(const struct llama_context *);
-    const struct llama_model * (*get_model)(const struct llama_context *);
+    struct llama_context * (*init_from_model)(struct llama_model *, struct params);
     int32_t (*n_embd)(const struct llama_model *);
     int32_t (*n_layer)(const struct llama_model *);
     int32_t (*set_adapter_cvec)(struct llama_context *, const float *, size_t, int32_t, int32_t, int32_t);
@@ -26,7 +30,7 @@ _Noreturn static void fail(const char * what) {
     abort();
 }
 
-/* The object that defines llama_n_ctx: not this one, and not in the global scope when the program loaded it locally. */
+/* The object that defines llama.cpp: not this one, and not in the global scope when the program loaded it locally. */
 static int look(struct dl_phdr_info * info, size_t size, void * data) {
     (void) size;
     (void) data;
@@ -36,8 +40,7 @@ static int look(struct dl_phdr_info * info, size_t size, void * data) {
         return 0;
     }
     *(void **) &real.set_adapter_cvec = found;
-    *(void **) &real.n_ctx            = dlsym(object, "llama_n_ctx");
-    *(void **) &real.get_model        = dlsym(object, "llama_get_model");
+    *(void **) &real.init_from_model  = dlsym(object, "llama_init_from_model");
     *(void **) &real.n_embd           = dlsym(object, "llama_model_n_embd");
     *(void **) &real.n_layer          = dlsym(object, "llama_model_n_layer");
     return 1;
@@ -45,18 +48,17 @@ static int look(struct dl_phdr_info * info, size_t size, void * data) {
 
 static void find(void) {
     dl_iterate_phdr(look, NULL);
-    if (!real.n_ctx || !real.get_model || !real.n_embd || !real.n_layer) {
+    if (!real.init_from_model || !real.n_embd || !real.n_layer) {
         fail("a function of llama.cpp is missing");
     }
 }
 
-static void apply(struct llama_context * context) {
+static void apply(struct llama_context * context, const struct llama_model * model) {
     const char * path = getenv("NATIVE_VECTOR");
     FILE * file = path ? fopen(path, "rb") : NULL;
     if (!file) {
         fail("NATIVE_VECTOR cannot be read");
     }
-    const struct llama_model * model = real.get_model(context);
     int32_t width = real.n_embd(model), layers = real.n_layer(model);
     size_t  length = (size_t) (layers - 1) * (size_t) width;
     float * values = malloc(length * sizeof(float));
@@ -71,16 +73,12 @@ static void apply(struct llama_context * context) {
     free(values);
 }
 
-uint32_t llama_n_ctx(const struct llama_context * context) {
-    static pthread_once_t  once = PTHREAD_ONCE_INIT;
-    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static const void *    last;
+struct llama_context * llama_init_from_model(struct llama_model * model, struct params params) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, find);
-    pthread_mutex_lock(&lock);
-    if (last != context) {
-        last = context;
-        apply((struct llama_context *) context);
+    struct llama_context * context = real.init_from_model(model, params);
+    if (context) {
+        apply(context, model);
     }
-    pthread_mutex_unlock(&lock);
-    return real.n_ctx(context);
+    return context;
 }

@@ -1,7 +1,7 @@
 //! The three ways in do the same, and a host of another kind, Node, uses two of them.
 
 use evenkeel_model::{Arch, FileType};
-use evenkeel_tests::host::{CHost, Decode, Native, Node};
+use evenkeel_tests::host::{CHost, Decode, Native, Node, native_vector};
 use evenkeel_tests::{Door, Profile, Scratch, Setting};
 
 /// Through every door, the C host computes what llama.cpp's own control vector gives.
@@ -39,13 +39,14 @@ fn node() {
     const TOKENS: [u32; 8] = [1, 5, 9, 30, 44, 200, 301, 77];
     let scratch = Scratch::new();
     let model = scratch.model(Arch::Llama, FileType::F32);
-    scratch.vector(Arch::Llama);
+    let vector = scratch.vector(Arch::Llama);
     let probabilities = |setting: &Setting| Node::probabilities(&model, &TOKENS, setting).1;
     let plain = probabilities(&Setting::new());
     assert_eq!(plain, probabilities(&Setting::new()), "two plain runs agree");
     let profile = scratch.profile(&Profile::add("v.gguf", 2.0));
     let preload = probabilities(&Door::Preload.setting().and(&profile));
     assert!(plain.iter().zip(&preload).all(|(a, b)| a != b), "every row is steered");
+    assert_eq!(preload, probabilities(&native_vector(&scratch, &vector, 2.0)), "the control vector and add");
     assert_eq!(preload, probabilities(&Door::BackendPath.setting().and(&profile)), "the two doors agree");
     for door in [Door::Preload, Door::BackendPath] {
         let empty = door.setting().and(&scratch.profile(&Profile::empty()));

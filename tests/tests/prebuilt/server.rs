@@ -5,6 +5,7 @@ use evenkeel_tests::claim::nothing;
 use evenkeel_tests::completion::{Request, Step, assert_same};
 use evenkeel_tests::host::{Arguments, Server, ServerKind, native_vector};
 use evenkeel_tests::{Door, Profile, Scratch, Setting};
+use serde_json::json;
 
 const PROMPT: [u32; 12] = [1, 40, 200, 7, 301, 99, 260, 262, 150, 33, 280, 290];
 
@@ -77,4 +78,23 @@ fn a_draft_model_is_no_error() {
     assert_eq!(alone, drafted, "{log}");
     assert!(!log.contains("evenkeel: error"), "{log}");
     assert!(log.contains("is left alone"), "the draft's context is named:\n{log}");
+}
+
+/// A server for embeddings: its contexts generate nothing, so no profile concerns them, and that is no error.
+#[test]
+fn an_embedding_server_is_left_alone() {
+    let scratch = Scratch::new();
+    let arguments = Arguments::new(&scratch.model(Arch::Llama, FileType::F32)).extra("embedding=true");
+    scratch.vector(Arch::Llama);
+    let embed = |setting: &Setting| {
+        let server = Server::start(ServerKind::Xllamacpp, &arguments, setting);
+        let answer = server.post("/embedding", &json!({ "content": PROMPT })).expect("an embedding");
+        (answer[0]["embedding"].clone(), server.log())
+    };
+    let (plain, _) = embed(&Setting::new());
+    assert!(plain[0][0].is_number(), "{plain}");
+    let (steered, log) = embed(&Door::Preload.setting().and(&scratch.profile(&Profile::add("v.gguf", 2.0))));
+    assert_eq!(plain, steered, "{log}");
+    assert!(!log.contains("evenkeel: error"), "{log}");
+    assert!(log.contains("it computes embeddings"), "{log}");
 }
