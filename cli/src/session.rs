@@ -26,7 +26,7 @@ const OURS: [&str; 4] = ["LD_PRELOAD", "GGML_BACKEND_PATH", "EVENKEEL_PROFILE", 
 /// plain. Unless asked for, the plug-in keeps its messages to warnings, as the result says the rest.
 pub fn start_clean(choice: &HostChoice) -> Result<(), Failure> {
     let set = |name: &&str| std::env::var(name).is_ok_and(|v| name.starts_with("EVENKEEL") || v.contains("evenkeel"));
-    let found: Vec<&str> = OURS.into_iter().filter(|n| set(&n)).collect();
+    let found: Vec<&str> = OURS.into_iter().filter(|n| set(n)).collect();
     let quiet = choice.verbose == 0 && std::env::var_os("EVENKEEL_LOG").is_none();
     if found.is_empty() && !quiet {
         return Ok(());

@@ -158,23 +158,14 @@ impl Model {
     /// The bytes that a token stands for; a token may be part of a character.
     pub fn piece(&self, token: Token) -> Vec<u8> {
         let mut bytes = vec![0u8; 64];
+        // llama.cpp answers an unknown token with an exception.
+        if !(0..self.n_vocab() as i32).contains(&token) {
+            return Vec::new();
+        }
         for _ in 0..2 {
-            // SAFETY: the buffer has the length that is passed; out of range tokens are refused by `decode` and
-            // answered with an exception by llama.cpp, so they are not asked for here.
-            let n = if (0..self.n_vocab() as i32).contains(&token) {
-                unsafe {
-                    (self.0.llama.0.host.llama_token_to_piece)(
-                        self.vocab(),
-                        token,
-                        bytes.as_mut_ptr().cast(),
-                        bytes.len() as i32,
-                        0,
-                        true,
-                    )
-                }
-            } else {
-                0
-            };
+            let (buffer, length) = (bytes.as_mut_ptr().cast(), bytes.len() as i32);
+            // SAFETY: the buffer has the length that is passed, and the token is in the vocabulary.
+            let n = unsafe { (self.0.llama.0.host.llama_token_to_piece)(self.vocab(), token, buffer, length, 0, true) };
             match usize::try_from(n) {
                 Ok(n) => {
                     bytes.truncate(n);

@@ -51,6 +51,24 @@ pub struct Demo {
     pub data: Data,
     pub model: PathBuf,
     pub profile: PathBuf,
+    /// The profile was written for this run only, beside files that are the user's.
+    passing: bool,
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        if self.passing {
+            // Best effort: a file of a few lines.
+            let _ = std::fs::remove_file(&self.profile);
+        }
+    }
+}
+
+impl Demo {
+    /// True if model and profile stay where they are after this run.
+    pub fn stays(&self) -> bool {
+        !self.passing
+    }
 }
 
 /// The built-in demo, unpacked into the cache, or the one that was named.
@@ -91,7 +109,7 @@ pub fn demo(args: &args::Demo) -> Result<Demo, Failure> {
     std::fs::write(&profile, &data.profile)
         .map_err(|e| Failure::new(format!("the profile cannot be written to {}: {e}", profile.display())))?;
     let profile = profile.canonicalize().map_err(failed)?;
-    Ok(Demo { data, model, profile })
+    Ok(Demo { data, model, profile, passing: args.data.is_some() })
 }
 
 fn parse(text: &str, path: &Path) -> Result<Data, Failure> {

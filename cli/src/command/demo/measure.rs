@@ -15,44 +15,45 @@ pub struct Share {
     pub mass: f64,
 }
 
-/// Prompts and answers as tokens.
-pub struct Questions {
-    prompts: Vec<Vec<Token>>,
-    answers: [Token; 2],
-}
+/// Prompts, and the tokens that the two answers are after each.
+pub struct Questions(Vec<(Vec<Token>, [Token; 2])>);
 
 impl Questions {
     /// Tokenizes everything.
     pub fn new(model: &Model, data: &Data) -> Result<Questions, Failure> {
-        let answer = |text: &String| match model.tokenize(text, false)?[..] {
-            [token] => Ok(token),
-            ref tokens => {
-                Err(Failure::usage(format!("the answer \"{text}\" is {} tokens for this model", tokens.len()))
-                    .todo("each answer must be one token; mostly it begins with a space"))
-            }
+        let question = |s: &super::data::Subject| {
+            let text = data.prompt.replace("{}", &s.name);
+            let prompt = model.tokenize(&text, true)?;
+            // Tokenized where it stands: some vocabularies put a space in front of every text.
+            let answer = |answer: &String| {
+                let whole = model.tokenize(&format!("{text}{answer}"), true)?;
+                match whole.strip_prefix(&prompt[..]) {
+                    Some([token]) => Ok(*token),
+                    _ => Err(Failure::usage(format!("\"{answer}\" is not one token after \"{text}\" for this model"))
+                        .todo("each answer must be one token; mostly it begins with a space")),
+                }
+            };
+            let answers = [answer(&data.answers[0])?, answer(&data.answers[1])?];
+            Ok((prompt, answers))
         };
-        let prompt = |s: &super::data::Subject| Ok(model.tokenize(&data.prompt.replace("{}", &s.name), true)?);
-        Ok(Questions {
-            prompts: data.subjects.iter().map(prompt).collect::<Result<_, Failure>>()?,
-            answers: [answer(&data.answers[0])?, answer(&data.answers[1])?],
-        })
+        Ok(Questions(data.subjects.iter().map(question).collect::<Result<_, Failure>>()?))
     }
 
     /// Tokens of the longest prompt.
     pub fn longest(&self) -> usize {
-        self.prompts.iter().map(Vec::len).max().unwrap_or(0)
+        self.0.iter().map(|(prompt, _)| prompt.len()).max().unwrap_or(0)
     }
 
     /// Asks them all.
     pub fn ask(&self, context: &mut Context) -> Result<Vec<Share>, Failure> {
-        let ask = |prompt: &Vec<Token>| {
+        let ask = |(prompt, answers): &(Vec<Token>, [Token; 2])| {
             context.clear();
             context.decode(prompt, 0, 0, Outputs::Last)?;
             let row = context.logits(-1).ok_or_else(|| Failure::new("llama.cpp gave no logits"))?;
             let p = logits::log_softmax(row);
-            let [first, second] = self.answers.map(|t| p[t as usize].exp());
+            let [first, second] = answers.map(|t| p[t as usize].exp());
             Ok(Share { share: first / (first + second), mass: first + second })
         };
-        self.prompts.iter().map(ask).collect()
+        self.0.iter().map(ask).collect()
     }
 }

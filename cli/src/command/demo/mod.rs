@@ -77,10 +77,6 @@ pub fn main(args: &args::Demo, json: bool) -> Outcome {
     } else {
         show(&report, &demo);
     }
-    if args.data.is_some() {
-        // Written for this run only, beside files that are the user's.
-        let _ = std::fs::remove_file(&demo.profile);
-    }
     Ok(if report.problems.is_empty() { Verdict::Good } else { Verdict::Bad })
 }
 
@@ -142,7 +138,7 @@ fn show(report: &Report, demo: &data::Demo) {
         anstream::println!("{} {problem}", "problem:".red().bold());
     }
     anstream::println!("\n{}", "Next".bold());
-    if demo.profile.ends_with("profile.toml") {
+    if demo.stays() {
         let (model, profile) = (demo.model.display(), demo.profile.display());
         println!("  change the strength in {profile}, then");
         println!(

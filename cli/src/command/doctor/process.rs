@@ -60,7 +60,10 @@ impl Process {
             |p: &Path| if p.exists() { p.to_owned() } else { proc.join("root").join(p.strip_prefix("/").unwrap_or(p)) };
         let mut scan = Scan::of(&proc.join("exe")).map_err(Failure::new)?;
         scan.rename_root(&program);
-        libraries.iter().filter_map(|p| Scan::of(&seen(p)).ok()).for_each(|s| scan.join(s));
+        // A backend that is loaded says nothing about whether it was linked; if it was, another library needs it.
+        let backend = |p: &&PathBuf| file_name(p).starts_with("libggml-") && !file_name(p).starts_with("libggml-base");
+        let joined = libraries.iter().filter(|p| !backend(p)).filter_map(|p| Scan::of(&seen(p)).ok());
+        joined.for_each(|s| scan.join(s));
 
         let mut process = Process { pid, program, plugin, libraries, variables, problems: Vec::new() };
         process.problems = process.find_problems();
