@@ -1,12 +1,15 @@
 //! Writes `ffi/src/generated/{types,symbols}.rs` from llama.cpp's headers.
 //!
-//! `cargo run -- <llama.cpp>` rewrites the files, `cargo run -- --check <llama.cpp>` fails if they differ.
-//! `<llama.cpp>` is a source tree with `include/llama.h` and `ggml/include/ggml.h`, such as the one inside the
-//! package llama-cpp-sys-2 (`make bindings` finds it).
+//! `cargo run -- FOLDER` rewrites the files, `cargo run -- --check FOLDER` fails if they differ. The folder holds
+//! `llama.h`, `ggml.h` and what they include, or is llama.cpp's source tree. `make bindings` knows where one is.
 
 mod symbols;
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, ExitCode, Stdio},
+};
 
 fn main() -> ExitCode {
     let mut args: Vec<String> = std::env::args().skip(1).collect();
@@ -15,7 +18,7 @@ fn main() -> ExitCode {
         args.remove(0);
     }
     let [tree] = args.as_slice() else {
-        eprintln!("usage: evenkeel-ffi-generate [--check] <llama.cpp source tree>");
+        eprintln!("usage: evenkeel-ffi-generate [--check] FOLDER, with llama.cpp's headers or its source tree");
         return ExitCode::from(2);
     };
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -24,6 +27,7 @@ fn main() -> ExitCode {
 
     let mut stale = false;
     for (name, text) in [("types.rs", types), ("symbols.rs", symbols)] {
+        let text = formatted(&text);
         let path = here.join("../src/generated").join(name);
         if check {
             let old = std::fs::read_to_string(&path).unwrap_or_default();
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
 fn bindings(here: &Path, tree: &Path, list: &symbols::List) -> String {
     let mut builder = bindgen::Builder::default()
         .header(here.join("wrapper.h").to_string_lossy())
+        .clang_arg(format!("-I{}", tree.display()))
         .clang_arg(format!("-I{}", tree.join("include").display()))
         .clang_arg(format!("-I{}", tree.join("ggml/include").display()))
         .default_enum_style(bindgen::EnumVariation::Consts)
@@ -63,4 +68,21 @@ fn bindings(here: &Path, tree: &Path, list: &symbols::List) -> String {
     // Not named by any function: flags are ORed into an int.
     builder = builder.allowlist_type("ggml_tensor_flag");
     builder.generate().expect("bindgen").to_string()
+}
+
+/// As `cargo fmt` leaves it.
+fn formatted(text: &str) -> String {
+    let mut rustfmt = Command::new("rustfmt")
+        .args(["--edition", "2024", "--config-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../..")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("rustfmt");
+    let mut stdin = rustfmt.stdin.take().expect("piped");
+    let text = text.to_owned();
+    let writer = std::thread::spawn(move || stdin.write_all(text.as_bytes()));
+    let output = rustfmt.wait_with_output().expect("rustfmt");
+    writer.join().expect("writer").expect("rustfmt reads");
+    assert!(output.status.success(), "rustfmt failed");
+    String::from_utf8(output.stdout).expect("UTF-8")
 }

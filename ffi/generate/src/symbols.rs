@@ -22,7 +22,10 @@ impl List {
             let [group, name, need] = line.split_whitespace().collect::<Vec<_>>()[..] else {
                 panic!("symbols.txt: expected `group name need`, got `{line}`")
             };
-            assert!(["required", "optional"].contains(&need), "symbols.txt: need is required or optional, got `{need}`");
+            assert!(
+                ["required", "optional"].contains(&need),
+                "symbols.txt: need is required or optional, got `{need}`"
+            );
             Symbol { group: group.into(), name: name.into(), required: need == "required" }
         };
         let lines = text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));

@@ -8,41 +8,25 @@ pub struct Ggml {
     /// `ggml_version`
     pub ggml_version: unsafe extern "C-unwind" fn() -> *const ::std::os::raw::c_char,
     /// `ggml_commit`
-    pub ggml_commit: Option<
-        unsafe extern "C-unwind" fn() -> *const ::std::os::raw::c_char,
-    >,
+    pub ggml_commit: Option<unsafe extern "C-unwind" fn() -> *const ::std::os::raw::c_char>,
     /// `ggml_init`
-    pub ggml_init: unsafe extern "C-unwind" fn(
-        params: ggml_init_params,
-    ) -> *mut ggml_context,
+    pub ggml_init: unsafe extern "C-unwind" fn(params: ggml_init_params) -> *mut ggml_context,
     /// `ggml_free`
     pub ggml_free: unsafe extern "C-unwind" fn(ctx: *mut ggml_context),
     /// `ggml_tensor_overhead`
     pub ggml_tensor_overhead: unsafe extern "C-unwind" fn() -> usize,
     /// `ggml_graph_overhead_custom`
-    pub ggml_graph_overhead_custom: unsafe extern "C-unwind" fn(
-        size: usize,
-        grads: bool,
-    ) -> usize,
+    pub ggml_graph_overhead_custom: unsafe extern "C-unwind" fn(size: usize, grads: bool) -> usize,
     /// `ggml_nbytes`
     pub ggml_nbytes: unsafe extern "C-unwind" fn(tensor: *const ggml_tensor) -> usize,
     /// `ggml_op_name`
-    pub ggml_op_name: unsafe extern "C-unwind" fn(
-        op: ggml_op,
-    ) -> *const ::std::os::raw::c_char,
+    pub ggml_op_name: unsafe extern "C-unwind" fn(op: ggml_op) -> *const ::std::os::raw::c_char,
     /// `ggml_new_tensor_1d`
-    pub ggml_new_tensor_1d: unsafe extern "C-unwind" fn(
-        ctx: *mut ggml_context,
-        type_: ggml_type,
-        ne0: i64,
-    ) -> *mut ggml_tensor,
+    pub ggml_new_tensor_1d:
+        unsafe extern "C-unwind" fn(ctx: *mut ggml_context, type_: ggml_type, ne0: i64) -> *mut ggml_tensor,
     /// `ggml_new_tensor_2d`
-    pub ggml_new_tensor_2d: unsafe extern "C-unwind" fn(
-        ctx: *mut ggml_context,
-        type_: ggml_type,
-        ne0: i64,
-        ne1: i64,
-    ) -> *mut ggml_tensor,
+    pub ggml_new_tensor_2d:
+        unsafe extern "C-unwind" fn(ctx: *mut ggml_context, type_: ggml_type, ne0: i64, ne1: i64) -> *mut ggml_tensor,
     /// `ggml_new_tensor_3d`
     pub ggml_new_tensor_3d: unsafe extern "C-unwind" fn(
         ctx: *mut ggml_context,
@@ -61,10 +45,8 @@ pub struct Ggml {
         ne3: i64,
     ) -> *mut ggml_tensor,
     /// `ggml_dup_tensor`
-    pub ggml_dup_tensor: unsafe extern "C-unwind" fn(
-        ctx: *mut ggml_context,
-        src: *const ggml_tensor,
-    ) -> *mut ggml_tensor,
+    pub ggml_dup_tensor:
+        unsafe extern "C-unwind" fn(ctx: *mut ggml_context, src: *const ggml_tensor) -> *mut ggml_tensor,
     /// `ggml_view_1d`
     pub ggml_view_1d: unsafe extern "C-unwind" fn(
         ctx: *mut ggml_context,
@@ -82,10 +64,8 @@ pub struct Ggml {
         offset: usize,
     ) -> *mut ggml_tensor,
     /// `ggml_set_name`
-    pub ggml_set_name: unsafe extern "C-unwind" fn(
-        tensor: *mut ggml_tensor,
-        name: *const ::std::os::raw::c_char,
-    ) -> *mut ggml_tensor,
+    pub ggml_set_name:
+        unsafe extern "C-unwind" fn(tensor: *mut ggml_tensor, name: *const ::std::os::raw::c_char) -> *mut ggml_tensor,
     /// `ggml_set_input`
     pub ggml_set_input: unsafe extern "C-unwind" fn(tensor: *mut ggml_tensor),
     /// `ggml_set_output`
@@ -103,48 +83,23 @@ pub struct Ggml {
         b: *mut ggml_tensor,
     ) -> *mut ggml_tensor,
     /// `ggml_scale`
-    pub ggml_scale: unsafe extern "C-unwind" fn(
-        ctx: *mut ggml_context,
-        a: *mut ggml_tensor,
-        s: f32,
-    ) -> *mut ggml_tensor,
+    pub ggml_scale:
+        unsafe extern "C-unwind" fn(ctx: *mut ggml_context, a: *mut ggml_tensor, s: f32) -> *mut ggml_tensor,
     /// `ggml_scale_bias`
-    pub ggml_scale_bias: unsafe extern "C-unwind" fn(
-        ctx: *mut ggml_context,
-        a: *mut ggml_tensor,
-        s: f32,
-        b: f32,
-    ) -> *mut ggml_tensor,
+    pub ggml_scale_bias:
+        unsafe extern "C-unwind" fn(ctx: *mut ggml_context, a: *mut ggml_tensor, s: f32, b: f32) -> *mut ggml_tensor,
     /// `ggml_sum_rows`
-    pub ggml_sum_rows: unsafe extern "C-unwind" fn(
-        ctx: *mut ggml_context,
-        a: *mut ggml_tensor,
-    ) -> *mut ggml_tensor,
+    pub ggml_sum_rows: unsafe extern "C-unwind" fn(ctx: *mut ggml_context, a: *mut ggml_tensor) -> *mut ggml_tensor,
     /// `ggml_relu`
-    pub ggml_relu: unsafe extern "C-unwind" fn(
-        ctx: *mut ggml_context,
-        a: *mut ggml_tensor,
-    ) -> *mut ggml_tensor,
+    pub ggml_relu: unsafe extern "C-unwind" fn(ctx: *mut ggml_context, a: *mut ggml_tensor) -> *mut ggml_tensor,
     /// `ggml_sqrt`
-    pub ggml_sqrt: unsafe extern "C-unwind" fn(
-        ctx: *mut ggml_context,
-        a: *mut ggml_tensor,
-    ) -> *mut ggml_tensor,
+    pub ggml_sqrt: unsafe extern "C-unwind" fn(ctx: *mut ggml_context, a: *mut ggml_tensor) -> *mut ggml_tensor,
     /// `ggml_step`
-    pub ggml_step: unsafe extern "C-unwind" fn(
-        ctx: *mut ggml_context,
-        a: *mut ggml_tensor,
-    ) -> *mut ggml_tensor,
+    pub ggml_step: unsafe extern "C-unwind" fn(ctx: *mut ggml_context, a: *mut ggml_tensor) -> *mut ggml_tensor,
     /// `ggml_sigmoid`
-    pub ggml_sigmoid: unsafe extern "C-unwind" fn(
-        ctx: *mut ggml_context,
-        a: *mut ggml_tensor,
-    ) -> *mut ggml_tensor,
+    pub ggml_sigmoid: unsafe extern "C-unwind" fn(ctx: *mut ggml_context, a: *mut ggml_tensor) -> *mut ggml_tensor,
     /// `ggml_cont`
-    pub ggml_cont: unsafe extern "C-unwind" fn(
-        ctx: *mut ggml_context,
-        a: *mut ggml_tensor,
-    ) -> *mut ggml_tensor,
+    pub ggml_cont: unsafe extern "C-unwind" fn(ctx: *mut ggml_context, a: *mut ggml_tensor) -> *mut ggml_tensor,
     /// `ggml_clamp`
     pub ggml_clamp: unsafe extern "C-unwind" fn(
         ctx: *mut ggml_context,
@@ -178,109 +133,37 @@ impl Ggml {
         let mut missing = Missing::new("ggml");
         let table = unsafe {
             Self {
-                ggml_version: crate::table::required(
-                    lookup,
-                    "ggml_version",
-                    &mut missing,
-                ),
+                ggml_version: crate::table::required(lookup, "ggml_version", &mut missing),
                 ggml_commit: crate::table::optional(lookup, "ggml_commit"),
                 ggml_init: crate::table::required(lookup, "ggml_init", &mut missing),
                 ggml_free: crate::table::required(lookup, "ggml_free", &mut missing),
-                ggml_tensor_overhead: crate::table::required(
-                    lookup,
-                    "ggml_tensor_overhead",
-                    &mut missing,
-                ),
-                ggml_graph_overhead_custom: crate::table::required(
-                    lookup,
-                    "ggml_graph_overhead_custom",
-                    &mut missing,
-                ),
+                ggml_tensor_overhead: crate::table::required(lookup, "ggml_tensor_overhead", &mut missing),
+                ggml_graph_overhead_custom: crate::table::required(lookup, "ggml_graph_overhead_custom", &mut missing),
                 ggml_nbytes: crate::table::required(lookup, "ggml_nbytes", &mut missing),
-                ggml_op_name: crate::table::required(
-                    lookup,
-                    "ggml_op_name",
-                    &mut missing,
-                ),
-                ggml_new_tensor_1d: crate::table::required(
-                    lookup,
-                    "ggml_new_tensor_1d",
-                    &mut missing,
-                ),
-                ggml_new_tensor_2d: crate::table::required(
-                    lookup,
-                    "ggml_new_tensor_2d",
-                    &mut missing,
-                ),
-                ggml_new_tensor_3d: crate::table::required(
-                    lookup,
-                    "ggml_new_tensor_3d",
-                    &mut missing,
-                ),
-                ggml_new_tensor_4d: crate::table::required(
-                    lookup,
-                    "ggml_new_tensor_4d",
-                    &mut missing,
-                ),
-                ggml_dup_tensor: crate::table::required(
-                    lookup,
-                    "ggml_dup_tensor",
-                    &mut missing,
-                ),
-                ggml_view_1d: crate::table::required(
-                    lookup,
-                    "ggml_view_1d",
-                    &mut missing,
-                ),
-                ggml_view_2d: crate::table::required(
-                    lookup,
-                    "ggml_view_2d",
-                    &mut missing,
-                ),
-                ggml_set_name: crate::table::required(
-                    lookup,
-                    "ggml_set_name",
-                    &mut missing,
-                ),
-                ggml_set_input: crate::table::required(
-                    lookup,
-                    "ggml_set_input",
-                    &mut missing,
-                ),
-                ggml_set_output: crate::table::required(
-                    lookup,
-                    "ggml_set_output",
-                    &mut missing,
-                ),
+                ggml_op_name: crate::table::required(lookup, "ggml_op_name", &mut missing),
+                ggml_new_tensor_1d: crate::table::required(lookup, "ggml_new_tensor_1d", &mut missing),
+                ggml_new_tensor_2d: crate::table::required(lookup, "ggml_new_tensor_2d", &mut missing),
+                ggml_new_tensor_3d: crate::table::required(lookup, "ggml_new_tensor_3d", &mut missing),
+                ggml_new_tensor_4d: crate::table::required(lookup, "ggml_new_tensor_4d", &mut missing),
+                ggml_dup_tensor: crate::table::required(lookup, "ggml_dup_tensor", &mut missing),
+                ggml_view_1d: crate::table::required(lookup, "ggml_view_1d", &mut missing),
+                ggml_view_2d: crate::table::required(lookup, "ggml_view_2d", &mut missing),
+                ggml_set_name: crate::table::required(lookup, "ggml_set_name", &mut missing),
+                ggml_set_input: crate::table::required(lookup, "ggml_set_input", &mut missing),
+                ggml_set_output: crate::table::required(lookup, "ggml_set_output", &mut missing),
                 ggml_add: crate::table::required(lookup, "ggml_add", &mut missing),
                 ggml_mul: crate::table::required(lookup, "ggml_mul", &mut missing),
                 ggml_scale: crate::table::required(lookup, "ggml_scale", &mut missing),
-                ggml_scale_bias: crate::table::required(
-                    lookup,
-                    "ggml_scale_bias",
-                    &mut missing,
-                ),
-                ggml_sum_rows: crate::table::required(
-                    lookup,
-                    "ggml_sum_rows",
-                    &mut missing,
-                ),
+                ggml_scale_bias: crate::table::required(lookup, "ggml_scale_bias", &mut missing),
+                ggml_sum_rows: crate::table::required(lookup, "ggml_sum_rows", &mut missing),
                 ggml_relu: crate::table::required(lookup, "ggml_relu", &mut missing),
                 ggml_sqrt: crate::table::required(lookup, "ggml_sqrt", &mut missing),
                 ggml_step: crate::table::required(lookup, "ggml_step", &mut missing),
-                ggml_sigmoid: crate::table::required(
-                    lookup,
-                    "ggml_sigmoid",
-                    &mut missing,
-                ),
+                ggml_sigmoid: crate::table::required(lookup, "ggml_sigmoid", &mut missing),
                 ggml_cont: crate::table::required(lookup, "ggml_cont", &mut missing),
                 ggml_clamp: crate::table::required(lookup, "ggml_clamp", &mut missing),
                 ggml_repeat: crate::table::required(lookup, "ggml_repeat", &mut missing),
-                ggml_get_rows: crate::table::required(
-                    lookup,
-                    "ggml_get_rows",
-                    &mut missing,
-                ),
+                ggml_get_rows: crate::table::required(lookup, "ggml_get_rows", &mut missing),
             }
         };
         missing.or(table)
@@ -290,38 +173,21 @@ impl Ggml {
 #[derive(Clone, Copy)]
 pub struct Graph {
     /// `ggml_new_graph_custom`
-    pub ggml_new_graph_custom: unsafe extern "C-unwind" fn(
-        ctx: *mut ggml_context,
-        size: usize,
-        grads: bool,
-    ) -> *mut ggml_cgraph,
+    pub ggml_new_graph_custom:
+        unsafe extern "C-unwind" fn(ctx: *mut ggml_context, size: usize, grads: bool) -> *mut ggml_cgraph,
     /// `ggml_build_forward_expand`
-    pub ggml_build_forward_expand: unsafe extern "C-unwind" fn(
-        cgraph: *mut ggml_cgraph,
-        tensor: *mut ggml_tensor,
-    ),
+    pub ggml_build_forward_expand: unsafe extern "C-unwind" fn(cgraph: *mut ggml_cgraph, tensor: *mut ggml_tensor),
     /// `ggml_graph_size`
-    pub ggml_graph_size: unsafe extern "C-unwind" fn(
-        cgraph: *mut ggml_cgraph,
-    ) -> ::std::os::raw::c_int,
+    pub ggml_graph_size: unsafe extern "C-unwind" fn(cgraph: *mut ggml_cgraph) -> ::std::os::raw::c_int,
     /// `ggml_graph_n_nodes`
-    pub ggml_graph_n_nodes: unsafe extern "C-unwind" fn(
-        cgraph: *mut ggml_cgraph,
-    ) -> ::std::os::raw::c_int,
+    pub ggml_graph_n_nodes: unsafe extern "C-unwind" fn(cgraph: *mut ggml_cgraph) -> ::std::os::raw::c_int,
     /// `ggml_graph_node`
-    pub ggml_graph_node: unsafe extern "C-unwind" fn(
-        cgraph: *mut ggml_cgraph,
-        i: ::std::os::raw::c_int,
-    ) -> *mut ggml_tensor,
+    pub ggml_graph_node:
+        unsafe extern "C-unwind" fn(cgraph: *mut ggml_cgraph, i: ::std::os::raw::c_int) -> *mut ggml_tensor,
     /// `ggml_graph_nodes`
-    pub ggml_graph_nodes: unsafe extern "C-unwind" fn(
-        cgraph: *mut ggml_cgraph,
-    ) -> *mut *mut ggml_tensor,
+    pub ggml_graph_nodes: unsafe extern "C-unwind" fn(cgraph: *mut ggml_cgraph) -> *mut *mut ggml_tensor,
     /// `ggml_graph_add_node`
-    pub ggml_graph_add_node: unsafe extern "C-unwind" fn(
-        cgraph: *mut ggml_cgraph,
-        tensor: *mut ggml_tensor,
-    ),
+    pub ggml_graph_add_node: unsafe extern "C-unwind" fn(cgraph: *mut ggml_cgraph, tensor: *mut ggml_tensor),
 }
 impl Graph {
     /// Resolves every function of the group.
@@ -336,41 +202,13 @@ impl Graph {
         let mut missing = Missing::new("graph");
         let table = unsafe {
             Self {
-                ggml_new_graph_custom: crate::table::required(
-                    lookup,
-                    "ggml_new_graph_custom",
-                    &mut missing,
-                ),
-                ggml_build_forward_expand: crate::table::required(
-                    lookup,
-                    "ggml_build_forward_expand",
-                    &mut missing,
-                ),
-                ggml_graph_size: crate::table::required(
-                    lookup,
-                    "ggml_graph_size",
-                    &mut missing,
-                ),
-                ggml_graph_n_nodes: crate::table::required(
-                    lookup,
-                    "ggml_graph_n_nodes",
-                    &mut missing,
-                ),
-                ggml_graph_node: crate::table::required(
-                    lookup,
-                    "ggml_graph_node",
-                    &mut missing,
-                ),
-                ggml_graph_nodes: crate::table::required(
-                    lookup,
-                    "ggml_graph_nodes",
-                    &mut missing,
-                ),
-                ggml_graph_add_node: crate::table::required(
-                    lookup,
-                    "ggml_graph_add_node",
-                    &mut missing,
-                ),
+                ggml_new_graph_custom: crate::table::required(lookup, "ggml_new_graph_custom", &mut missing),
+                ggml_build_forward_expand: crate::table::required(lookup, "ggml_build_forward_expand", &mut missing),
+                ggml_graph_size: crate::table::required(lookup, "ggml_graph_size", &mut missing),
+                ggml_graph_n_nodes: crate::table::required(lookup, "ggml_graph_n_nodes", &mut missing),
+                ggml_graph_node: crate::table::required(lookup, "ggml_graph_node", &mut missing),
+                ggml_graph_nodes: crate::table::required(lookup, "ggml_graph_nodes", &mut missing),
+                ggml_graph_add_node: crate::table::required(lookup, "ggml_graph_add_node", &mut missing),
             }
         };
         missing.or(table)
@@ -380,90 +218,62 @@ impl Graph {
 #[derive(Clone, Copy)]
 pub struct Backend {
     /// `ggml_backend_alloc_ctx_tensors`
-    pub ggml_backend_alloc_ctx_tensors: unsafe extern "C-unwind" fn(
-        ctx: *mut ggml_context,
-        backend: ggml_backend_t,
-    ) -> *mut ggml_backend_buffer,
+    pub ggml_backend_alloc_ctx_tensors:
+        unsafe extern "C-unwind" fn(ctx: *mut ggml_context, backend: ggml_backend_t) -> *mut ggml_backend_buffer,
     /// `ggml_backend_alloc_ctx_tensors_from_buft`
     pub ggml_backend_alloc_ctx_tensors_from_buft: unsafe extern "C-unwind" fn(
         ctx: *mut ggml_context,
         buft: ggml_backend_buffer_type_t,
     ) -> *mut ggml_backend_buffer,
     /// `ggml_backend_buffer_free`
-    pub ggml_backend_buffer_free: unsafe extern "C-unwind" fn(
-        buffer: ggml_backend_buffer_t,
-    ),
+    pub ggml_backend_buffer_free: unsafe extern "C-unwind" fn(buffer: ggml_backend_buffer_t),
     /// `ggml_backend_buffer_get_size`
-    pub ggml_backend_buffer_get_size: unsafe extern "C-unwind" fn(
-        buffer: ggml_backend_buffer_t,
-    ) -> usize,
+    pub ggml_backend_buffer_get_size: unsafe extern "C-unwind" fn(buffer: ggml_backend_buffer_t) -> usize,
     /// `ggml_backend_buffer_get_type`
-    pub ggml_backend_buffer_get_type: unsafe extern "C-unwind" fn(
-        buffer: ggml_backend_buffer_t,
-    ) -> ggml_backend_buffer_type_t,
+    pub ggml_backend_buffer_get_type:
+        unsafe extern "C-unwind" fn(buffer: ggml_backend_buffer_t) -> ggml_backend_buffer_type_t,
     /// `ggml_backend_buffer_set_usage`
-    pub ggml_backend_buffer_set_usage: unsafe extern "C-unwind" fn(
-        buffer: ggml_backend_buffer_t,
-        usage: ggml_backend_buffer_usage,
-    ),
+    pub ggml_backend_buffer_set_usage:
+        unsafe extern "C-unwind" fn(buffer: ggml_backend_buffer_t, usage: ggml_backend_buffer_usage),
     /// `ggml_backend_buft_name`
-    pub ggml_backend_buft_name: unsafe extern "C-unwind" fn(
-        buft: ggml_backend_buffer_type_t,
-    ) -> *const ::std::os::raw::c_char,
+    pub ggml_backend_buft_name:
+        unsafe extern "C-unwind" fn(buft: ggml_backend_buffer_type_t) -> *const ::std::os::raw::c_char,
     /// `ggml_backend_buft_is_host`
-    pub ggml_backend_buft_is_host: unsafe extern "C-unwind" fn(
-        buft: ggml_backend_buffer_type_t,
-    ) -> bool,
+    pub ggml_backend_buft_is_host: unsafe extern "C-unwind" fn(buft: ggml_backend_buffer_type_t) -> bool,
     /// `ggml_backend_buft_get_device`
-    pub ggml_backend_buft_get_device: unsafe extern "C-unwind" fn(
-        buft: ggml_backend_buffer_type_t,
-    ) -> ggml_backend_dev_t,
+    pub ggml_backend_buft_get_device:
+        unsafe extern "C-unwind" fn(buft: ggml_backend_buffer_type_t) -> ggml_backend_dev_t,
     /// `ggml_backend_cpu_buffer_type`
     pub ggml_backend_cpu_buffer_type: unsafe extern "C-unwind" fn() -> ggml_backend_buffer_type_t,
     /// `ggml_backend_dev_by_type`
-    pub ggml_backend_dev_by_type: unsafe extern "C-unwind" fn(
-        type_: ggml_backend_dev_type,
-    ) -> ggml_backend_dev_t,
+    pub ggml_backend_dev_by_type: unsafe extern "C-unwind" fn(type_: ggml_backend_dev_type) -> ggml_backend_dev_t,
     /// `ggml_backend_dev_count`
     pub ggml_backend_dev_count: unsafe extern "C-unwind" fn() -> usize,
     /// `ggml_backend_dev_get`
-    pub ggml_backend_dev_get: unsafe extern "C-unwind" fn(
-        index: usize,
-    ) -> ggml_backend_dev_t,
+    pub ggml_backend_dev_get: unsafe extern "C-unwind" fn(index: usize) -> ggml_backend_dev_t,
     /// `ggml_backend_dev_buffer_type`
-    pub ggml_backend_dev_buffer_type: unsafe extern "C-unwind" fn(
-        device: ggml_backend_dev_t,
-    ) -> ggml_backend_buffer_type_t,
+    pub ggml_backend_dev_buffer_type:
+        unsafe extern "C-unwind" fn(device: ggml_backend_dev_t) -> ggml_backend_buffer_type_t,
     /// `ggml_backend_dev_description`
-    pub ggml_backend_dev_description: unsafe extern "C-unwind" fn(
-        device: ggml_backend_dev_t,
-    ) -> *const ::std::os::raw::c_char,
+    pub ggml_backend_dev_description:
+        unsafe extern "C-unwind" fn(device: ggml_backend_dev_t) -> *const ::std::os::raw::c_char,
     /// `ggml_backend_dev_init`
     pub ggml_backend_dev_init: unsafe extern "C-unwind" fn(
         device: ggml_backend_dev_t,
         params: *const ::std::os::raw::c_char,
     ) -> ggml_backend_t,
     /// `ggml_backend_dev_memory`
-    pub ggml_backend_dev_memory: unsafe extern "C-unwind" fn(
-        device: ggml_backend_dev_t,
-        free: *mut usize,
-        total: *mut usize,
-    ),
+    pub ggml_backend_dev_memory:
+        unsafe extern "C-unwind" fn(device: ggml_backend_dev_t, free: *mut usize, total: *mut usize),
     /// `ggml_backend_dev_name`
-    pub ggml_backend_dev_name: unsafe extern "C-unwind" fn(
-        device: ggml_backend_dev_t,
-    ) -> *const ::std::os::raw::c_char,
+    pub ggml_backend_dev_name: unsafe extern "C-unwind" fn(device: ggml_backend_dev_t) -> *const ::std::os::raw::c_char,
     /// `ggml_backend_dev_type`
-    pub ggml_backend_dev_type: unsafe extern "C-unwind" fn(
-        device: ggml_backend_dev_t,
-    ) -> ggml_backend_dev_type,
+    pub ggml_backend_dev_type: unsafe extern "C-unwind" fn(device: ggml_backend_dev_t) -> ggml_backend_dev_type,
     /// `ggml_backend_free`
     pub ggml_backend_free: unsafe extern "C-unwind" fn(backend: ggml_backend_t),
     /// `ggml_backend_graph_compute`
-    pub ggml_backend_graph_compute: unsafe extern "C-unwind" fn(
-        backend: ggml_backend_t,
-        cgraph: *mut ggml_cgraph,
-    ) -> ggml_status,
+    pub ggml_backend_graph_compute:
+        unsafe extern "C-unwind" fn(backend: ggml_backend_t, cgraph: *mut ggml_cgraph) -> ggml_status,
     /// `ggml_backend_tensor_get`
     pub ggml_backend_tensor_get: unsafe extern "C-unwind" fn(
         tensor: *const ggml_tensor,
@@ -502,11 +312,7 @@ impl Backend {
                     "ggml_backend_alloc_ctx_tensors_from_buft",
                     &mut missing,
                 ),
-                ggml_backend_buffer_free: crate::table::required(
-                    lookup,
-                    "ggml_backend_buffer_free",
-                    &mut missing,
-                ),
+                ggml_backend_buffer_free: crate::table::required(lookup, "ggml_backend_buffer_free", &mut missing),
                 ggml_backend_buffer_get_size: crate::table::required(
                     lookup,
                     "ggml_backend_buffer_get_size",
@@ -522,16 +328,8 @@ impl Backend {
                     "ggml_backend_buffer_set_usage",
                     &mut missing,
                 ),
-                ggml_backend_buft_name: crate::table::required(
-                    lookup,
-                    "ggml_backend_buft_name",
-                    &mut missing,
-                ),
-                ggml_backend_buft_is_host: crate::table::required(
-                    lookup,
-                    "ggml_backend_buft_is_host",
-                    &mut missing,
-                ),
+                ggml_backend_buft_name: crate::table::required(lookup, "ggml_backend_buft_name", &mut missing),
+                ggml_backend_buft_is_host: crate::table::required(lookup, "ggml_backend_buft_is_host", &mut missing),
                 ggml_backend_buft_get_device: crate::table::required(
                     lookup,
                     "ggml_backend_buft_get_device",
@@ -542,21 +340,9 @@ impl Backend {
                     "ggml_backend_cpu_buffer_type",
                     &mut missing,
                 ),
-                ggml_backend_dev_by_type: crate::table::required(
-                    lookup,
-                    "ggml_backend_dev_by_type",
-                    &mut missing,
-                ),
-                ggml_backend_dev_count: crate::table::required(
-                    lookup,
-                    "ggml_backend_dev_count",
-                    &mut missing,
-                ),
-                ggml_backend_dev_get: crate::table::required(
-                    lookup,
-                    "ggml_backend_dev_get",
-                    &mut missing,
-                ),
+                ggml_backend_dev_by_type: crate::table::required(lookup, "ggml_backend_dev_by_type", &mut missing),
+                ggml_backend_dev_count: crate::table::required(lookup, "ggml_backend_dev_count", &mut missing),
+                ggml_backend_dev_get: crate::table::required(lookup, "ggml_backend_dev_get", &mut missing),
                 ggml_backend_dev_buffer_type: crate::table::required(
                     lookup,
                     "ggml_backend_dev_buffer_type",
@@ -567,46 +353,14 @@ impl Backend {
                     "ggml_backend_dev_description",
                     &mut missing,
                 ),
-                ggml_backend_dev_init: crate::table::required(
-                    lookup,
-                    "ggml_backend_dev_init",
-                    &mut missing,
-                ),
-                ggml_backend_dev_memory: crate::table::required(
-                    lookup,
-                    "ggml_backend_dev_memory",
-                    &mut missing,
-                ),
-                ggml_backend_dev_name: crate::table::required(
-                    lookup,
-                    "ggml_backend_dev_name",
-                    &mut missing,
-                ),
-                ggml_backend_dev_type: crate::table::required(
-                    lookup,
-                    "ggml_backend_dev_type",
-                    &mut missing,
-                ),
-                ggml_backend_free: crate::table::required(
-                    lookup,
-                    "ggml_backend_free",
-                    &mut missing,
-                ),
-                ggml_backend_graph_compute: crate::table::required(
-                    lookup,
-                    "ggml_backend_graph_compute",
-                    &mut missing,
-                ),
-                ggml_backend_tensor_get: crate::table::required(
-                    lookup,
-                    "ggml_backend_tensor_get",
-                    &mut missing,
-                ),
-                ggml_backend_tensor_set: crate::table::required(
-                    lookup,
-                    "ggml_backend_tensor_set",
-                    &mut missing,
-                ),
+                ggml_backend_dev_init: crate::table::required(lookup, "ggml_backend_dev_init", &mut missing),
+                ggml_backend_dev_memory: crate::table::required(lookup, "ggml_backend_dev_memory", &mut missing),
+                ggml_backend_dev_name: crate::table::required(lookup, "ggml_backend_dev_name", &mut missing),
+                ggml_backend_dev_type: crate::table::required(lookup, "ggml_backend_dev_type", &mut missing),
+                ggml_backend_free: crate::table::required(lookup, "ggml_backend_free", &mut missing),
+                ggml_backend_graph_compute: crate::table::required(lookup, "ggml_backend_graph_compute", &mut missing),
+                ggml_backend_tensor_get: crate::table::required(lookup, "ggml_backend_tensor_get", &mut missing),
+                ggml_backend_tensor_set: crate::table::required(lookup, "ggml_backend_tensor_set", &mut missing),
             }
         };
         missing.or(table)
@@ -625,40 +379,25 @@ pub struct Sched {
         op_offload: bool,
     ) -> ggml_backend_sched_t,
     /// `ggml_backend_sched_free`
-    pub ggml_backend_sched_free: unsafe extern "C-unwind" fn(
-        sched: ggml_backend_sched_t,
-    ),
+    pub ggml_backend_sched_free: unsafe extern "C-unwind" fn(sched: ggml_backend_sched_t),
     /// `ggml_backend_sched_reserve`
-    pub ggml_backend_sched_reserve: unsafe extern "C-unwind" fn(
-        sched: ggml_backend_sched_t,
-        measure_graph: *mut ggml_cgraph,
-    ) -> bool,
+    pub ggml_backend_sched_reserve:
+        unsafe extern "C-unwind" fn(sched: ggml_backend_sched_t, measure_graph: *mut ggml_cgraph) -> bool,
     /// `ggml_backend_sched_reserve_size`
     pub ggml_backend_sched_reserve_size: Option<
-        unsafe extern "C-unwind" fn(
-            sched: ggml_backend_sched_t,
-            measure_graph: *mut ggml_cgraph,
-            sizes: *mut usize,
-        ),
+        unsafe extern "C-unwind" fn(sched: ggml_backend_sched_t, measure_graph: *mut ggml_cgraph, sizes: *mut usize),
     >,
     /// `ggml_backend_sched_split_graph`
-    pub ggml_backend_sched_split_graph: Option<
-        unsafe extern "C-unwind" fn(sched: ggml_backend_sched_t, graph: *mut ggml_cgraph),
-    >,
+    pub ggml_backend_sched_split_graph:
+        Option<unsafe extern "C-unwind" fn(sched: ggml_backend_sched_t, graph: *mut ggml_cgraph)>,
     /// `ggml_backend_sched_alloc_graph`
-    pub ggml_backend_sched_alloc_graph: unsafe extern "C-unwind" fn(
-        sched: ggml_backend_sched_t,
-        graph: *mut ggml_cgraph,
-    ) -> bool,
+    pub ggml_backend_sched_alloc_graph:
+        unsafe extern "C-unwind" fn(sched: ggml_backend_sched_t, graph: *mut ggml_cgraph) -> bool,
     /// `ggml_backend_sched_graph_compute_async`
-    pub ggml_backend_sched_graph_compute_async: unsafe extern "C-unwind" fn(
-        sched: ggml_backend_sched_t,
-        graph: *mut ggml_cgraph,
-    ) -> ggml_status,
+    pub ggml_backend_sched_graph_compute_async:
+        unsafe extern "C-unwind" fn(sched: ggml_backend_sched_t, graph: *mut ggml_cgraph) -> ggml_status,
     /// `ggml_backend_sched_synchronize`
-    pub ggml_backend_sched_synchronize: unsafe extern "C-unwind" fn(
-        sched: ggml_backend_sched_t,
-    ),
+    pub ggml_backend_sched_synchronize: unsafe extern "C-unwind" fn(sched: ggml_backend_sched_t),
 }
 impl Sched {
     /// Resolves every function of the group.
@@ -673,29 +412,11 @@ impl Sched {
         let mut missing = Missing::new("sched");
         let table = unsafe {
             Self {
-                ggml_backend_sched_new: crate::table::required(
-                    lookup,
-                    "ggml_backend_sched_new",
-                    &mut missing,
-                ),
-                ggml_backend_sched_free: crate::table::required(
-                    lookup,
-                    "ggml_backend_sched_free",
-                    &mut missing,
-                ),
-                ggml_backend_sched_reserve: crate::table::required(
-                    lookup,
-                    "ggml_backend_sched_reserve",
-                    &mut missing,
-                ),
-                ggml_backend_sched_reserve_size: crate::table::optional(
-                    lookup,
-                    "ggml_backend_sched_reserve_size",
-                ),
-                ggml_backend_sched_split_graph: crate::table::optional(
-                    lookup,
-                    "ggml_backend_sched_split_graph",
-                ),
+                ggml_backend_sched_new: crate::table::required(lookup, "ggml_backend_sched_new", &mut missing),
+                ggml_backend_sched_free: crate::table::required(lookup, "ggml_backend_sched_free", &mut missing),
+                ggml_backend_sched_reserve: crate::table::required(lookup, "ggml_backend_sched_reserve", &mut missing),
+                ggml_backend_sched_reserve_size: crate::table::optional(lookup, "ggml_backend_sched_reserve_size"),
+                ggml_backend_sched_split_graph: crate::table::optional(lookup, "ggml_backend_sched_split_graph"),
                 ggml_backend_sched_alloc_graph: crate::table::required(
                     lookup,
                     "ggml_backend_sched_alloc_graph",
@@ -720,26 +441,16 @@ impl Sched {
 #[derive(Clone, Copy)]
 pub struct Llama {
     /// `llama_version`
-    pub llama_version: Option<
-        unsafe extern "C-unwind" fn() -> *const ::std::os::raw::c_char,
-    >,
+    pub llama_version: Option<unsafe extern "C-unwind" fn() -> *const ::std::os::raw::c_char>,
     /// `llama_init_from_model`
-    pub llama_init_from_model: unsafe extern "C-unwind" fn(
-        model: *mut llama_model,
-        params: llama_context_params,
-    ) -> *mut llama_context,
+    pub llama_init_from_model:
+        unsafe extern "C-unwind" fn(model: *mut llama_model, params: llama_context_params) -> *mut llama_context,
     /// `llama_get_model`
-    pub llama_get_model: unsafe extern "C-unwind" fn(
-        ctx: *const llama_context,
-    ) -> *const llama_model,
+    pub llama_get_model: unsafe extern "C-unwind" fn(ctx: *const llama_context) -> *const llama_model,
     /// `llama_model_n_embd`
-    pub llama_model_n_embd: unsafe extern "C-unwind" fn(
-        model: *const llama_model,
-    ) -> i32,
+    pub llama_model_n_embd: unsafe extern "C-unwind" fn(model: *const llama_model) -> i32,
     /// `llama_model_n_layer`
-    pub llama_model_n_layer: unsafe extern "C-unwind" fn(
-        model: *const llama_model,
-    ) -> i32,
+    pub llama_model_n_layer: unsafe extern "C-unwind" fn(model: *const llama_model) -> i32,
     /// `llama_model_meta_val_str`
     pub llama_model_meta_val_str: unsafe extern "C-unwind" fn(
         model: *const llama_model,
@@ -770,36 +481,12 @@ impl Llama {
         let table = unsafe {
             Self {
                 llama_version: crate::table::optional(lookup, "llama_version"),
-                llama_init_from_model: crate::table::required(
-                    lookup,
-                    "llama_init_from_model",
-                    &mut missing,
-                ),
-                llama_get_model: crate::table::required(
-                    lookup,
-                    "llama_get_model",
-                    &mut missing,
-                ),
-                llama_model_n_embd: crate::table::required(
-                    lookup,
-                    "llama_model_n_embd",
-                    &mut missing,
-                ),
-                llama_model_n_layer: crate::table::required(
-                    lookup,
-                    "llama_model_n_layer",
-                    &mut missing,
-                ),
-                llama_model_meta_val_str: crate::table::required(
-                    lookup,
-                    "llama_model_meta_val_str",
-                    &mut missing,
-                ),
-                llama_model_desc: crate::table::required(
-                    lookup,
-                    "llama_model_desc",
-                    &mut missing,
-                ),
+                llama_init_from_model: crate::table::required(lookup, "llama_init_from_model", &mut missing),
+                llama_get_model: crate::table::required(lookup, "llama_get_model", &mut missing),
+                llama_model_n_embd: crate::table::required(lookup, "llama_model_n_embd", &mut missing),
+                llama_model_n_layer: crate::table::required(lookup, "llama_model_n_layer", &mut missing),
+                llama_model_meta_val_str: crate::table::required(lookup, "llama_model_meta_val_str", &mut missing),
+                llama_model_desc: crate::table::required(lookup, "llama_model_desc", &mut missing),
                 llama_context_default_params: crate::table::required(
                     lookup,
                     "llama_context_default_params",
@@ -816,10 +503,8 @@ pub struct Host {
     /// `llama_backend_init`
     pub llama_backend_init: unsafe extern "C-unwind" fn(),
     /// `llama_log_set`
-    pub llama_log_set: unsafe extern "C-unwind" fn(
-        log_callback: ggml_log_callback,
-        user_data: *mut ::std::os::raw::c_void,
-    ),
+    pub llama_log_set:
+        unsafe extern "C-unwind" fn(log_callback: ggml_log_callback, user_data: *mut ::std::os::raw::c_void),
     /// `llama_model_default_params`
     pub llama_model_default_params: unsafe extern "C-unwind" fn() -> llama_model_params,
     /// `llama_context_default_params`
@@ -832,15 +517,11 @@ pub struct Host {
     /// `llama_model_free`
     pub llama_model_free: unsafe extern "C-unwind" fn(model: *mut llama_model),
     /// `llama_model_get_vocab`
-    pub llama_model_get_vocab: unsafe extern "C-unwind" fn(
-        model: *const llama_model,
-    ) -> *const llama_vocab,
+    pub llama_model_get_vocab: unsafe extern "C-unwind" fn(model: *const llama_model) -> *const llama_vocab,
     /// `llama_model_size`
     pub llama_model_size: unsafe extern "C-unwind" fn(model: *const llama_model) -> u64,
     /// `llama_model_n_params`
-    pub llama_model_n_params: unsafe extern "C-unwind" fn(
-        model: *const llama_model,
-    ) -> u64,
+    pub llama_model_n_params: unsafe extern "C-unwind" fn(model: *const llama_model) -> u64,
     /// `llama_model_chat_template`
     pub llama_model_chat_template: unsafe extern "C-unwind" fn(
         model: *const llama_model,
@@ -862,23 +543,15 @@ pub struct Host {
     /// `llama_n_batch`
     pub llama_n_batch: unsafe extern "C-unwind" fn(ctx: *const llama_context) -> u32,
     /// `llama_get_memory`
-    pub llama_get_memory: unsafe extern "C-unwind" fn(
-        ctx: *const llama_context,
-    ) -> llama_memory_t,
+    pub llama_get_memory: unsafe extern "C-unwind" fn(ctx: *const llama_context) -> llama_memory_t,
     /// `llama_memory_clear`
     pub llama_memory_clear: unsafe extern "C-unwind" fn(mem: llama_memory_t, data: bool),
     /// `llama_decode`
-    pub llama_decode: unsafe extern "C-unwind" fn(
-        ctx: *mut llama_context,
-        batch: llama_batch,
-    ) -> i32,
+    pub llama_decode: unsafe extern "C-unwind" fn(ctx: *mut llama_context, batch: llama_batch) -> i32,
     /// `llama_synchronize`
     pub llama_synchronize: unsafe extern "C-unwind" fn(ctx: *mut llama_context),
     /// `llama_get_logits_ith`
-    pub llama_get_logits_ith: unsafe extern "C-unwind" fn(
-        ctx: *mut llama_context,
-        i: i32,
-    ) -> *mut f32,
+    pub llama_get_logits_ith: unsafe extern "C-unwind" fn(ctx: *mut llama_context, i: i32) -> *mut f32,
     /// `llama_set_adapter_cvec`
     pub llama_set_adapter_cvec: unsafe extern "C-unwind" fn(
         ctx: *mut llama_context,
@@ -908,22 +581,13 @@ pub struct Host {
         special: bool,
     ) -> i32,
     /// `llama_vocab_n_tokens`
-    pub llama_vocab_n_tokens: unsafe extern "C-unwind" fn(
-        vocab: *const llama_vocab,
-    ) -> i32,
+    pub llama_vocab_n_tokens: unsafe extern "C-unwind" fn(vocab: *const llama_vocab) -> i32,
     /// `llama_vocab_is_eog`
-    pub llama_vocab_is_eog: unsafe extern "C-unwind" fn(
-        vocab: *const llama_vocab,
-        token: llama_token,
-    ) -> bool,
+    pub llama_vocab_is_eog: unsafe extern "C-unwind" fn(vocab: *const llama_vocab, token: llama_token) -> bool,
     /// `llama_vocab_get_add_bos`
-    pub llama_vocab_get_add_bos: unsafe extern "C-unwind" fn(
-        vocab: *const llama_vocab,
-    ) -> bool,
+    pub llama_vocab_get_add_bos: unsafe extern "C-unwind" fn(vocab: *const llama_vocab) -> bool,
     /// `ggml_backend_load_all_from_path`
-    pub ggml_backend_load_all_from_path: unsafe extern "C-unwind" fn(
-        dir_path: *const ::std::os::raw::c_char,
-    ),
+    pub ggml_backend_load_all_from_path: unsafe extern "C-unwind" fn(dir_path: *const ::std::os::raw::c_char),
     /// `ggml_backend_load_all`
     pub ggml_backend_load_all: unsafe extern "C-unwind" fn(),
 }
@@ -940,133 +604,41 @@ impl Host {
         let mut missing = Missing::new("host");
         let table = unsafe {
             Self {
-                llama_backend_init: crate::table::required(
-                    lookup,
-                    "llama_backend_init",
-                    &mut missing,
-                ),
-                llama_log_set: crate::table::required(
-                    lookup,
-                    "llama_log_set",
-                    &mut missing,
-                ),
-                llama_model_default_params: crate::table::required(
-                    lookup,
-                    "llama_model_default_params",
-                    &mut missing,
-                ),
+                llama_backend_init: crate::table::required(lookup, "llama_backend_init", &mut missing),
+                llama_log_set: crate::table::required(lookup, "llama_log_set", &mut missing),
+                llama_model_default_params: crate::table::required(lookup, "llama_model_default_params", &mut missing),
                 llama_context_default_params: crate::table::required(
                     lookup,
                     "llama_context_default_params",
                     &mut missing,
                 ),
-                llama_model_load_from_file: crate::table::required(
-                    lookup,
-                    "llama_model_load_from_file",
-                    &mut missing,
-                ),
-                llama_model_free: crate::table::required(
-                    lookup,
-                    "llama_model_free",
-                    &mut missing,
-                ),
-                llama_model_get_vocab: crate::table::required(
-                    lookup,
-                    "llama_model_get_vocab",
-                    &mut missing,
-                ),
-                llama_model_size: crate::table::required(
-                    lookup,
-                    "llama_model_size",
-                    &mut missing,
-                ),
-                llama_model_n_params: crate::table::required(
-                    lookup,
-                    "llama_model_n_params",
-                    &mut missing,
-                ),
-                llama_model_chat_template: crate::table::required(
-                    lookup,
-                    "llama_model_chat_template",
-                    &mut missing,
-                ),
-                llama_chat_apply_template: crate::table::required(
-                    lookup,
-                    "llama_chat_apply_template",
-                    &mut missing,
-                ),
+                llama_model_load_from_file: crate::table::required(lookup, "llama_model_load_from_file", &mut missing),
+                llama_model_free: crate::table::required(lookup, "llama_model_free", &mut missing),
+                llama_model_get_vocab: crate::table::required(lookup, "llama_model_get_vocab", &mut missing),
+                llama_model_size: crate::table::required(lookup, "llama_model_size", &mut missing),
+                llama_model_n_params: crate::table::required(lookup, "llama_model_n_params", &mut missing),
+                llama_model_chat_template: crate::table::required(lookup, "llama_model_chat_template", &mut missing),
+                llama_chat_apply_template: crate::table::required(lookup, "llama_chat_apply_template", &mut missing),
                 llama_free: crate::table::required(lookup, "llama_free", &mut missing),
                 llama_n_ctx: crate::table::required(lookup, "llama_n_ctx", &mut missing),
-                llama_n_batch: crate::table::required(
-                    lookup,
-                    "llama_n_batch",
-                    &mut missing,
-                ),
-                llama_get_memory: crate::table::required(
-                    lookup,
-                    "llama_get_memory",
-                    &mut missing,
-                ),
-                llama_memory_clear: crate::table::required(
-                    lookup,
-                    "llama_memory_clear",
-                    &mut missing,
-                ),
-                llama_decode: crate::table::required(
-                    lookup,
-                    "llama_decode",
-                    &mut missing,
-                ),
-                llama_synchronize: crate::table::required(
-                    lookup,
-                    "llama_synchronize",
-                    &mut missing,
-                ),
-                llama_get_logits_ith: crate::table::required(
-                    lookup,
-                    "llama_get_logits_ith",
-                    &mut missing,
-                ),
-                llama_set_adapter_cvec: crate::table::required(
-                    lookup,
-                    "llama_set_adapter_cvec",
-                    &mut missing,
-                ),
-                llama_tokenize: crate::table::required(
-                    lookup,
-                    "llama_tokenize",
-                    &mut missing,
-                ),
-                llama_token_to_piece: crate::table::required(
-                    lookup,
-                    "llama_token_to_piece",
-                    &mut missing,
-                ),
-                llama_vocab_n_tokens: crate::table::required(
-                    lookup,
-                    "llama_vocab_n_tokens",
-                    &mut missing,
-                ),
-                llama_vocab_is_eog: crate::table::required(
-                    lookup,
-                    "llama_vocab_is_eog",
-                    &mut missing,
-                ),
-                llama_vocab_get_add_bos: crate::table::required(
-                    lookup,
-                    "llama_vocab_get_add_bos",
-                    &mut missing,
-                ),
+                llama_n_batch: crate::table::required(lookup, "llama_n_batch", &mut missing),
+                llama_get_memory: crate::table::required(lookup, "llama_get_memory", &mut missing),
+                llama_memory_clear: crate::table::required(lookup, "llama_memory_clear", &mut missing),
+                llama_decode: crate::table::required(lookup, "llama_decode", &mut missing),
+                llama_synchronize: crate::table::required(lookup, "llama_synchronize", &mut missing),
+                llama_get_logits_ith: crate::table::required(lookup, "llama_get_logits_ith", &mut missing),
+                llama_set_adapter_cvec: crate::table::required(lookup, "llama_set_adapter_cvec", &mut missing),
+                llama_tokenize: crate::table::required(lookup, "llama_tokenize", &mut missing),
+                llama_token_to_piece: crate::table::required(lookup, "llama_token_to_piece", &mut missing),
+                llama_vocab_n_tokens: crate::table::required(lookup, "llama_vocab_n_tokens", &mut missing),
+                llama_vocab_is_eog: crate::table::required(lookup, "llama_vocab_is_eog", &mut missing),
+                llama_vocab_get_add_bos: crate::table::required(lookup, "llama_vocab_get_add_bos", &mut missing),
                 ggml_backend_load_all_from_path: crate::table::required(
                     lookup,
                     "ggml_backend_load_all_from_path",
                     &mut missing,
                 ),
-                ggml_backend_load_all: crate::table::required(
-                    lookup,
-                    "ggml_backend_load_all",
-                    &mut missing,
-                ),
+                ggml_backend_load_all: crate::table::required(lookup, "ggml_backend_load_all", &mut missing),
             }
         };
         missing.or(table)

@@ -80,18 +80,10 @@ pub struct ggml_init_params {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of ggml_init_params"][::std::mem::size_of::<ggml_init_params>() - 24usize];
-    [
-        "Alignment of ggml_init_params",
-    ][::std::mem::align_of::<ggml_init_params>() - 8usize];
-    [
-        "Offset of field: ggml_init_params::mem_size",
-    ][::std::mem::offset_of!(ggml_init_params, mem_size) - 0usize];
-    [
-        "Offset of field: ggml_init_params::mem_buffer",
-    ][::std::mem::offset_of!(ggml_init_params, mem_buffer) - 8usize];
-    [
-        "Offset of field: ggml_init_params::no_alloc",
-    ][::std::mem::offset_of!(ggml_init_params, no_alloc) - 16usize];
+    ["Alignment of ggml_init_params"][::std::mem::align_of::<ggml_init_params>() - 8usize];
+    ["Offset of field: ggml_init_params::mem_size"][::std::mem::offset_of!(ggml_init_params, mem_size) - 0usize];
+    ["Offset of field: ggml_init_params::mem_buffer"][::std::mem::offset_of!(ggml_init_params, mem_buffer) - 8usize];
+    ["Offset of field: ggml_init_params::no_alloc"][::std::mem::offset_of!(ggml_init_params, no_alloc) - 16usize];
 };
 #[repr(C)]
 pub struct ggml_tensor {
@@ -114,52 +106,22 @@ pub struct ggml_tensor {
 const _: () = {
     ["Size of ggml_tensor"][::std::mem::size_of::<ggml_tensor>() - 336usize];
     ["Alignment of ggml_tensor"][::std::mem::align_of::<ggml_tensor>() - 8usize];
-    [
-        "Offset of field: ggml_tensor::type_",
-    ][::std::mem::offset_of!(ggml_tensor, type_) - 0usize];
-    [
-        "Offset of field: ggml_tensor::buffer",
-    ][::std::mem::offset_of!(ggml_tensor, buffer) - 8usize];
-    [
-        "Offset of field: ggml_tensor::ne",
-    ][::std::mem::offset_of!(ggml_tensor, ne) - 16usize];
-    [
-        "Offset of field: ggml_tensor::nb",
-    ][::std::mem::offset_of!(ggml_tensor, nb) - 48usize];
-    [
-        "Offset of field: ggml_tensor::op",
-    ][::std::mem::offset_of!(ggml_tensor, op) - 80usize];
-    [
-        "Offset of field: ggml_tensor::op_params",
-    ][::std::mem::offset_of!(ggml_tensor, op_params) - 84usize];
-    [
-        "Offset of field: ggml_tensor::flags",
-    ][::std::mem::offset_of!(ggml_tensor, flags) - 148usize];
-    [
-        "Offset of field: ggml_tensor::src",
-    ][::std::mem::offset_of!(ggml_tensor, src) - 152usize];
-    [
-        "Offset of field: ggml_tensor::view_src",
-    ][::std::mem::offset_of!(ggml_tensor, view_src) - 232usize];
-    [
-        "Offset of field: ggml_tensor::view_offs",
-    ][::std::mem::offset_of!(ggml_tensor, view_offs) - 240usize];
-    [
-        "Offset of field: ggml_tensor::data",
-    ][::std::mem::offset_of!(ggml_tensor, data) - 248usize];
-    [
-        "Offset of field: ggml_tensor::name",
-    ][::std::mem::offset_of!(ggml_tensor, name) - 256usize];
-    [
-        "Offset of field: ggml_tensor::extra",
-    ][::std::mem::offset_of!(ggml_tensor, extra) - 320usize];
-    [
-        "Offset of field: ggml_tensor::padding",
-    ][::std::mem::offset_of!(ggml_tensor, padding) - 328usize];
+    ["Offset of field: ggml_tensor::type_"][::std::mem::offset_of!(ggml_tensor, type_) - 0usize];
+    ["Offset of field: ggml_tensor::buffer"][::std::mem::offset_of!(ggml_tensor, buffer) - 8usize];
+    ["Offset of field: ggml_tensor::ne"][::std::mem::offset_of!(ggml_tensor, ne) - 16usize];
+    ["Offset of field: ggml_tensor::nb"][::std::mem::offset_of!(ggml_tensor, nb) - 48usize];
+    ["Offset of field: ggml_tensor::op"][::std::mem::offset_of!(ggml_tensor, op) - 80usize];
+    ["Offset of field: ggml_tensor::op_params"][::std::mem::offset_of!(ggml_tensor, op_params) - 84usize];
+    ["Offset of field: ggml_tensor::flags"][::std::mem::offset_of!(ggml_tensor, flags) - 148usize];
+    ["Offset of field: ggml_tensor::src"][::std::mem::offset_of!(ggml_tensor, src) - 152usize];
+    ["Offset of field: ggml_tensor::view_src"][::std::mem::offset_of!(ggml_tensor, view_src) - 232usize];
+    ["Offset of field: ggml_tensor::view_offs"][::std::mem::offset_of!(ggml_tensor, view_offs) - 240usize];
+    ["Offset of field: ggml_tensor::data"][::std::mem::offset_of!(ggml_tensor, data) - 248usize];
+    ["Offset of field: ggml_tensor::name"][::std::mem::offset_of!(ggml_tensor, name) - 256usize];
+    ["Offset of field: ggml_tensor::extra"][::std::mem::offset_of!(ggml_tensor, extra) - 320usize];
+    ["Offset of field: ggml_tensor::padding"][::std::mem::offset_of!(ggml_tensor, padding) - 328usize];
 };
-pub type ggml_abort_callback = ::std::option::Option<
-    unsafe extern "C" fn(data: *mut ::std::os::raw::c_void) -> bool,
->;
+pub type ggml_abort_callback = ::std::option::Option<unsafe extern "C" fn(data: *mut ::std::os::raw::c_void) -> bool>;
 pub type ggml_log_callback = ::std::option::Option<
     unsafe extern "C" fn(
         level: ggml_log_level,
@@ -203,11 +165,7 @@ pub struct ggml_backend_sched {
 }
 pub type ggml_backend_sched_t = *mut ggml_backend_sched;
 pub type ggml_backend_sched_eval_callback = ::std::option::Option<
-    unsafe extern "C" fn(
-        t: *mut ggml_tensor,
-        ask: bool,
-        user_data: *mut ::std::os::raw::c_void,
-    ) -> bool,
+    unsafe extern "C" fn(t: *mut ggml_tensor, ask: bool, user_data: *mut ::std::os::raw::c_void) -> bool,
 >;
 #[repr(C)]
 #[derive(Debug)]
@@ -284,18 +242,10 @@ pub struct llama_token_data {
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of llama_token_data"][::std::mem::size_of::<llama_token_data>() - 12usize];
-    [
-        "Alignment of llama_token_data",
-    ][::std::mem::align_of::<llama_token_data>() - 4usize];
-    [
-        "Offset of field: llama_token_data::id",
-    ][::std::mem::offset_of!(llama_token_data, id) - 0usize];
-    [
-        "Offset of field: llama_token_data::logit",
-    ][::std::mem::offset_of!(llama_token_data, logit) - 4usize];
-    [
-        "Offset of field: llama_token_data::p",
-    ][::std::mem::offset_of!(llama_token_data, p) - 8usize];
+    ["Alignment of llama_token_data"][::std::mem::align_of::<llama_token_data>() - 4usize];
+    ["Offset of field: llama_token_data::id"][::std::mem::offset_of!(llama_token_data, id) - 0usize];
+    ["Offset of field: llama_token_data::logit"][::std::mem::offset_of!(llama_token_data, logit) - 4usize];
+    ["Offset of field: llama_token_data::p"][::std::mem::offset_of!(llama_token_data, p) - 8usize];
 };
 #[repr(C)]
 #[derive(Copy, Clone)]
@@ -307,28 +257,17 @@ pub struct llama_token_data_array {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    [
-        "Size of llama_token_data_array",
-    ][::std::mem::size_of::<llama_token_data_array>() - 32usize];
-    [
-        "Alignment of llama_token_data_array",
-    ][::std::mem::align_of::<llama_token_data_array>() - 8usize];
-    [
-        "Offset of field: llama_token_data_array::data",
-    ][::std::mem::offset_of!(llama_token_data_array, data) - 0usize];
-    [
-        "Offset of field: llama_token_data_array::size",
-    ][::std::mem::offset_of!(llama_token_data_array, size) - 8usize];
-    [
-        "Offset of field: llama_token_data_array::selected",
-    ][::std::mem::offset_of!(llama_token_data_array, selected) - 16usize];
-    [
-        "Offset of field: llama_token_data_array::sorted",
-    ][::std::mem::offset_of!(llama_token_data_array, sorted) - 24usize];
+    ["Size of llama_token_data_array"][::std::mem::size_of::<llama_token_data_array>() - 32usize];
+    ["Alignment of llama_token_data_array"][::std::mem::align_of::<llama_token_data_array>() - 8usize];
+    ["Offset of field: llama_token_data_array::data"][::std::mem::offset_of!(llama_token_data_array, data) - 0usize];
+    ["Offset of field: llama_token_data_array::size"][::std::mem::offset_of!(llama_token_data_array, size) - 8usize];
+    ["Offset of field: llama_token_data_array::selected"]
+        [::std::mem::offset_of!(llama_token_data_array, selected) - 16usize];
+    ["Offset of field: llama_token_data_array::sorted"]
+        [::std::mem::offset_of!(llama_token_data_array, sorted) - 24usize];
 };
-pub type llama_progress_callback = ::std::option::Option<
-    unsafe extern "C" fn(progress: f32, user_data: *mut ::std::os::raw::c_void) -> bool,
->;
+pub type llama_progress_callback =
+    ::std::option::Option<unsafe extern "C" fn(progress: f32, user_data: *mut ::std::os::raw::c_void) -> bool>;
 #[repr(C)]
 #[derive(Copy, Clone)]
 pub struct llama_batch {
@@ -344,27 +283,13 @@ pub struct llama_batch {
 const _: () = {
     ["Size of llama_batch"][::std::mem::size_of::<llama_batch>() - 56usize];
     ["Alignment of llama_batch"][::std::mem::align_of::<llama_batch>() - 8usize];
-    [
-        "Offset of field: llama_batch::n_tokens",
-    ][::std::mem::offset_of!(llama_batch, n_tokens) - 0usize];
-    [
-        "Offset of field: llama_batch::token",
-    ][::std::mem::offset_of!(llama_batch, token) - 8usize];
-    [
-        "Offset of field: llama_batch::embd",
-    ][::std::mem::offset_of!(llama_batch, embd) - 16usize];
-    [
-        "Offset of field: llama_batch::pos",
-    ][::std::mem::offset_of!(llama_batch, pos) - 24usize];
-    [
-        "Offset of field: llama_batch::n_seq_id",
-    ][::std::mem::offset_of!(llama_batch, n_seq_id) - 32usize];
-    [
-        "Offset of field: llama_batch::seq_id",
-    ][::std::mem::offset_of!(llama_batch, seq_id) - 40usize];
-    [
-        "Offset of field: llama_batch::logits",
-    ][::std::mem::offset_of!(llama_batch, logits) - 48usize];
+    ["Offset of field: llama_batch::n_tokens"][::std::mem::offset_of!(llama_batch, n_tokens) - 0usize];
+    ["Offset of field: llama_batch::token"][::std::mem::offset_of!(llama_batch, token) - 8usize];
+    ["Offset of field: llama_batch::embd"][::std::mem::offset_of!(llama_batch, embd) - 16usize];
+    ["Offset of field: llama_batch::pos"][::std::mem::offset_of!(llama_batch, pos) - 24usize];
+    ["Offset of field: llama_batch::n_seq_id"][::std::mem::offset_of!(llama_batch, n_seq_id) - 32usize];
+    ["Offset of field: llama_batch::seq_id"][::std::mem::offset_of!(llama_batch, seq_id) - 40usize];
+    ["Offset of field: llama_batch::logits"][::std::mem::offset_of!(llama_batch, logits) - 48usize];
 };
 pub const LLAMA_KV_OVERRIDE_TYPE_INT: llama_model_kv_override_type = 0;
 pub const LLAMA_KV_OVERRIDE_TYPE_FLOAT: llama_model_kv_override_type = 1;
@@ -388,39 +313,25 @@ pub union llama_model_kv_override__bindgen_ty_1 {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    [
-        "Size of llama_model_kv_override__bindgen_ty_1",
-    ][::std::mem::size_of::<llama_model_kv_override__bindgen_ty_1>() - 128usize];
-    [
-        "Alignment of llama_model_kv_override__bindgen_ty_1",
-    ][::std::mem::align_of::<llama_model_kv_override__bindgen_ty_1>() - 8usize];
-    [
-        "Offset of field: llama_model_kv_override__bindgen_ty_1::val_i64",
-    ][::std::mem::offset_of!(llama_model_kv_override__bindgen_ty_1, val_i64) - 0usize];
-    [
-        "Offset of field: llama_model_kv_override__bindgen_ty_1::val_f64",
-    ][::std::mem::offset_of!(llama_model_kv_override__bindgen_ty_1, val_f64) - 0usize];
-    [
-        "Offset of field: llama_model_kv_override__bindgen_ty_1::val_bool",
-    ][::std::mem::offset_of!(llama_model_kv_override__bindgen_ty_1, val_bool) - 0usize];
-    [
-        "Offset of field: llama_model_kv_override__bindgen_ty_1::val_str",
-    ][::std::mem::offset_of!(llama_model_kv_override__bindgen_ty_1, val_str) - 0usize];
+    ["Size of llama_model_kv_override__bindgen_ty_1"]
+        [::std::mem::size_of::<llama_model_kv_override__bindgen_ty_1>() - 128usize];
+    ["Alignment of llama_model_kv_override__bindgen_ty_1"]
+        [::std::mem::align_of::<llama_model_kv_override__bindgen_ty_1>() - 8usize];
+    ["Offset of field: llama_model_kv_override__bindgen_ty_1::val_i64"]
+        [::std::mem::offset_of!(llama_model_kv_override__bindgen_ty_1, val_i64) - 0usize];
+    ["Offset of field: llama_model_kv_override__bindgen_ty_1::val_f64"]
+        [::std::mem::offset_of!(llama_model_kv_override__bindgen_ty_1, val_f64) - 0usize];
+    ["Offset of field: llama_model_kv_override__bindgen_ty_1::val_bool"]
+        [::std::mem::offset_of!(llama_model_kv_override__bindgen_ty_1, val_bool) - 0usize];
+    ["Offset of field: llama_model_kv_override__bindgen_ty_1::val_str"]
+        [::std::mem::offset_of!(llama_model_kv_override__bindgen_ty_1, val_str) - 0usize];
 };
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    [
-        "Size of llama_model_kv_override",
-    ][::std::mem::size_of::<llama_model_kv_override>() - 264usize];
-    [
-        "Alignment of llama_model_kv_override",
-    ][::std::mem::align_of::<llama_model_kv_override>() - 8usize];
-    [
-        "Offset of field: llama_model_kv_override::tag",
-    ][::std::mem::offset_of!(llama_model_kv_override, tag) - 0usize];
-    [
-        "Offset of field: llama_model_kv_override::key",
-    ][::std::mem::offset_of!(llama_model_kv_override, key) - 4usize];
+    ["Size of llama_model_kv_override"][::std::mem::size_of::<llama_model_kv_override>() - 264usize];
+    ["Alignment of llama_model_kv_override"][::std::mem::align_of::<llama_model_kv_override>() - 8usize];
+    ["Offset of field: llama_model_kv_override::tag"][::std::mem::offset_of!(llama_model_kv_override, tag) - 0usize];
+    ["Offset of field: llama_model_kv_override::key"][::std::mem::offset_of!(llama_model_kv_override, key) - 4usize];
 };
 #[repr(C)]
 #[derive(Copy, Clone)]
@@ -430,18 +341,13 @@ pub struct llama_model_tensor_buft_override {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    [
-        "Size of llama_model_tensor_buft_override",
-    ][::std::mem::size_of::<llama_model_tensor_buft_override>() - 16usize];
-    [
-        "Alignment of llama_model_tensor_buft_override",
-    ][::std::mem::align_of::<llama_model_tensor_buft_override>() - 8usize];
-    [
-        "Offset of field: llama_model_tensor_buft_override::pattern",
-    ][::std::mem::offset_of!(llama_model_tensor_buft_override, pattern) - 0usize];
-    [
-        "Offset of field: llama_model_tensor_buft_override::buft",
-    ][::std::mem::offset_of!(llama_model_tensor_buft_override, buft) - 8usize];
+    ["Size of llama_model_tensor_buft_override"][::std::mem::size_of::<llama_model_tensor_buft_override>() - 16usize];
+    ["Alignment of llama_model_tensor_buft_override"]
+        [::std::mem::align_of::<llama_model_tensor_buft_override>() - 8usize];
+    ["Offset of field: llama_model_tensor_buft_override::pattern"]
+        [::std::mem::offset_of!(llama_model_tensor_buft_override, pattern) - 0usize];
+    ["Offset of field: llama_model_tensor_buft_override::buft"]
+        [::std::mem::offset_of!(llama_model_tensor_buft_override, buft) - 8usize];
 };
 #[repr(C)]
 #[derive(Copy, Clone)]
@@ -466,63 +372,35 @@ pub struct llama_model_params {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    [
-        "Size of llama_model_params",
-    ][::std::mem::size_of::<llama_model_params>() - 80usize];
-    [
-        "Alignment of llama_model_params",
-    ][::std::mem::align_of::<llama_model_params>() - 8usize];
-    [
-        "Offset of field: llama_model_params::devices",
-    ][::std::mem::offset_of!(llama_model_params, devices) - 0usize];
-    [
-        "Offset of field: llama_model_params::tensor_buft_overrides",
-    ][::std::mem::offset_of!(llama_model_params, tensor_buft_overrides) - 8usize];
-    [
-        "Offset of field: llama_model_params::n_gpu_layers",
-    ][::std::mem::offset_of!(llama_model_params, n_gpu_layers) - 16usize];
-    [
-        "Offset of field: llama_model_params::split_mode",
-    ][::std::mem::offset_of!(llama_model_params, split_mode) - 20usize];
-    [
-        "Offset of field: llama_model_params::load_mode",
-    ][::std::mem::offset_of!(llama_model_params, load_mode) - 24usize];
-    [
-        "Offset of field: llama_model_params::lazy_mode",
-    ][::std::mem::offset_of!(llama_model_params, lazy_mode) - 28usize];
-    [
-        "Offset of field: llama_model_params::main_gpu",
-    ][::std::mem::offset_of!(llama_model_params, main_gpu) - 32usize];
-    [
-        "Offset of field: llama_model_params::tensor_split",
-    ][::std::mem::offset_of!(llama_model_params, tensor_split) - 40usize];
-    [
-        "Offset of field: llama_model_params::progress_callback",
-    ][::std::mem::offset_of!(llama_model_params, progress_callback) - 48usize];
-    [
-        "Offset of field: llama_model_params::progress_callback_user_data",
-    ][::std::mem::offset_of!(llama_model_params, progress_callback_user_data) - 56usize];
-    [
-        "Offset of field: llama_model_params::kv_overrides",
-    ][::std::mem::offset_of!(llama_model_params, kv_overrides) - 64usize];
-    [
-        "Offset of field: llama_model_params::vocab_only",
-    ][::std::mem::offset_of!(llama_model_params, vocab_only) - 72usize];
-    [
-        "Offset of field: llama_model_params::check_tensors",
-    ][::std::mem::offset_of!(llama_model_params, check_tensors) - 73usize];
-    [
-        "Offset of field: llama_model_params::use_extra_bufts",
-    ][::std::mem::offset_of!(llama_model_params, use_extra_bufts) - 74usize];
-    [
-        "Offset of field: llama_model_params::no_host",
-    ][::std::mem::offset_of!(llama_model_params, no_host) - 75usize];
-    [
-        "Offset of field: llama_model_params::no_alloc",
-    ][::std::mem::offset_of!(llama_model_params, no_alloc) - 76usize];
-    [
-        "Offset of field: llama_model_params::load_mtp",
-    ][::std::mem::offset_of!(llama_model_params, load_mtp) - 77usize];
+    ["Size of llama_model_params"][::std::mem::size_of::<llama_model_params>() - 80usize];
+    ["Alignment of llama_model_params"][::std::mem::align_of::<llama_model_params>() - 8usize];
+    ["Offset of field: llama_model_params::devices"][::std::mem::offset_of!(llama_model_params, devices) - 0usize];
+    ["Offset of field: llama_model_params::tensor_buft_overrides"]
+        [::std::mem::offset_of!(llama_model_params, tensor_buft_overrides) - 8usize];
+    ["Offset of field: llama_model_params::n_gpu_layers"]
+        [::std::mem::offset_of!(llama_model_params, n_gpu_layers) - 16usize];
+    ["Offset of field: llama_model_params::split_mode"]
+        [::std::mem::offset_of!(llama_model_params, split_mode) - 20usize];
+    ["Offset of field: llama_model_params::load_mode"][::std::mem::offset_of!(llama_model_params, load_mode) - 24usize];
+    ["Offset of field: llama_model_params::lazy_mode"][::std::mem::offset_of!(llama_model_params, lazy_mode) - 28usize];
+    ["Offset of field: llama_model_params::main_gpu"][::std::mem::offset_of!(llama_model_params, main_gpu) - 32usize];
+    ["Offset of field: llama_model_params::tensor_split"]
+        [::std::mem::offset_of!(llama_model_params, tensor_split) - 40usize];
+    ["Offset of field: llama_model_params::progress_callback"]
+        [::std::mem::offset_of!(llama_model_params, progress_callback) - 48usize];
+    ["Offset of field: llama_model_params::progress_callback_user_data"]
+        [::std::mem::offset_of!(llama_model_params, progress_callback_user_data) - 56usize];
+    ["Offset of field: llama_model_params::kv_overrides"]
+        [::std::mem::offset_of!(llama_model_params, kv_overrides) - 64usize];
+    ["Offset of field: llama_model_params::vocab_only"]
+        [::std::mem::offset_of!(llama_model_params, vocab_only) - 72usize];
+    ["Offset of field: llama_model_params::check_tensors"]
+        [::std::mem::offset_of!(llama_model_params, check_tensors) - 73usize];
+    ["Offset of field: llama_model_params::use_extra_bufts"]
+        [::std::mem::offset_of!(llama_model_params, use_extra_bufts) - 74usize];
+    ["Offset of field: llama_model_params::no_host"][::std::mem::offset_of!(llama_model_params, no_host) - 75usize];
+    ["Offset of field: llama_model_params::no_alloc"][::std::mem::offset_of!(llama_model_params, no_alloc) - 76usize];
+    ["Offset of field: llama_model_params::load_mtp"][::std::mem::offset_of!(llama_model_params, load_mtp) - 77usize];
 };
 #[repr(C)]
 #[derive(Copy, Clone)]
@@ -532,18 +410,12 @@ pub struct llama_sampler_seq_config {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    [
-        "Size of llama_sampler_seq_config",
-    ][::std::mem::size_of::<llama_sampler_seq_config>() - 16usize];
-    [
-        "Alignment of llama_sampler_seq_config",
-    ][::std::mem::align_of::<llama_sampler_seq_config>() - 8usize];
-    [
-        "Offset of field: llama_sampler_seq_config::seq_id",
-    ][::std::mem::offset_of!(llama_sampler_seq_config, seq_id) - 0usize];
-    [
-        "Offset of field: llama_sampler_seq_config::sampler",
-    ][::std::mem::offset_of!(llama_sampler_seq_config, sampler) - 8usize];
+    ["Size of llama_sampler_seq_config"][::std::mem::size_of::<llama_sampler_seq_config>() - 16usize];
+    ["Alignment of llama_sampler_seq_config"][::std::mem::align_of::<llama_sampler_seq_config>() - 8usize];
+    ["Offset of field: llama_sampler_seq_config::seq_id"]
+        [::std::mem::offset_of!(llama_sampler_seq_config, seq_id) - 0usize];
+    ["Offset of field: llama_sampler_seq_config::sampler"]
+        [::std::mem::offset_of!(llama_sampler_seq_config, sampler) - 8usize];
 };
 #[repr(C)]
 #[derive(Copy, Clone)]
@@ -588,123 +460,77 @@ pub struct llama_context_params {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    [
-        "Size of llama_context_params",
-    ][::std::mem::size_of::<llama_context_params>() - 160usize];
-    [
-        "Alignment of llama_context_params",
-    ][::std::mem::align_of::<llama_context_params>() - 8usize];
-    [
-        "Offset of field: llama_context_params::n_ctx",
-    ][::std::mem::offset_of!(llama_context_params, n_ctx) - 0usize];
-    [
-        "Offset of field: llama_context_params::n_batch",
-    ][::std::mem::offset_of!(llama_context_params, n_batch) - 4usize];
-    [
-        "Offset of field: llama_context_params::n_ubatch",
-    ][::std::mem::offset_of!(llama_context_params, n_ubatch) - 8usize];
-    [
-        "Offset of field: llama_context_params::n_seq_max",
-    ][::std::mem::offset_of!(llama_context_params, n_seq_max) - 12usize];
-    [
-        "Offset of field: llama_context_params::n_rs_seq",
-    ][::std::mem::offset_of!(llama_context_params, n_rs_seq) - 16usize];
-    [
-        "Offset of field: llama_context_params::n_outputs_max",
-    ][::std::mem::offset_of!(llama_context_params, n_outputs_max) - 20usize];
-    [
-        "Offset of field: llama_context_params::n_outputs_max_per_seq",
-    ][::std::mem::offset_of!(llama_context_params, n_outputs_max_per_seq) - 24usize];
-    [
-        "Offset of field: llama_context_params::n_threads",
-    ][::std::mem::offset_of!(llama_context_params, n_threads) - 28usize];
-    [
-        "Offset of field: llama_context_params::n_threads_batch",
-    ][::std::mem::offset_of!(llama_context_params, n_threads_batch) - 32usize];
-    [
-        "Offset of field: llama_context_params::ctx_type",
-    ][::std::mem::offset_of!(llama_context_params, ctx_type) - 36usize];
-    [
-        "Offset of field: llama_context_params::rope_scaling_type",
-    ][::std::mem::offset_of!(llama_context_params, rope_scaling_type) - 40usize];
-    [
-        "Offset of field: llama_context_params::pooling_type",
-    ][::std::mem::offset_of!(llama_context_params, pooling_type) - 44usize];
-    [
-        "Offset of field: llama_context_params::attention_type",
-    ][::std::mem::offset_of!(llama_context_params, attention_type) - 48usize];
-    [
-        "Offset of field: llama_context_params::flash_attn_type",
-    ][::std::mem::offset_of!(llama_context_params, flash_attn_type) - 52usize];
-    [
-        "Offset of field: llama_context_params::rope_freq_base",
-    ][::std::mem::offset_of!(llama_context_params, rope_freq_base) - 56usize];
-    [
-        "Offset of field: llama_context_params::rope_freq_scale",
-    ][::std::mem::offset_of!(llama_context_params, rope_freq_scale) - 60usize];
-    [
-        "Offset of field: llama_context_params::yarn_ext_factor",
-    ][::std::mem::offset_of!(llama_context_params, yarn_ext_factor) - 64usize];
-    [
-        "Offset of field: llama_context_params::yarn_attn_factor",
-    ][::std::mem::offset_of!(llama_context_params, yarn_attn_factor) - 68usize];
-    [
-        "Offset of field: llama_context_params::yarn_beta_fast",
-    ][::std::mem::offset_of!(llama_context_params, yarn_beta_fast) - 72usize];
-    [
-        "Offset of field: llama_context_params::yarn_beta_slow",
-    ][::std::mem::offset_of!(llama_context_params, yarn_beta_slow) - 76usize];
-    [
-        "Offset of field: llama_context_params::yarn_orig_ctx",
-    ][::std::mem::offset_of!(llama_context_params, yarn_orig_ctx) - 80usize];
-    [
-        "Offset of field: llama_context_params::defrag_thold",
-    ][::std::mem::offset_of!(llama_context_params, defrag_thold) - 84usize];
-    [
-        "Offset of field: llama_context_params::cb_eval",
-    ][::std::mem::offset_of!(llama_context_params, cb_eval) - 88usize];
-    [
-        "Offset of field: llama_context_params::cb_eval_user_data",
-    ][::std::mem::offset_of!(llama_context_params, cb_eval_user_data) - 96usize];
-    [
-        "Offset of field: llama_context_params::type_k",
-    ][::std::mem::offset_of!(llama_context_params, type_k) - 104usize];
-    [
-        "Offset of field: llama_context_params::type_v",
-    ][::std::mem::offset_of!(llama_context_params, type_v) - 108usize];
-    [
-        "Offset of field: llama_context_params::abort_callback",
-    ][::std::mem::offset_of!(llama_context_params, abort_callback) - 112usize];
-    [
-        "Offset of field: llama_context_params::abort_callback_data",
-    ][::std::mem::offset_of!(llama_context_params, abort_callback_data) - 120usize];
-    [
-        "Offset of field: llama_context_params::embeddings",
-    ][::std::mem::offset_of!(llama_context_params, embeddings) - 128usize];
-    [
-        "Offset of field: llama_context_params::offload_kqv",
-    ][::std::mem::offset_of!(llama_context_params, offload_kqv) - 129usize];
-    [
-        "Offset of field: llama_context_params::no_perf",
-    ][::std::mem::offset_of!(llama_context_params, no_perf) - 130usize];
-    [
-        "Offset of field: llama_context_params::op_offload",
-    ][::std::mem::offset_of!(llama_context_params, op_offload) - 131usize];
-    [
-        "Offset of field: llama_context_params::swa_full",
-    ][::std::mem::offset_of!(llama_context_params, swa_full) - 132usize];
-    [
-        "Offset of field: llama_context_params::kv_unified",
-    ][::std::mem::offset_of!(llama_context_params, kv_unified) - 133usize];
-    [
-        "Offset of field: llama_context_params::samplers",
-    ][::std::mem::offset_of!(llama_context_params, samplers) - 136usize];
-    [
-        "Offset of field: llama_context_params::n_samplers",
-    ][::std::mem::offset_of!(llama_context_params, n_samplers) - 144usize];
-    [
-        "Offset of field: llama_context_params::ctx_other",
-    ][::std::mem::offset_of!(llama_context_params, ctx_other) - 152usize];
+    ["Size of llama_context_params"][::std::mem::size_of::<llama_context_params>() - 160usize];
+    ["Alignment of llama_context_params"][::std::mem::align_of::<llama_context_params>() - 8usize];
+    ["Offset of field: llama_context_params::n_ctx"][::std::mem::offset_of!(llama_context_params, n_ctx) - 0usize];
+    ["Offset of field: llama_context_params::n_batch"][::std::mem::offset_of!(llama_context_params, n_batch) - 4usize];
+    ["Offset of field: llama_context_params::n_ubatch"]
+        [::std::mem::offset_of!(llama_context_params, n_ubatch) - 8usize];
+    ["Offset of field: llama_context_params::n_seq_max"]
+        [::std::mem::offset_of!(llama_context_params, n_seq_max) - 12usize];
+    ["Offset of field: llama_context_params::n_rs_seq"]
+        [::std::mem::offset_of!(llama_context_params, n_rs_seq) - 16usize];
+    ["Offset of field: llama_context_params::n_outputs_max"]
+        [::std::mem::offset_of!(llama_context_params, n_outputs_max) - 20usize];
+    ["Offset of field: llama_context_params::n_outputs_max_per_seq"]
+        [::std::mem::offset_of!(llama_context_params, n_outputs_max_per_seq) - 24usize];
+    ["Offset of field: llama_context_params::n_threads"]
+        [::std::mem::offset_of!(llama_context_params, n_threads) - 28usize];
+    ["Offset of field: llama_context_params::n_threads_batch"]
+        [::std::mem::offset_of!(llama_context_params, n_threads_batch) - 32usize];
+    ["Offset of field: llama_context_params::ctx_type"]
+        [::std::mem::offset_of!(llama_context_params, ctx_type) - 36usize];
+    ["Offset of field: llama_context_params::rope_scaling_type"]
+        [::std::mem::offset_of!(llama_context_params, rope_scaling_type) - 40usize];
+    ["Offset of field: llama_context_params::pooling_type"]
+        [::std::mem::offset_of!(llama_context_params, pooling_type) - 44usize];
+    ["Offset of field: llama_context_params::attention_type"]
+        [::std::mem::offset_of!(llama_context_params, attention_type) - 48usize];
+    ["Offset of field: llama_context_params::flash_attn_type"]
+        [::std::mem::offset_of!(llama_context_params, flash_attn_type) - 52usize];
+    ["Offset of field: llama_context_params::rope_freq_base"]
+        [::std::mem::offset_of!(llama_context_params, rope_freq_base) - 56usize];
+    ["Offset of field: llama_context_params::rope_freq_scale"]
+        [::std::mem::offset_of!(llama_context_params, rope_freq_scale) - 60usize];
+    ["Offset of field: llama_context_params::yarn_ext_factor"]
+        [::std::mem::offset_of!(llama_context_params, yarn_ext_factor) - 64usize];
+    ["Offset of field: llama_context_params::yarn_attn_factor"]
+        [::std::mem::offset_of!(llama_context_params, yarn_attn_factor) - 68usize];
+    ["Offset of field: llama_context_params::yarn_beta_fast"]
+        [::std::mem::offset_of!(llama_context_params, yarn_beta_fast) - 72usize];
+    ["Offset of field: llama_context_params::yarn_beta_slow"]
+        [::std::mem::offset_of!(llama_context_params, yarn_beta_slow) - 76usize];
+    ["Offset of field: llama_context_params::yarn_orig_ctx"]
+        [::std::mem::offset_of!(llama_context_params, yarn_orig_ctx) - 80usize];
+    ["Offset of field: llama_context_params::defrag_thold"]
+        [::std::mem::offset_of!(llama_context_params, defrag_thold) - 84usize];
+    ["Offset of field: llama_context_params::cb_eval"][::std::mem::offset_of!(llama_context_params, cb_eval) - 88usize];
+    ["Offset of field: llama_context_params::cb_eval_user_data"]
+        [::std::mem::offset_of!(llama_context_params, cb_eval_user_data) - 96usize];
+    ["Offset of field: llama_context_params::type_k"][::std::mem::offset_of!(llama_context_params, type_k) - 104usize];
+    ["Offset of field: llama_context_params::type_v"][::std::mem::offset_of!(llama_context_params, type_v) - 108usize];
+    ["Offset of field: llama_context_params::abort_callback"]
+        [::std::mem::offset_of!(llama_context_params, abort_callback) - 112usize];
+    ["Offset of field: llama_context_params::abort_callback_data"]
+        [::std::mem::offset_of!(llama_context_params, abort_callback_data) - 120usize];
+    ["Offset of field: llama_context_params::embeddings"]
+        [::std::mem::offset_of!(llama_context_params, embeddings) - 128usize];
+    ["Offset of field: llama_context_params::offload_kqv"]
+        [::std::mem::offset_of!(llama_context_params, offload_kqv) - 129usize];
+    ["Offset of field: llama_context_params::no_perf"]
+        [::std::mem::offset_of!(llama_context_params, no_perf) - 130usize];
+    ["Offset of field: llama_context_params::op_offload"]
+        [::std::mem::offset_of!(llama_context_params, op_offload) - 131usize];
+    ["Offset of field: llama_context_params::swa_full"]
+        [::std::mem::offset_of!(llama_context_params, swa_full) - 132usize];
+    ["Offset of field: llama_context_params::kv_unified"]
+        [::std::mem::offset_of!(llama_context_params, kv_unified) - 133usize];
+    ["Offset of field: llama_context_params::samplers"]
+        [::std::mem::offset_of!(llama_context_params, samplers) - 136usize];
+    ["Offset of field: llama_context_params::n_samplers"]
+        [::std::mem::offset_of!(llama_context_params, n_samplers) - 144usize];
+    ["Offset of field: llama_context_params::ctx_other"]
+        [::std::mem::offset_of!(llama_context_params, ctx_other) - 152usize];
 };
 #[repr(C)]
 #[derive(Copy, Clone)]
@@ -714,18 +540,10 @@ pub struct llama_chat_message {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    [
-        "Size of llama_chat_message",
-    ][::std::mem::size_of::<llama_chat_message>() - 16usize];
-    [
-        "Alignment of llama_chat_message",
-    ][::std::mem::align_of::<llama_chat_message>() - 8usize];
-    [
-        "Offset of field: llama_chat_message::role",
-    ][::std::mem::offset_of!(llama_chat_message, role) - 0usize];
-    [
-        "Offset of field: llama_chat_message::content",
-    ][::std::mem::offset_of!(llama_chat_message, content) - 8usize];
+    ["Size of llama_chat_message"][::std::mem::size_of::<llama_chat_message>() - 16usize];
+    ["Alignment of llama_chat_message"][::std::mem::align_of::<llama_chat_message>() - 8usize];
+    ["Offset of field: llama_chat_message::role"][::std::mem::offset_of!(llama_chat_message, role) - 0usize];
+    ["Offset of field: llama_chat_message::content"][::std::mem::offset_of!(llama_chat_message, content) - 8usize];
 };
 pub type llama_sampler_context_t = *mut ::std::os::raw::c_void;
 #[repr(C)]
@@ -738,44 +556,23 @@ pub struct llama_sampler_data {
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
-    [
-        "Size of llama_sampler_data",
-    ][::std::mem::size_of::<llama_sampler_data>() - 32usize];
-    [
-        "Alignment of llama_sampler_data",
-    ][::std::mem::align_of::<llama_sampler_data>() - 8usize];
-    [
-        "Offset of field: llama_sampler_data::logits",
-    ][::std::mem::offset_of!(llama_sampler_data, logits) - 0usize];
-    [
-        "Offset of field: llama_sampler_data::probs",
-    ][::std::mem::offset_of!(llama_sampler_data, probs) - 8usize];
-    [
-        "Offset of field: llama_sampler_data::sampled",
-    ][::std::mem::offset_of!(llama_sampler_data, sampled) - 16usize];
-    [
-        "Offset of field: llama_sampler_data::candidates",
-    ][::std::mem::offset_of!(llama_sampler_data, candidates) - 24usize];
+    ["Size of llama_sampler_data"][::std::mem::size_of::<llama_sampler_data>() - 32usize];
+    ["Alignment of llama_sampler_data"][::std::mem::align_of::<llama_sampler_data>() - 8usize];
+    ["Offset of field: llama_sampler_data::logits"][::std::mem::offset_of!(llama_sampler_data, logits) - 0usize];
+    ["Offset of field: llama_sampler_data::probs"][::std::mem::offset_of!(llama_sampler_data, probs) - 8usize];
+    ["Offset of field: llama_sampler_data::sampled"][::std::mem::offset_of!(llama_sampler_data, sampled) - 16usize];
+    ["Offset of field: llama_sampler_data::candidates"]
+        [::std::mem::offset_of!(llama_sampler_data, candidates) - 24usize];
 };
 #[repr(C)]
 #[derive(Copy, Clone)]
 pub struct llama_sampler_i {
-    pub name: ::std::option::Option<
-        unsafe extern "C" fn(smpl: *const llama_sampler) -> *const ::std::os::raw::c_char,
-    >,
-    pub accept: ::std::option::Option<
-        unsafe extern "C" fn(smpl: *mut llama_sampler, token: llama_token),
-    >,
-    pub apply: ::std::option::Option<
-        unsafe extern "C" fn(
-            smpl: *mut llama_sampler,
-            cur_p: *mut llama_token_data_array,
-        ),
-    >,
+    pub name: ::std::option::Option<unsafe extern "C" fn(smpl: *const llama_sampler) -> *const ::std::os::raw::c_char>,
+    pub accept: ::std::option::Option<unsafe extern "C" fn(smpl: *mut llama_sampler, token: llama_token)>,
+    pub apply:
+        ::std::option::Option<unsafe extern "C" fn(smpl: *mut llama_sampler, cur_p: *mut llama_token_data_array)>,
     pub reset: ::std::option::Option<unsafe extern "C" fn(smpl: *mut llama_sampler)>,
-    pub clone: ::std::option::Option<
-        unsafe extern "C" fn(smpl: *const llama_sampler) -> *mut llama_sampler,
-    >,
+    pub clone: ::std::option::Option<unsafe extern "C" fn(smpl: *const llama_sampler) -> *mut llama_sampler>,
     pub free: ::std::option::Option<unsafe extern "C" fn(smpl: *mut llama_sampler)>,
     pub backend_init: ::std::option::Option<
         unsafe extern "C" fn(
@@ -800,56 +597,30 @@ pub struct llama_sampler_i {
             data: *mut llama_sampler_data,
         ),
     >,
-    pub backend_set_input: ::std::option::Option<
-        unsafe extern "C" fn(smpl: *mut llama_sampler),
-    >,
-    pub backend_reset: ::std::option::Option<
-        unsafe extern "C" fn(smpl: *mut llama_sampler),
-    >,
-    pub copy_state: ::std::option::Option<
-        unsafe extern "C" fn(src: *const llama_sampler, dst: *mut llama_sampler),
-    >,
+    pub backend_set_input: ::std::option::Option<unsafe extern "C" fn(smpl: *mut llama_sampler)>,
+    pub backend_reset: ::std::option::Option<unsafe extern "C" fn(smpl: *mut llama_sampler)>,
+    pub copy_state: ::std::option::Option<unsafe extern "C" fn(src: *const llama_sampler, dst: *mut llama_sampler)>,
 }
 #[allow(clippy::unnecessary_operation, clippy::identity_op)]
 const _: () = {
     ["Size of llama_sampler_i"][::std::mem::size_of::<llama_sampler_i>() - 96usize];
     ["Alignment of llama_sampler_i"][::std::mem::align_of::<llama_sampler_i>() - 8usize];
-    [
-        "Offset of field: llama_sampler_i::name",
-    ][::std::mem::offset_of!(llama_sampler_i, name) - 0usize];
-    [
-        "Offset of field: llama_sampler_i::accept",
-    ][::std::mem::offset_of!(llama_sampler_i, accept) - 8usize];
-    [
-        "Offset of field: llama_sampler_i::apply",
-    ][::std::mem::offset_of!(llama_sampler_i, apply) - 16usize];
-    [
-        "Offset of field: llama_sampler_i::reset",
-    ][::std::mem::offset_of!(llama_sampler_i, reset) - 24usize];
-    [
-        "Offset of field: llama_sampler_i::clone",
-    ][::std::mem::offset_of!(llama_sampler_i, clone) - 32usize];
-    [
-        "Offset of field: llama_sampler_i::free",
-    ][::std::mem::offset_of!(llama_sampler_i, free) - 40usize];
-    [
-        "Offset of field: llama_sampler_i::backend_init",
-    ][::std::mem::offset_of!(llama_sampler_i, backend_init) - 48usize];
-    [
-        "Offset of field: llama_sampler_i::backend_accept",
-    ][::std::mem::offset_of!(llama_sampler_i, backend_accept) - 56usize];
-    [
-        "Offset of field: llama_sampler_i::backend_apply",
-    ][::std::mem::offset_of!(llama_sampler_i, backend_apply) - 64usize];
-    [
-        "Offset of field: llama_sampler_i::backend_set_input",
-    ][::std::mem::offset_of!(llama_sampler_i, backend_set_input) - 72usize];
-    [
-        "Offset of field: llama_sampler_i::backend_reset",
-    ][::std::mem::offset_of!(llama_sampler_i, backend_reset) - 80usize];
-    [
-        "Offset of field: llama_sampler_i::copy_state",
-    ][::std::mem::offset_of!(llama_sampler_i, copy_state) - 88usize];
+    ["Offset of field: llama_sampler_i::name"][::std::mem::offset_of!(llama_sampler_i, name) - 0usize];
+    ["Offset of field: llama_sampler_i::accept"][::std::mem::offset_of!(llama_sampler_i, accept) - 8usize];
+    ["Offset of field: llama_sampler_i::apply"][::std::mem::offset_of!(llama_sampler_i, apply) - 16usize];
+    ["Offset of field: llama_sampler_i::reset"][::std::mem::offset_of!(llama_sampler_i, reset) - 24usize];
+    ["Offset of field: llama_sampler_i::clone"][::std::mem::offset_of!(llama_sampler_i, clone) - 32usize];
+    ["Offset of field: llama_sampler_i::free"][::std::mem::offset_of!(llama_sampler_i, free) - 40usize];
+    ["Offset of field: llama_sampler_i::backend_init"][::std::mem::offset_of!(llama_sampler_i, backend_init) - 48usize];
+    ["Offset of field: llama_sampler_i::backend_accept"]
+        [::std::mem::offset_of!(llama_sampler_i, backend_accept) - 56usize];
+    ["Offset of field: llama_sampler_i::backend_apply"]
+        [::std::mem::offset_of!(llama_sampler_i, backend_apply) - 64usize];
+    ["Offset of field: llama_sampler_i::backend_set_input"]
+        [::std::mem::offset_of!(llama_sampler_i, backend_set_input) - 72usize];
+    ["Offset of field: llama_sampler_i::backend_reset"]
+        [::std::mem::offset_of!(llama_sampler_i, backend_reset) - 80usize];
+    ["Offset of field: llama_sampler_i::copy_state"][::std::mem::offset_of!(llama_sampler_i, copy_state) - 88usize];
 };
 #[repr(C)]
 #[derive(Copy, Clone)]
@@ -861,12 +632,8 @@ pub struct llama_sampler {
 const _: () = {
     ["Size of llama_sampler"][::std::mem::size_of::<llama_sampler>() - 16usize];
     ["Alignment of llama_sampler"][::std::mem::align_of::<llama_sampler>() - 8usize];
-    [
-        "Offset of field: llama_sampler::iface",
-    ][::std::mem::offset_of!(llama_sampler, iface) - 0usize];
-    [
-        "Offset of field: llama_sampler::ctx",
-    ][::std::mem::offset_of!(llama_sampler, ctx) - 8usize];
+    ["Offset of field: llama_sampler::iface"][::std::mem::offset_of!(llama_sampler, iface) - 0usize];
+    ["Offset of field: llama_sampler::ctx"][::std::mem::offset_of!(llama_sampler, ctx) - 8usize];
 };
 #[repr(C)]
 #[derive(Copy, Clone)]
