@@ -32,6 +32,7 @@ test-hosts: test hosts ## run also the tests on compiled hosts and on the Vulkan
 check: ## check format, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --package evenkeel-tests --test compiled --test vulkan --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked
 
 install: build ## install the library, the header and the tool below PREFIX (/usr/local)
