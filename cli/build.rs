@@ -5,7 +5,8 @@ use std::{env, fmt::Write, fs, path::Path};
 fn main() {
     let sandbox = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/sandbox");
     let data = sandbox.join("demo.toml");
-    println!("cargo::rerun-if-changed={}", data.display());
+    // The whole folder: a model that comes later must be noticed.
+    println!("cargo::rerun-if-changed={}", sandbox.display());
     let text = fs::read_to_string(&data).unwrap_or_default();
     let mut code = String::from("pub const FILES: &[(&str, &[u8])] = &[\n");
     // One file per line of the list `files = [`, so that the build needs no TOML parser.
@@ -15,12 +16,8 @@ fn main() {
     if all && !names.is_empty() {
         for name in ["demo.toml"].iter().chain(&names) {
             let path = fs::canonicalize(sandbox.join(name)).expect("a file that is there");
-            println!("cargo::rerun-if-changed={}", path.display());
             writeln!(code, "    ({name:?}, include_bytes!({path:?})),").expect("writing to a string");
         }
-    }
-    for name in &names {
-        println!("cargo::rerun-if-changed={}", sandbox.join(name).display());
     }
     code.push_str("];\n");
     let out = Path::new(&env::var_os("OUT_DIR").expect("cargo sets it")).join("demo.rs");

@@ -163,10 +163,10 @@ fn of(path: &Path, elf: &Elf, bytes: &[u8]) -> Image {
 
 /// True if a text stands in the file that llama.cpp prints and others do not.
 fn mentions(bytes: &[u8]) -> bool {
-    const TEXT: &[u8] = b"llama_init_from_model: ";
-    const OTHER: &[u8] = b"llama_model_loader: ";
-    let has = |text: &[u8]| bytes.windows(text.len()).any(|w| w == text);
-    bytes.len() > 1 << 20 && (has(TEXT) || has(OTHER))
+    // Put together here, so that this program does not contain them.
+    let texts = ["llama_init_from_model", "llama_model_loader"].map(|name| [name, ": "].concat());
+    let has = |text: &String| bytes.windows(text.len()).any(|w| w == text.as_bytes());
+    bytes.len() > 1 << 20 && texts.iter().any(has)
 }
 
 /// What a file is, for people who named the wrong one.
@@ -196,7 +196,7 @@ mod tests {
         let image = Image::read(&std::env::current_exe().unwrap()).unwrap();
         assert!(image.program && image.interpreter.is_some());
         assert!(image.needed.iter().any(|n| n.starts_with("libc.so")), "{:?}", image.needed);
-        assert!(!image.mentions_llama || image.path.exists());
+        assert!(!image.mentions_llama);
     }
 
     #[test]

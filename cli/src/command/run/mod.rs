@@ -7,6 +7,7 @@ mod show;
 use evenkeel_ffi::host::Token;
 
 use self::generate::{Generated, Sampling, generate};
+use super::check;
 use crate::{
     args,
     failure::{Failure, Outcome, Verdict},
@@ -19,6 +20,10 @@ pub fn main(args: &args::Run, json: bool) -> Outcome {
     session::start_clean(&args.host)?;
     let profile = session::profile_path(&args.profile)?;
     let text = prompt(&args.prompt)?;
+    // Mistakes in the profile are told before minutes of generating.
+    if let Err(verdict) = check::plan(&profile, &args.model, json)? {
+        return Ok(verdict);
+    }
     let session = Session::open(&args.host, &args.model)?;
     let text = match args.chat {
         true => session.model.chat(&text).ok_or_else(|| {

@@ -50,9 +50,12 @@ fn candidates(report: &Report) {
         ]);
     }
     screen::print(&table);
-    if let Some(last) = report.divergence.last() {
-        let first = report.divergence[0];
-        println!("Divergence (nats): {first:.4} at token 1, {last:.4} at token {}.", report.divergence.len());
+    match report.divergence[..] {
+        [] => {}
+        [first] => println!("Divergence: {first:.4} nats at token 1."),
+        [first, .., last] => {
+            println!("Divergence: {first:.4} nats at token 1, {last:.4} at token {}.", report.divergence.len());
+        }
     }
 }
 
