@@ -165,7 +165,7 @@ fn of(path: &Path, elf: &Elf, bytes: &[u8]) -> Image {
 fn mentions(bytes: &[u8]) -> bool {
     // Put together here, so that this program does not contain them.
     let texts = ["llama_init_from_model", "llama_model_loader"].map(|name| [name, ": "].concat());
-    let has = |text: &String| bytes.windows(text.len()).any(|w| w == text.as_bytes());
+    let has = |text: &String| memchr::memmem::find(bytes, text.as_bytes()).is_some();
     bytes.len() > 1 << 20 && texts.iter().any(has)
 }
 

@@ -118,6 +118,11 @@ fn doors(d: &Diagnosis) {
     if same {
         let kind = if d.program { "program" } else { "library" };
         anstream::println!("\n{} {}", format!("This {kind} cannot be steered:").red().bold(), d.doors[0].why);
+        if d.program && d.llama == Llama::Absent && d.process.is_none() {
+            println!(
+                "If it loads one while it runs (Python, Node), name that library, or the number of the running process."
+            );
+        }
         return;
     }
     anstream::println!("\n{}", "Ways in".bold());
