@@ -215,13 +215,12 @@ fn values_and_norms() {
 }
 
 #[test]
-fn meant_for_another_operator_or_site() {
-    let error = asset_error(&one().text("evenkeel.operator", "project").build());
-    assert!(matches!(error, AssetError::MeantForOther { key: "evenkeel.operator", allowed: "add", .. }), "{error}");
+fn meant_for_another_site() {
     let tensors = [("direction.1", Dtype::F32, &[1usize][..], st::f32s(&[1.0]))];
     let error = asset_error(&st::file(&tensors, &[("evenkeel.site", "ffn-out")]));
     assert!(matches!(error, AssetError::MeantForOther { key: "evenkeel.site", .. }), "{error}");
-    assert!(parse(&one().text("evenkeel.operator", "add").build()).is_ok());
+    let made_for = |operator: &str| parse(&one().text("evenkeel.operator", operator).build()).unwrap().operator;
+    assert_eq!(made_for("project").as_deref(), Some("project"), "the plan compares it with the rule");
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod toy;
 
 use std::sync::Arc;
 
+use evenkeel_core::profile::Operator;
 use evenkeel_core::{
     lower::{
         GateTable, GraphView, Leaf, LowerError, Lowered, Missed, NewNode, Op, Patch, Ref, Substitution, TensorView,
@@ -27,6 +28,7 @@ fn vector(seed: f32) -> Arc<[f32]> {
 fn plan() -> Plan {
     let rule = |name: &str, gate| Rule {
         name: name.into(),
+        operator: Operator::Add,
         strength: 1.0,
         gate,
         site: Site::Residual,

@@ -20,8 +20,9 @@ fn the_reference_has_every_key_with_its_meaning() {
     let mut found = BTreeSet::new();
     for (name, value) in &table {
         found.insert(name.clone());
-        let inner = value.as_array().map_or(value.as_table(), |list| list[0].as_table());
-        found.extend(inner.into_iter().flatten().map(|(key, _)| format!("{name}.{key}")));
+        let one = std::slice::from_ref(value);
+        let tables = value.as_array().map_or(one, Vec::as_slice).iter().filter_map(|v| v.as_table());
+        found.extend(tables.flatten().map(|(key, _)| format!("{name}.{key}")));
     }
     let expected: BTreeSet<String> = KEYS.iter().map(|k| k.path.to_owned()).collect();
     assert_eq!(found, expected);

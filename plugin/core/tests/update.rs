@@ -5,6 +5,7 @@ mod toy;
 
 use std::sync::Arc;
 
+use evenkeel_core::profile::Operator;
 use evenkeel_core::{
     lower::{Lowered, Patch, lower},
     model::ModelFacts,
@@ -39,6 +40,7 @@ fn patch_with(terms: Vec<Term>, probes: Vec<Probe>) -> Patch {
     let gated = terms.iter().any(|t| matches!(t, Term::Update { dose: Dose { gate: Some(_), .. }, .. }));
     let rule = |name: &str| Rule {
         name: name.into(),
+        operator: Operator::Add,
         strength: 1.0,
         gate: gated.then_some(GateIndex(0)),
         site: Site::Residual,

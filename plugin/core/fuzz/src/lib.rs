@@ -75,6 +75,6 @@ fn model() -> ModelFacts {
 
 fn direction() -> Direction {
     let layers: BTreeMap<_, _> = (0..12).map(|layer| (layer, vec![1.0, layer as f32 - 3.0])).collect();
-    let vectors = Vectors { format: Format::Gguf, model_hint: None, width: 2, rows: None, layers };
+    let vectors = Vectors { format: Format::Gguf, model_hint: None, operator: None, width: 2, rows: None, layers };
     Direction { file: PathBuf::new(), sha256: String::new(), bytes: 0, vectors }
 }

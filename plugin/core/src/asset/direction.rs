@@ -9,8 +9,11 @@ use super::bound::MAX_ASSET_BYTES;
 use super::file::read_regular;
 use super::vectors::{Vectors, parse, peek};
 
-/// Metadata by which a file says what it is meant for, and what this version can honour.
-pub(super) const MEANT_FOR: &[(&str, &str)] = &[("evenkeel.operator", "add"), ("evenkeel.site", "residual")];
+/// Metadata by which a file says where it is meant to act, and what this version can honour.
+pub(super) const MEANT_FOR: &[(&str, &str)] = &[("evenkeel.site", "residual")];
+
+/// Metadata by which a file says what it is meant to be used for; the plan compares it with the rule.
+pub(super) const OPERATOR: &str = "evenkeel.operator";
 
 /// One vector file.
 #[derive(Debug, Clone, PartialEq)]

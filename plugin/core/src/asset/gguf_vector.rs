@@ -25,6 +25,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vectors, AssetError> {
     let data = cursor.at().next_multiple_of(alignment);
     let hint = metadata.text("controlvector.model_hint")?.filter(|h| !h.is_empty()).map(shown);
     let mut collector = Collector::new(Format::Gguf, hint);
+    collector.vectors.operator = metadata.text(super::direction::OPERATOR)?.map(shown);
     let mut expected = 0;
     for info in infos {
         let tensor = || info.name.to_owned();

@@ -31,6 +31,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vectors, AssetError> {
     let hint = meta(&metadata, "model_hint").filter(|h| !h.is_empty());
     meant_for(&metadata)?;
     let mut collector = Collector::new(Format::SafeTensors, hint);
+    collector.vectors.operator = meta(&metadata, super::direction::OPERATOR);
     if let [(name, info)] = &tensors[..]
         && name == "direction"
     {

@@ -32,6 +32,8 @@ pub struct Vectors {
     pub format: Format,
     /// The model family the file says it was made for.
     pub model_hint: Option<String>,
+    /// The operator the file says it was made for.
+    pub operator: Option<String>,
     /// Width of every direction, in elements.
     pub width: u32,
     /// For a file with one matrix: its number of rows, which must be the model's number of layers.
@@ -80,7 +82,7 @@ pub(super) struct Collector {
 
 impl Collector {
     pub(super) fn new(format: Format, model_hint: Option<String>) -> Self {
-        let vectors = Vectors { format, model_hint, width: 0, rows: None, layers: BTreeMap::new() };
+        let vectors = Vectors { format, model_hint, operator: None, width: 0, rows: None, layers: BTreeMap::new() };
         Self { vectors, first: None }
     }
 

@@ -2,16 +2,21 @@
 
 use super::types::{Plan, RuleIndex, Term};
 
+/// The largest dose of a rule that reads what it changes: what it reads is not known beforehand.
+const MAX_DOSE: f32 = 1e3;
+
 impl Plan {
     /// The largest strength, as a magnitude, at which everything that an adjustable rule adds is finite; the largest
     /// F32 for a rule that adds nothing. Stronger ones put infinities into the residual stream.
     pub fn max_strength(&self, rule: RuleIndex) -> f32 {
         let mut largest = 0.0f32;
         for term in self.sites.iter().flat_map(|site| &site.terms) {
-            if let Term::AddGated { rule: found, vector, .. } = term
-                && *found == rule
-            {
-                largest = vector.iter().fold(largest, |max, v| max.max(v.abs()));
+            match term {
+                Term::AddGated { rule: found, vector, .. } if *found == rule => {
+                    largest = vector.iter().fold(largest, |max, v| max.max(v.abs()));
+                }
+                Term::Update { rules, .. } if rules.contains(&rule) => return MAX_DOSE,
+                _ => {}
             }
         }
         max_factor(largest)

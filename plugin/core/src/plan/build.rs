@@ -1,23 +1,22 @@
 //! From profile, vector files and a model to a [`Plan`].
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 use super::error::{PlanError, PlanErrors};
 use super::fit::{self, Report};
-use super::sum::Sum;
-use super::types::{Dose, GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, Term};
-use crate::asset::{Assets, Direction};
+use super::place::Place;
+use super::types::{GateIndex, Plan, Rule, RuleIndex, Site, SitePlan};
+use crate::asset::Assets;
 use crate::model::ModelFacts;
-use crate::profile::{Profile, SteerRule};
+use crate::profile::{Operator, Profile, SteerRule};
 use crate::report::{Errors, Located};
 
 impl Plan {
     /// Validates a profile and its vector files against a model.
     ///
-    /// At each site of each layer the constant adds come to one sum, in file order, at the place of the first of them;
-    /// an adjustable rule is a term of its own. That is the same as applying rules one by one, since all of them add.
-    /// A sum of zero, a rule with strength 0 and a rule whose sums are all zero do not appear in [`Plan::sites`].
+    /// Rules at one site act in file order, each on the result of the one before. Constant adds with nothing but adds
+    /// between them come to one sum, at the place of the first; consecutive whole projections come to one subspace. A sum
+    /// of zero, a rule without a dose and a rule whose sums are all zero do not appear in [`Plan::sites`].
     ///
     /// # Errors
     /// Every reason why the profile does not fit the model.
@@ -60,14 +59,23 @@ fn rules_of(profile: &Profile, layers: Vec<BTreeSet<u32>>) -> Vec<Rule> {
         });
         Rule {
             name: typed.name.value.clone(),
+            operator: typed.operator,
             strength: typed.strength.value,
             gate,
             site: typed.site,
             layers: if off { vec![] } else { layers.into_iter().collect() },
-            dropped: off.then(|| "strength 0".to_owned()),
+            dropped: off.then(|| nothing(typed.operator).to_owned()),
         }
     };
     profile.steer.iter().zip(layers).map(rule).collect()
+}
+
+/// Why a rule without a dose is dropped.
+fn nothing(operator: Operator) -> &'static str {
+    match operator {
+        Operator::Project => "fraction 0",
+        Operator::Add | Operator::Clamp { .. } => "strength 0",
+    }
 }
 
 /// Which rules act where, in file order.
@@ -79,65 +87,6 @@ fn places(rules: &[Rule]) -> BTreeMap<(u32, Site), Vec<RuleIndex>> {
         }
     }
     places
-}
-
-/// One site of one layer.
-struct Place<'a> {
-    profile: &'a Profile,
-    assets: &'a Assets,
-    rules: &'a [Rule],
-    site: Site,
-    layer: u32,
-}
-
-impl Place<'_> {
-    fn plan(&self, report: &mut Report, here: &[RuleIndex]) -> Option<SitePlan> {
-        let mut terms = vec![];
-        // The constant sum and where its term belongs.
-        let mut constant: Option<(usize, Sum)> = None;
-        for &rule in here {
-            let (found, direction) = (&self.rules[usize::from(rule.0)], self.direction(rule)?);
-            if let Some(gate) = found.gate {
-                self.check_gated(report, rule, direction, found.strength);
-                terms.extend(gated(rule, gate, direction));
-                continue;
-            }
-            let (_, sum) = constant.get_or_insert_with(|| (terms.len(), Sum::new(direction.len())));
-            if let Err(index) = sum.add(rule, direction, found.strength) {
-                self.overflow(report, &sum.rules, rule, index);
-                return None;
-            }
-        }
-        if let Some((at, sum)) = constant
-            && let Some((rules, values)) = sum.finish()
-        {
-            terms.insert(at, Term::AddConst { rules, vector: values.into() });
-        }
-        (!terms.is_empty()).then_some(SitePlan { site: self.site, layer: self.layer, terms })
-    }
-
-    fn direction(&self, rule: RuleIndex) -> Option<&[f32]> {
-        let asset: &Arc<Direction> = self.assets.steer.get(usize::from(rule.0))?;
-        asset.vectors.layers.get(&self.layer).map(Vec::as_slice)
-    }
-
-    fn check_gated(&self, report: &mut Report, rule: RuleIndex, direction: &[f32], strength: f32) {
-        if let Some(index) = direction.iter().position(|v| !(v * strength).is_finite()) {
-            self.overflow(report, &[rule], rule, index);
-        }
-    }
-
-    fn overflow(&self, report: &mut Report, rules: &[RuleIndex], last: RuleIndex, index: usize) {
-        let names: Vec<_> = rules.iter().map(|r| self.rules[usize::from(r.0)].name.as_str()).collect();
-        let error = PlanError::Overflow { layer: self.layer, rules: names.join(" + "), index };
-        report.fail(self.profile.steer[usize::from(last.0)].strength.pos, "steer.strength", error);
-    }
-}
-
-/// An adjustable rule's term, unless its direction is zero, which no strength changes.
-fn gated(rule: RuleIndex, gate: GateIndex, direction: &[f32]) -> Option<Term> {
-    let zero = direction.iter().all(|v| *v == 0.0);
-    (!zero).then(|| Term::AddGated { rule, dose: Dose { gate: Some(gate), when: None }, vector: direction.into() })
 }
 
 /// A rule keeps the layers at which it is part of a term; one that has none left is dropped.

@@ -5,6 +5,7 @@ use std::fmt;
 use super::fit::ranges;
 use super::types::{Dose, Map, Plan, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
 use crate::asset::norm;
+use crate::profile::Operator;
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,7 +37,11 @@ fn show_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
     if let Some(why) = &rule.dropped {
         return write!(f, ": dropped, {why}");
     }
-    write!(f, ": add, strength {}", rule.strength)?;
+    match rule.operator {
+        Operator::Add => write!(f, ": add, strength {}", rule.strength)?,
+        Operator::Project => write!(f, ": project, fraction {}", rule.strength)?,
+        Operator::Clamp { min, max } => write!(f, ": clamp {}", bounds(min, max))?,
+    }
     if let Some(gate) = rule.gate {
         write!(f, " (adjustable, gate {})", gate.0)?;
     }
@@ -60,7 +65,7 @@ fn show_site(f: &mut fmt::Formatter<'_>, plan: &Plan, site: &SitePlan) -> fmt::R
             Term::Update { rules, dose, update } => {
                 let names: Vec<_> = rules.iter().map(name).collect();
                 show_update(f, update)?;
-                write!(f, " {}{}", show_dose(dose), names.join(" + "))?;
+                write!(f, "{}{}", show_dose(dose), names.join(" + "))?;
             }
             Term::Tap { probe } => write!(f, "probe {}", probe.0)?,
         }
@@ -85,22 +90,37 @@ fn show_when(when: &When) -> String {
     }
 }
 
+/// What an update does, before the names of its rules.
 fn show_update(f: &mut fmt::Formatter<'_>, update: &Update) -> fmt::Result {
     match &update.map {
-        Map::Linear { matrix, offset } => {
-            write!(f, "linear, {} read, {} written", update.reads.len(), update.writes.len())?;
-            let same = |values: &[f32]| values.iter().all(|v| *v == values[0]);
-            if matrix.len() == 1 && same(offset) {
-                write!(f, ", z = {}·u + {},", matrix[0], offset[0])?;
-            }
-        }
-        Map::Clamp { min, max } => {
-            let bound = |b: &Option<f32>, none: &str| b.map_or(none.to_owned(), |b| b.to_string());
-            write!(f, "clamp {} to {}", bound(min, "-inf"), bound(max, "inf"))?;
-        }
-        Map::Feature { bias, target } => write!(f, "feature with bias {bias} held at {target}")?,
+        Map::Linear { .. } if is_projection(update) => match update.reads.len() {
+            1 => f.write_str("project out"),
+            n => write!(f, "project out {n} dimensions:"),
+        },
+        Map::Linear { matrix, offset } => match (matrix.as_slice(), offset.as_slice()) {
+            ([m], [0.0]) => write!(f, "change the component by {m} times itself:"),
+            _ => write!(f, "linear, {} components read, {} written:", update.reads.len(), update.writes.len()),
+        },
+        Map::Clamp { min, max } => write!(f, "clamp {}:", bounds(*min, *max)),
+        Map::Feature { bias, target } => write!(f, "hold the feature with bias {bias} at {target}:"),
+    }?;
+    f.write_str(" ")
+}
+
+fn is_projection(update: &Update) -> bool {
+    let Map::Linear { matrix, offset } = &update.map else { return false };
+    let n = update.reads.len();
+    let minus_one = |(i, m): (usize, &f32)| *m == if i / n == i % n { -1.0 } else { 0.0 };
+    update.reads == update.writes && offset.iter().all(|c| *c == 0.0) && matrix.iter().enumerate().all(minus_one)
+}
+
+fn bounds(min: Option<f32>, max: Option<f32>) -> String {
+    match (min, max) {
+        (Some(min), Some(max)) => format!("between {min} and {max}"),
+        (Some(min), None) => format!("to at least {min}"),
+        (None, Some(max)) => format!("to at most {max}"),
+        (None, None) => "to anything".to_owned(),
     }
-    Ok(())
 }
 
 /// Four significant digits.

@@ -40,6 +40,31 @@ pub enum PlanError {
         /// The model's architecture.
         arch: String,
     },
+    /// The file says that it was made for another operator: the wrong one on a right-looking vector is silent damage.
+    #[error(
+        "{file} was made for another operator, got \"{got}\", allowed: \"{operator}\" as this rule (or model-hint = \
+         \"ignore\" in it)"
+    )]
+    MadeFor {
+        /// The vector file.
+        file: String,
+        /// What it says.
+        got: String,
+        /// The rule's operator.
+        operator: &'static str,
+    },
+    /// A direction of zeros, which points nowhere.
+    #[error(
+        "{file} has no direction at layer {layer}, got zeros, allowed: at least one value that is not 0 for {operator}"
+    )]
+    ZeroDirection {
+        /// The vector file.
+        file: String,
+        /// The layer.
+        layer: u32,
+        /// The rule's operator.
+        operator: &'static str,
+    },
     /// The file has a direction for a layer that the model lacks.
     #[error("{file} is for a model with more layers, got a direction for layer {layer}, allowed: {}", upto(*.n_layer))]
     FileLayer {

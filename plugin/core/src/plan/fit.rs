@@ -103,6 +103,12 @@ fn file(report: &mut Report, rule: &SteerRule, vectors: &Vectors, model: &ModelF
     {
         fail(PlanError::Hint { file: file(), hint: hint.clone(), arch: model.arch.clone() });
     }
+    if let Some(got) = &vectors.operator
+        && rule.model_hint == ModelHint::Check
+        && got != rule.operator.name()
+    {
+        fail(PlanError::MadeFor { file: file(), got: got.clone(), operator: rule.operator.name() });
+    }
     let (n_layer, last) = (model.n_layer, vectors.layers.keys().next_back().copied());
     match (vectors.rows, last) {
         (Some(rows), _) if rows != n_layer => fail(PlanError::Rows { file: file(), rows, n_layer }),

@@ -7,6 +7,8 @@ mod error;
 mod fit;
 mod hash;
 mod hint;
+mod place;
+mod subspace;
 mod sum;
 mod types;
 

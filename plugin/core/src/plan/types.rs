@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::ModelFacts;
+use crate::{model::ModelFacts, profile::Operator};
 
 /// Index into [`Plan::rules`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,7 +29,9 @@ pub enum Site {
 pub struct Rule {
     /// The rule's name: logs, counters and messages use it.
     pub name: String,
-    /// Factor on the direction, in the direction's own units (absolute).
+    /// What it does, as the profile says it.
+    pub operator: Operator,
+    /// Its dose: for add a factor on the direction in the direction's own units, for project a fraction, else 1.
     pub strength: f32,
     /// The row of the gate table that scales this rule, if its strength can change while the model runs.
     pub gate: Option<GateIndex>,

@@ -86,6 +86,29 @@ pub enum ProfileError {
         /// Line of the first rule with this name.
         first_line: u32,
     },
+    /// A key that belongs to another operator.
+    #[error(
+        "this key is for another operator, got `{got}` with operator = \"{operator}\", allowed: operator = \"{allowed}\""
+    )]
+    KeyOfOperator {
+        /// The key.
+        got: &'static str,
+        /// The rule's operator.
+        operator: &'static str,
+        /// The operator that the key is for.
+        allowed: &'static str,
+    },
+    /// A clamp that bounds nothing.
+    #[error("a clamp without bounds, got neither min nor max, allowed: min, max or both")]
+    NoBounds,
+    /// A clamp that nothing can satisfy.
+    #[error("the bounds cross, got min = {min} and max = {max}, allowed: min at most max")]
+    BoundsCross {
+        /// `min`.
+        min: f32,
+        /// `max`.
+        max: f32,
+    },
     /// Layers that cannot be read.
     #[error("{why}, got {got}, allowed: {allowed}")]
     BadLayers {

@@ -72,20 +72,46 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "steer.operator",
         Kind::Text,
+        "\"add\", \"project\" or \"clamp\"",
         "\"add\"",
-        "\"add\"",
-        "What is done with the direction. add: strength times the direction is added.",
+        "What is done with the direction. add: strength times the direction is added. project: what the residual stream \
+         has along the direction is taken out (fraction says how much of it); the direction's length and sign do not \
+         matter. clamp: what it has along the direction is kept between min and max.",
     )
-    .values(&["add"]),
+    .values(&["add", "project", "clamp"]),
     Key::new(
         "steer.strength",
         Kind::Number,
         "a finite number, also negative",
         "1.0",
-        "Factor on the direction, as in llama.cpp's --control-vector-scaled. A rule with strength 0 does nothing and \
-         costs nothing, unless it is adjustable.",
+        "For add: factor on the direction, as in llama.cpp's --control-vector-scaled. A rule with strength 0 does \
+         nothing and costs nothing, unless it is adjustable.",
     )
     .unit("multiples of the direction as stored"),
+    Key::new(
+        "steer.fraction",
+        Kind::Number,
+        "a number from 0 to 1",
+        "1.0",
+        "For project: how much of the component along the direction is taken out. 1 takes all of it.",
+    ),
+    Key::new(
+        "steer.min",
+        Kind::Number,
+        "a finite number, at most max",
+        "no lower bound",
+        "For clamp: the least that the residual stream may have along the direction of length 1.",
+    )
+    .unit("the residual stream's own"),
+    Key::new(
+        "steer.max",
+        Kind::Number,
+        "a finite number, at least min",
+        "no upper bound",
+        "For clamp: the most that the residual stream may have along the direction of length 1. At least one of min and \
+         max is needed.",
+    )
+    .unit("the residual stream's own"),
     Key::new(
         "steer.layers",
         Kind::Layers,
@@ -118,16 +144,18 @@ pub const KEYS: &[Key] = &[
         Kind::Bool,
         "true or false",
         "false",
-        "Whether the strength may be changed while the model runs (in the C API). Such a rule stays in the graph also \
-         at strength 0, and costs one more operation per layer.",
+        "Whether the strength may be changed while the model runs (in the C API): the strength of add, the fraction of \
+         project, how much of its correction clamp makes. Such a rule stays in the graph also at strength 0, and costs \
+         one or two more operations per layer.",
     ),
     Key::new(
         "steer.model-hint",
         Kind::Text,
         "\"check\" or \"ignore\"",
         "\"check\"",
-        "What to do with the model family that a vector file names (controlvector.model_hint). check: it must be the \
-         model's. ignore: use the file all the same; width and layers are checked in any case.",
+        "What to do with what a vector file says about itself: the model family (controlvector.model_hint) and the \
+         operator it was made for (evenkeel.operator). check: they must be the model's and the rule's. ignore: use the \
+         file all the same; width and layers are checked in any case.",
     )
     .values(&["check", "ignore"]),
 ];
@@ -148,14 +176,11 @@ pub(super) const PLANNED: &[&str] = &[
     "runtime.cache",
     "runtime.max-plans",
     "steer.when",
-    "steer.fraction",
-    "steer.min",
-    "steer.max",
 ];
 
 /// Values that the language has and this version lacks.
 pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[
-    ("steer.operator", &["project", "clamp", "affine", "rotate", "sae"]),
+    ("steer.operator", &["affine", "rotate", "sae"]),
     ("steer.site", &["attn-out", "ffn-out", "heads", "final-norm"]),
     ("steer.tokens", &["prompt", "generated", "last"]),
 ];

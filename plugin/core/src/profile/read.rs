@@ -99,6 +99,21 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
         None
     }
 
+    /// An error of the table as a whole.
+    pub(super) fn fail_here(&mut self, name: &str, error: ProfileError) {
+        self.reader.fail(self.span.start, &self.full(name), error);
+    }
+
+    /// A number within bounds, both included.
+    pub(super) fn number_in(&mut self, name: &str, range: std::ops::RangeInclusive<f32>) -> Option<Spanned<f32>> {
+        let found = self.number(name)?;
+        if range.contains(&found.value) {
+            return Some(found);
+        }
+        let at = self.get(name)?;
+        self.out_of_range(at, name, &found.value.to_string())
+    }
+
     /// Notes that a required key is absent.
     pub(super) fn require(&mut self, name: &str) {
         if self.get(name).is_none() {

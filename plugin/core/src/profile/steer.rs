@@ -58,8 +58,7 @@ fn rule<'t>(
     section.require("direction");
     let name = section.name("name");
     let direction = section.text("direction");
-    let operator = section.choice("operator", &[Operator::Add]).unwrap_or(Operator::Add);
-    let strength = section.number("strength").unwrap_or(Spanned { value: 1.0, pos });
+    let (operator, strength) = operator(&mut section);
     let layers = layers(&mut section).unwrap_or(Spanned { value: Layers::All, pos });
     let site = section.choice("site", &[Site::Residual]).unwrap_or(Site::Residual);
     let tokens = section.choice("tokens", &[Tokens::All]).unwrap_or(Tokens::All);
@@ -78,6 +77,50 @@ fn rule<'t>(
         model_hint,
     });
     (name, rule)
+}
+
+/// The operator with its own keys, and its dose.
+fn operator(section: &mut Section<'_, '_, '_>) -> (Operator, Spanned<f32>) {
+    const CLAMP: Operator = Operator::Clamp { min: None, max: None };
+    let typed = section.choice("operator", &[Operator::Add, Operator::Project, CLAMP]);
+    // With an operator that cannot be read, nobody knows which keys belong to it.
+    let known = typed.is_some() || section.get("operator").is_none();
+    let operator = typed.unwrap_or(Operator::Add);
+    for (got, allowed) in [("strength", "add"), ("fraction", "project"), ("min", "clamp"), ("max", "clamp")] {
+        if let Some(at) = section.get(got)
+            && known
+            && allowed != operator.name()
+        {
+            section.fail(at, got, ProfileError::KeyOfOperator { got, operator: operator.name(), allowed });
+        }
+    }
+    let one = Spanned { value: 1.0, pos: section.pos() };
+    let strength = section.number("strength");
+    let fraction = section.number_in("fraction", 0.0..=1.0);
+    let (min, max) = (section.number("min"), section.number("max"));
+    match operator {
+        Operator::Add => (operator, strength.unwrap_or(one)),
+        Operator::Project => (operator, fraction.unwrap_or(one)),
+        Operator::Clamp { .. } => {
+            let (min, max) = (min.map(|m| m.value), max.map(|m| m.value));
+            bounds(section, min, max);
+            (Operator::Clamp { min, max }, one)
+        }
+    }
+}
+
+fn bounds(section: &mut Section<'_, '_, '_>, min: Option<f32>, max: Option<f32>) {
+    match (min, max) {
+        (Some(min), Some(max)) if min > max => {
+            if let Some(at) = section.get("min") {
+                section.fail(at, "min", ProfileError::BoundsCross { min, max });
+            }
+        }
+        (None, None) if section.get("min").is_none() && section.get("max").is_none() => {
+            section.fail_here("min", ProfileError::NoBounds);
+        }
+        _ => {}
+    }
 }
 
 fn layers(section: &mut Section<'_, '_, '_>) -> Option<Spanned<Layers>> {

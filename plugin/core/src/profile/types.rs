@@ -52,7 +52,7 @@ pub struct SteerRule {
     pub direction: Spanned<String>,
     /// `operator`.
     pub operator: Operator,
-    /// `strength`: finite factor on the direction.
+    /// The dose of the operator: `strength` of add, `fraction` of project, 1 for clamp. Finite.
     pub strength: Spanned<f32>,
     /// `layers`; its place is the table's if the key was not given.
     pub layers: Spanned<Layers>,
@@ -66,12 +66,32 @@ pub struct SteerRule {
     pub model_hint: ModelHint,
 }
 
-/// What is done with a direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is done with a direction `v`, of which `v̂` is the unit vector.
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Operator {
-    /// `x += strength · direction`.
+    /// `x += strength · v`.
     Add,
+    /// `x −= fraction · (v̂ · x) · v̂`: directional ablation (Arditi et al. 2024) at fraction 1.
+    Project,
+    /// `x += (clip(u, min, max) − u) · v̂` with `u = v̂ · x`. At least one bound, and `min ≤ max`.
+    Clamp {
+        /// `min`, in units of the residual stream.
+        min: Option<f32>,
+        /// `max`, in units of the residual stream.
+        max: Option<f32>,
+    },
+}
+
+impl Operator {
+    /// The word in the profile.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Project => "project",
+            Self::Clamp { .. } => "clamp",
+        }
+    }
 }
 
 /// Which tokens a rule acts on.

@@ -1,0 +1,137 @@
+//! One site of one layer: its rules, in file order, as terms.
+
+use std::sync::Arc;
+
+use super::error::PlanError;
+use super::fit::Report;
+use super::subspace::{Subspace, unit};
+use super::sum::Sum;
+use super::types::{Dose, GateIndex, Map, Rule, RuleIndex, Site, SitePlan, Term, Update};
+use crate::asset::{Assets, Direction};
+use crate::profile::{Operator, Profile};
+
+/// A site and what is known about it.
+pub(super) struct Place<'a> {
+    pub(super) profile: &'a Profile,
+    pub(super) assets: &'a Assets,
+    pub(super) rules: &'a [Rule],
+    pub(super) site: Site,
+    pub(super) layer: u32,
+}
+
+/// The terms so far. What may still grow is kept apart: at most one of the two is there.
+#[derive(Default)]
+struct Terms {
+    list: Vec<Term>,
+    /// The constant sum, and where its term belongs: adds commute, so that it may stand before other adds.
+    sum: Option<(usize, Sum)>,
+    /// The last whole projections.
+    subspace: Option<Subspace>,
+}
+
+impl Terms {
+    /// Ends what would not be the same any more after a term that is not of its kind.
+    fn settle(&mut self) {
+        if let Some((at, sum)) = self.sum.take()
+            && let Some((rules, values)) = sum.finish()
+        {
+            self.list.insert(at, Term::AddConst { rules, vector: values.into() });
+        }
+        if let Some(subspace) = self.subspace.take() {
+            self.list.push(subspace.term());
+        }
+    }
+}
+
+impl Place<'_> {
+    /// The site's plan, if anything is left of it. Errors are reported.
+    pub(super) fn plan(&self, report: &mut Report, here: &[RuleIndex]) -> Option<SitePlan> {
+        let mut terms = Terms::default();
+        for &rule in here {
+            let (found, direction) = (&self.rules[usize::from(rule.0)], self.direction(rule)?);
+            match (found.operator, found.gate) {
+                (Operator::Add, Some(gate)) => self.gated(report, &mut terms, rule, gate, direction),
+                (Operator::Add, None) => self.constant(report, &mut terms, rule, direction)?,
+                (operator, gate) => {
+                    let Some(v) = unit(direction) else {
+                        self.zero(report, rule, operator);
+                        continue;
+                    };
+                    self.update(&mut terms, rule, gate, v);
+                }
+            }
+        }
+        terms.settle();
+        let terms = terms.list;
+        (!terms.is_empty()).then_some(SitePlan { site: self.site, layer: self.layer, terms })
+    }
+
+    /// An adjustable add is a term of its own, unless its direction is zero, which no strength changes.
+    fn gated(&self, report: &mut Report, terms: &mut Terms, rule: RuleIndex, gate: GateIndex, direction: &[f32]) {
+        let strength = self.rules[usize::from(rule.0)].strength;
+        if let Some(index) = direction.iter().position(|v| !(v * strength).is_finite()) {
+            self.overflow(report, &[rule], rule, index);
+        }
+        if terms.subspace.is_some() {
+            terms.settle();
+        }
+        if direction.iter().any(|v| *v != 0.0) {
+            let dose = Dose { gate: Some(gate), when: None };
+            terms.list.push(Term::AddGated { rule, dose, vector: direction.into() });
+        }
+    }
+
+    fn constant(&self, report: &mut Report, terms: &mut Terms, rule: RuleIndex, direction: &[f32]) -> Option<()> {
+        if terms.subspace.is_some() {
+            terms.settle();
+        }
+        let strength = self.rules[usize::from(rule.0)].strength;
+        let (_, sum) = terms.sum.get_or_insert_with(|| (terms.list.len(), Sum::new(direction.len())));
+        match sum.add(rule, direction, strength) {
+            Ok(()) => Some(()),
+            Err(index) => {
+                self.overflow(report, &sum.rules, rule, index);
+                None
+            }
+        }
+    }
+
+    /// A rule that reads what it changes, along the direction `v` of length 1.
+    fn update(&self, terms: &mut Terms, rule: RuleIndex, gate: Option<GateIndex>, v: Vec<f64>) {
+        let Rule { operator, strength, .. } = self.rules[usize::from(rule.0)];
+        let whole = operator == Operator::Project && gate.is_none() && strength == 1.0;
+        if whole && let Some(subspace) = &mut terms.subspace {
+            return subspace.add(rule, v);
+        }
+        terms.settle();
+        if whole {
+            terms.subspace = Some(Subspace::new(rule, v));
+            return;
+        }
+        let v: Arc<[f32]> = v.into_iter().map(|x| x as f32).collect();
+        let map = match operator {
+            Operator::Clamp { min, max } => Map::Clamp { min, max },
+            // An adjustable rule's fraction is in the gate table.
+            _ => Map::Linear { matrix: vec![if gate.is_some() { -1.0 } else { -strength }], offset: vec![0.0] },
+        };
+        let update = Update { reads: vec![v.clone()], writes: vec![v], map };
+        terms.list.push(Term::Update { rules: vec![rule], dose: Dose { gate, when: None }, update });
+    }
+
+    fn direction(&self, rule: RuleIndex) -> Option<&[f32]> {
+        let asset: &Arc<Direction> = self.assets.steer.get(usize::from(rule.0))?;
+        asset.vectors.layers.get(&self.layer).map(Vec::as_slice)
+    }
+
+    fn zero(&self, report: &mut Report, rule: RuleIndex, operator: Operator) {
+        let typed = &self.profile.steer[usize::from(rule.0)].direction;
+        let (file, layer, operator) = (typed.value.clone(), self.layer, operator.name());
+        report.fail(typed.pos, "steer.direction", PlanError::ZeroDirection { file, layer, operator });
+    }
+
+    fn overflow(&self, report: &mut Report, rules: &[RuleIndex], last: RuleIndex, index: usize) {
+        let names: Vec<_> = rules.iter().map(|r| self.rules[usize::from(r.0)].name.as_str()).collect();
+        let error = PlanError::Overflow { layer: self.layer, rules: names.join(" + "), index };
+        report.fail(self.profile.steer[usize::from(last.0)].strength.pos, "steer.strength", error);
+    }
+}
