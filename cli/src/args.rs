@@ -194,7 +194,7 @@ pub struct HostChoice {
 #[derive(Args, Debug, Clone)]
 pub struct LlamaChoice {
     /// The llama.cpp to use: libllama.so, a folder that holds it, or a program that uses it
-    #[arg(long, value_name = "PATH", env = "EVENKEEL_LLAMA", value_hint = ValueHint::AnyPath)]
+    #[arg(long, value_name = "PATH", env = "EVENKEEL_LLAMA", hide_env_values = true, value_hint = ValueHint::AnyPath)]
     pub llama: Option<PathBuf>,
 }
 
@@ -202,6 +202,6 @@ pub struct LlamaChoice {
 #[derive(Args, Debug, Clone)]
 pub struct PluginChoice {
     /// libevenkeel.so [default: beside this program]
-    #[arg(long, value_name = "FILE", env = "EVENKEEL_PLUGIN", value_hint = ValueHint::FilePath)]
+    #[arg(long, value_name = "FILE", env = "EVENKEEL_PLUGIN", hide_env_values = true, value_hint = ValueHint::FilePath)]
     pub plugin: Option<PathBuf>,
 }

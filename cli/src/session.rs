@@ -13,6 +13,7 @@ use crate::{args::HostChoice, failure::Failure, locate, screen};
 pub struct Session {
     pub llama: Llama,
     pub model: Model,
+    plugin: PathBuf,
     choice: HostChoice,
 }
 
@@ -47,6 +48,8 @@ impl Session {
     /// Opens llama.cpp and loads the model.
     pub fn open(choice: &HostChoice, model: &Path) -> Result<Session, Failure> {
         check_model_file(model)?;
+        // Only found here: that it is missing should be told before minutes of work.
+        let plugin = locate::plugin(&choice.plugin)?;
         let path = locate::llama(&choice.llama)?;
         let llama = Llama::open(&path)?;
         llama.show_log(match choice.verbose {
@@ -58,7 +61,7 @@ impl Session {
         let gpu_layers = choice.gpu_layers.map(|n| n as i32);
         let loaded = Model::load(&llama, model, ModelOptions { gpu_layers });
         wait.finish_and_clear();
-        Ok(Session { llama, model: loaded?, choice: choice.clone() })
+        Ok(Session { llama, model: loaded?, plugin, choice: choice.clone() })
     }
 
     /// The options of a context for `n_ctx` tokens.
@@ -78,7 +81,7 @@ impl Session {
 
     /// Loads the plug-in and hooks llama.cpp. Contexts made before stay as they are.
     pub fn plugin(&self) -> Result<Plugin, Failure> {
-        let plugin = Plugin::load(&locate::plugin(&self.choice.plugin)?)?;
+        let plugin = Plugin::load(&self.plugin)?;
         plugin.install().map_err(|e| {
             Failure::from(e).todo(format!("`evenkeel doctor {}` tells what is wrong", self.llama.path().display()))
         })?;

@@ -45,13 +45,24 @@ fn missing_files_are_named() {
 fn a_llama_that_is_none_is_refused_with_what_to_do() {
     let folder = Folder::new();
     let (model, profile) = (folder.model(), folder.write("p.toml", PROFILE));
-    let run = |llama: &str| evenkeel(&["run", "--model", &model, "--profile", &profile, "--llama", llama]);
+    // Any file does for the plug-in: it is not loaded before llama.cpp is.
+    let run = |llama: &str| {
+        evenkeel(&["run", "--model", &model, "--profile", &profile, "--plugin", &profile, "--llama", llama])
+    };
     let ran = run("/bin/sh");
     assert!(ran.code == 2 && ran.err.contains("uses no libllama"), "{ran:?}");
     let ran = run(folder.path("").to_str().unwrap_or_default());
     assert!(ran.code == 2 && ran.err.contains("no libllama*.so"), "{ran:?}");
     let ran = run("/nowhere");
     assert!(ran.code == 2 && ran.err.contains("/nowhere"), "{ran:?}");
+}
+
+#[test]
+fn a_missing_plug_in_is_told_before_anything_else() {
+    let folder = Folder::new();
+    let (model, profile) = (folder.model(), folder.write("p.toml", PROFILE));
+    let ran = evenkeel(&["run", "--model", &model, "--profile", &profile, "--plugin", "/nowhere.so"]);
+    assert!(ran.code == 2 && ran.err.contains("/nowhere.so"), "{ran:?}");
 }
 
 #[test]
