@@ -34,7 +34,7 @@ impl ProfileSlot {
         config.profile.clone().map_or(ProfileSlot::None, ProfileSlot::Named)
     }
 
-    /// Reads `path`; an error is logged, kept and returned.
+    /// Reads `path`; an error is kept and returned.
     pub fn load(&mut self, path: PathBuf) -> Result<Source, String> {
         match load::load(&path) {
             Ok(loaded) => {
@@ -44,7 +44,6 @@ impl ProfileSlot {
             }
             Err(errors) => {
                 let text = errors.to_string();
-                log::error!("{text}");
                 *self = ProfileSlot::Failed(text.clone());
                 Err(text)
             }
@@ -54,7 +53,7 @@ impl ProfileSlot {
     /// The profile, read now if it has not been; `Ok(None)` if none was asked for.
     ///
     /// # Errors
-    /// The text of the errors. They were logged when they were found.
+    /// The text of the errors. It is logged when they are found.
     pub fn get(&mut self) -> Result<Option<Source>, String> {
         match self {
             ProfileSlot::None => Ok(None),
@@ -62,7 +61,7 @@ impl ProfileSlot {
             ProfileSlot::Failed(text) => Err(text.clone()),
             ProfileSlot::Named(path) => {
                 let path = std::mem::take(path);
-                self.load(path).map(Some)
+                self.load(path).map(Some).inspect_err(|errors| log::error!("{errors}"))
             }
         }
     }
