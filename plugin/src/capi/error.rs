@@ -17,14 +17,23 @@ pub type Failure = (Status, String);
 
 /// Runs the body of the exported function `name`: keeps the text of an error, stops panics.
 pub fn exported(name: &str, body: impl FnOnce() -> Result<(), Failure>) -> Status {
-    guard(name, Status::Internal, || match body() {
+    let status = guard(name, Status::Internal, || match body() {
         Ok(()) => Status::Ok,
         Err((status, text)) => {
-            let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
-            LAST.with_borrow_mut(|last| *last = text);
+            keep(&text);
             status
         }
-    })
+    });
+    if status == Status::Internal {
+        keep(&format!("internal error in {name}: from here on every graph runs as the host built it"));
+    }
+    status
+}
+
+/// Keeps the text for `ek_last_error`. A thread that is being taken down keeps none.
+fn keep(text: &str) {
+    let text = CString::new(text.replace('\0', " ")).unwrap_or_default();
+    let _ = LAST.try_with(|last| *last.borrow_mut() = text);
 }
 
 /// A C string argument as text.
@@ -57,6 +66,6 @@ pub unsafe fn out<'a, T>(name: &str, out: *mut T) -> Result<&'a mut T, Failure> 
 /// `const char * ek_last_error(void)`
 #[unsafe(no_mangle)]
 pub extern "C" fn ek_last_error() -> *const c_char {
-    // The string is replaced only by this thread's next error.
-    guard("ek_last_error", c"".as_ptr(), || LAST.with_borrow(|last| last.as_ptr()))
+    // The string is replaced only by this thread's next error. It may be gone where a thread is being taken down.
+    guard("ek_last_error", c"".as_ptr(), || LAST.try_with(|last| last.borrow().as_ptr()).unwrap_or(c"".as_ptr()))
 }
