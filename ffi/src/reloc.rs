@@ -110,7 +110,11 @@ fn absolute(object: &Object, value: usize) -> usize {
 /// `slot` comes from [`slots`] of the same, still loaded `object`, and `target` is a function that can stand in for
 /// the one the slot names.
 pub unsafe fn patch(object: &Object, slot: Slot, target: *const c_void) -> std::io::Result<()> {
-    let inside = |start: usize, len: usize| (start..start + len).contains(&slot.address);
+    // The loader rounds both ends of RELRO down to whole pages: a last page that it covers in part stays writable, and
+    // must stay so, because variables of the object share it.
+    let page = page_size();
+    let down = |address: usize| address / page * page;
+    let inside = |start: usize, len: usize| (down(start)..down(start + len)).contains(&slot.address);
     let read_only = object.relro.is_some_and(|(start, len)| inside(start, len));
     if read_only {
         protect(slot.address, libc::PROT_READ | libc::PROT_WRITE)?;
@@ -122,15 +126,18 @@ pub unsafe fn patch(object: &Object, slot: Slot, target: *const c_void) -> std::
             .store(target.cast_mut(), std::sync::atomic::Ordering::Release);
     }
     if read_only {
-        // Part of RELRO is rounded down to whole pages, so a slot behind it may stay writable: that does no harm.
         protect(slot.address, libc::PROT_READ)?;
     }
     Ok(())
 }
 
-fn protect(address: usize, protection: i32) -> std::io::Result<()> {
+fn page_size() -> usize {
     // SAFETY: sysconf has no preconditions.
-    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as usize;
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
+fn protect(address: usize, protection: i32) -> std::io::Result<()> {
+    let page = page_size();
     let start = address / page * page;
     // SAFETY: the page holds a slot of a loaded object; only its write permission changes.
     let failed = unsafe { libc::mprotect(start as *mut c_void, page, protection) } != 0;
