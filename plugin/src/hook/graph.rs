@@ -24,7 +24,10 @@ use crate::{
 /// host takes a failed reservation for lack of memory and gives the context up.
 pub fn before_reserve(r: &Registers) -> Verdict {
     match rewrite(r, Pass::Allocate) {
-        Rewrite::Failed if library::required() => Verdict::Refuse,
+        Rewrite::Failed if library::required() => {
+            log::error!("EVENKEEL_REQUIRE=1: the context is refused, for the reason above");
+            Verdict::Refuse
+        }
         _ => Verdict::Continue,
     }
 }
@@ -102,6 +105,8 @@ fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
     let outcome = match &context.standing {
         Standing::Ours(instance) => rewrite_ours(r, pass, state, &context, instance),
         Standing::Failed(_) => Rewrite::Failed,
+        // A host that found llama_init_from_model by name passed by the hook that would have refused it.
+        Standing::Other(_) if library::required() && !state.any_ours.load(Ordering::Relaxed) => Rewrite::Failed,
         Standing::Idle | Standing::Left(_) | Standing::Other(_) => Rewrite::Fine,
     };
     state.time.build.add(start);
