@@ -1,6 +1,6 @@
 //! A patch, committed: its memory, its nodes, and what is kept of it.
 
-use std::sync::Arc;
+use std::{mem::ManuallyDrop, sync::Arc};
 
 use evenkeel_core::lower::{Leaf, Patch};
 use evenkeel_ffi::generated::types::*;
@@ -96,7 +96,8 @@ pub unsafe fn commit(
         if ctx.is_null() {
             return Err(CommitError::NoContext(mem_size));
         }
-        let mut rewritten = RewrittenGraph {
+        // A panic from here on leaves tensors of this context in the host's graph: it must then never be freed.
+        let mut rewritten = ManuallyDrop::new(RewrittenGraph {
             host: host.clone(),
             ctx,
             sched: 0,
@@ -104,7 +105,7 @@ pub unsafe fn commit(
             rows: rows(patch),
             anchor: (0, std::ptr::null_mut()),
             gates,
-        };
+        });
         let mut editor = Editor::new(host, graph, ctx, viewed, leafs);
         editor.add_leafs(patch);
         if let Some(gates) = &rewritten.gates {
@@ -114,7 +115,7 @@ pub unsafe fn commit(
             editor.substitute(substitution);
         }
         rewritten.anchor = editor.finish();
-        Ok(Some(rewritten))
+        Ok(Some(ManuallyDrop::into_inner(rewritten)))
     }
 }
 

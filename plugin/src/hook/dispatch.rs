@@ -36,7 +36,9 @@ pub unsafe extern "C" fn enter(index: u32, registers: *const Registers) -> *cons
     if verdict == Verdict::Refuse {
         return std::ptr::null();
     }
-    let found = guard("dispatch", None, || real::find(index, registers.caller()));
+    let find = || real::find(index, registers.caller());
+    // The call must not be lost: whatever made the first attempt panic, there is a second.
+    let found = guard("dispatch", None, find).or_else(|| guard("dispatch again", None, find));
     found.map_or_else(
         || {
             // Cannot happen where the program was linked, since the caller needed the function to be there.
