@@ -12,7 +12,7 @@ use evenkeel_core::{
 };
 use evenkeel_ffi::{
     generated::types::{llama_context_params, llama_model},
-    library::{Library, real},
+    library::Library,
     params::{self, ContextKind},
 };
 
@@ -20,6 +20,7 @@ use super::{
     dispatch::Verdict,
     entry::Registers,
     library::{self, Host},
+    real,
 };
 use crate::{
     log,
@@ -59,7 +60,7 @@ pub fn before_ubatch(r: &Registers) -> Verdict {
 /// `llama_init_from_model(model, params)`: the first place where a host can be refused, and the only clean one.
 pub fn before_init(r: &Registers) -> Verdict {
     // The caller may be the program itself, and a look-up in its scope ends at our own entries.
-    let home = real(r.caller(), "llama_init_from_model").map_or(r.caller(), |f| f.as_ptr() as usize);
+    let home = real::named("llama_init_from_model", r.caller()).map_or(r.caller(), |f| f.as_ptr() as usize);
     if !library::required() {
         // A llama.cpp that cannot be used may never come to another hook: it is named here.
         if !matches!(lock(&state::get().profile).get(), Ok(None)) {

@@ -1,14 +1,11 @@
 //! The llama.cpp behind a calling address: resolved and self-tested once per object.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::Arc;
 
 use evenkeel_ffi::{library::Library, object, params, selftest, supported};
-use rustc_hash::FxHashMap;
 
-use crate::{
-    log,
-    state::{self, lock},
-};
+use super::known::Known;
+use crate::{log, state};
 
 /// A llama.cpp whose structs are what the bindings say.
 pub struct Host {
@@ -20,27 +17,28 @@ pub struct Host {
     pub embeddings_offset: Option<usize>,
 }
 
-/// By the first address of the calling object.
-type Known = Mutex<FxHashMap<usize, Result<Arc<Host>, String>>>;
-
 /// The llama.cpp that the code at `caller` uses.
 ///
 /// # Errors
 /// Why it cannot be used: missing functions or a failed self-test. Logged when it was found.
 pub fn of_caller(caller: usize) -> Result<Arc<Host>, String> {
-    static KNOWN: OnceLock<Known> = OnceLock::new();
-    let known = KNOWN.get_or_init(Known::default);
-    let object = object::containing(caller).ok_or("the calling code is in no loaded object")?;
-    if let Some(host) = lock(known).get(&object.start) {
-        return host.clone();
+    /// By the calling address, so that the loaded objects are walked once per call site.
+    static SITES: Known<usize, Result<Arc<Host>, String>> = Known::new();
+    /// By the first address of the calling object.
+    static OBJECTS: Known<usize, Result<Arc<Host>, String>> = Known::new();
+    if let Some(host) = SITES.get(&caller) {
+        return host;
     }
-    // Outside the lock: the self-test computes with the host's functions.
+    let object = object::containing(caller).ok_or("the calling code is in no loaded object")?;
+    if let Some(host) = OBJECTS.get(&object.start) {
+        return SITES.keep(caller, host);
+    }
     let host = prove(caller).map(Arc::new);
     match &host {
         Ok(host) => introduce(host),
         Err(why) => log::error!("this llama.cpp cannot be used: {why}"),
     }
-    lock(known).entry(object.start).or_insert(host).clone()
+    SITES.keep(caller, OBJECTS.keep(object.start, host))
 }
 
 /// Names the llama.cpp that was found.

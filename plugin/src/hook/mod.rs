@@ -14,6 +14,7 @@ mod entry;
 mod gate;
 mod graph;
 mod install;
+mod known;
 mod library;
 mod real;
 mod view;

@@ -1,34 +1,26 @@
 //! The host's own functions behind the hooks.
 
-use std::{
-    ffi::c_void,
-    ptr::NonNull,
-    sync::{OnceLock, RwLock},
-};
+use std::{ffi::c_void, ptr::NonNull};
 
 use evenkeel_ffi::library;
-use rustc_hash::FxHashMap;
 
-use super::entry::HOOKS;
-
-/// By hook and calling address. Found once per call site: objects are kept loaded, so addresses stay valid.
-type Known = RwLock<FxHashMap<(u32, usize), usize>>;
+use super::{entry::HOOKS, known::Known};
 
 /// The function that hook `index` stands in front of, for the code at `caller`.
 ///
 /// Several copies of llama.cpp can live in one process, and the next in the chain is not reachable by
-/// `RTLD_NEXT` where libraries were loaded locally: so it is looked up in the scope of the calling object.
+/// `RTLD_NEXT` where libraries were loaded locally: so it is looked up in the scope of the calling object. Once per call
+/// site, because it walks the loaded objects; they are kept loaded, so addresses stay valid.
 pub fn find(index: u32, caller: usize) -> Option<NonNull<c_void>> {
-    static KNOWN: OnceLock<Known> = OnceLock::new();
-    let known = KNOWN.get_or_init(Known::default);
-    let read = known.read().unwrap_or_else(std::sync::PoisonError::into_inner).get(&(index, caller)).copied();
-    let address = match read {
-        Some(address) => address,
-        None => {
-            let address = library::real(caller, HOOKS[index as usize].name)?.as_ptr() as usize;
-            known.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert((index, caller), address);
-            address
-        }
-    };
+    static KNOWN: Known<(u32, usize), usize> = Known::new();
+    let address = KNOWN.get(&(index, caller)).or_else(|| {
+        let found = library::real(caller, HOOKS[index as usize].name)?;
+        Some(KNOWN.keep((index, caller), found.as_ptr() as usize))
+    })?;
     NonNull::new(address as *mut c_void)
+}
+
+/// The same by the hook's name.
+pub fn named(name: &str, caller: usize) -> Option<NonNull<c_void>> {
+    find(HOOKS.iter().position(|h| h.name == name)? as u32, caller)
 }
