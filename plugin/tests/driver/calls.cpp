@@ -1,0 +1,94 @@
+// The plug-in's own functions, and callers that are not the usual ones.
+#include "scenarios.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <dlfcn.h>
+#include <pthread.h>
+
+// Calls every function of the header once, then forgets EVENKEEL_INJECT_PANIC and asks what is the matter.
+int calls() {
+    llama_model *   m       = model();
+    llama_context * ctx     = context(m);
+    uint32_t        granted = 0;
+    float           now     = 0;
+    size_t          needed  = 0;
+    printf("ek_abi_version %u\n", EK(ek_abi_version)());
+    printf("ek_version %s\n", EK(ek_version)());
+    printf("ek_negotiate %d\n", EK(ek_negotiate)(EK_ABI_VERSION, &granted));
+    printf("ek_install %d\n", EK(ek_install)());
+    printf("ek_load_profile %d\n", EK(ek_load_profile)(getenv("EVENKEEL_PROFILE")));
+    printf("ek_set_strength %d\n", EK(ek_set_strength)("push", 0.5f));
+    printf("ek_get_strength %d\n", EK(ek_get_strength)("push", &now));
+    printf("ek_stats_json %d\n", EK(ek_stats_json)(nullptr, 0, &needed));
+    printf("ek_plan_text %d\n", EK(ek_plan_text)(nullptr, 0, &needed));
+    printf("ggml_backend_score %d\n", reinterpret_cast<int (*)()>(plugin("ggml_backend_score"))());
+    printf("ek_last_error '%s'\n", EK(ek_last_error)());
+    if (ctx) {
+        decode(ctx, 2, 1);
+        host().free(ctx);
+    }
+    unsetenv("EVENKEEL_INJECT_PANIC");
+    stats();
+    host().model_free(m);
+    return 0;
+}
+
+// Every argument that a caller can get wrong.
+int misuse() {
+    size_t   needed = 0;
+    uint32_t granted = 0;
+    char     small[4], text[4096];
+    auto say = [](const char * what, int status) { printf("%s: %d: %s\n", what, status, EK(ek_last_error)()); };
+    say("nothing yet", 0);
+    say("version 0", EK(ek_negotiate)(0, &granted));
+    say("granted NULL", EK(ek_negotiate)(1, nullptr));
+    say("a newer caller", EK(ek_negotiate)(7, &granted));
+    printf("granted %u\n", granted);
+    say("rule NULL", EK(ek_set_strength)(nullptr, 1.0f));
+    say("rule not UTF-8", EK(ek_set_strength)("\xff", 1.0f));
+    say("not a number", EK(ek_set_strength)("push", 0.0f / 0.0f));
+    say("no such rule", EK(ek_set_strength)("pull", 1.0f));
+    say("strength NULL", EK(ek_get_strength)("push", nullptr));
+    say("needed NULL", EK(ek_stats_json)(text, sizeof(text), nullptr));
+    say("buffer NULL", EK(ek_stats_json)(nullptr, 10, &needed));
+    say("buffer small", EK(ek_stats_json)(small, sizeof(small), &needed) == EK_E_SPACE && needed > 4 ? EK_E_SPACE : -1);
+    say("no such profile", EK(ek_load_profile)("/nowhere/at-all.toml"));
+    say("path not UTF-8", EK(ek_load_profile)("\xff"));
+    say("no profile", EK(ek_load_profile)(nullptr));
+    stats();
+    return 0;
+}
+
+static void at_end(void *) { printf("at the thread's end: '%s'\n", EK(ek_last_error)() ? "text" : "NULL"); }
+
+// ek_last_error while its thread is being taken down, when Rust's own thread locals are gone.
+int thread_end() {
+    pthread_key_t key;
+    pthread_key_create(&key, at_end);
+    pthread_t thread;
+    auto body = [](void * key) -> void * {
+        EK(ek_load_profile)("/nowhere");
+        pthread_setspecific(*static_cast<pthread_key_t *>(key), key);
+        return nullptr;
+    };
+    pthread_create(&thread, nullptr, body, &key);
+    pthread_join(thread, nullptr);
+    stats();
+    return 0;
+}
+
+// llama_init_from_model by a pointer that was looked up among everything that is loaded.
+int pointer() {
+    auto            init = reinterpret_cast<decltype(&llama_init_from_model)>(dlsym(RTLD_DEFAULT, "llama_init_from_model"));
+    llama_model *   m    = model();
+    llama_context * ctx  = init(m, host().default_params());
+    printf("%s\n", ctx ? "made" : "refused");
+    if (ctx) {
+        decode(ctx, 1, 1);
+        host().free(ctx);
+    }
+    stats();
+    host().model_free(m);
+    return 0;
+}
