@@ -33,9 +33,9 @@ check: ## check format, lints and documentation
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --package evenkeel-tests --test compiled --test vulkan --locked -- -D warnings
-	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --workspace --exclude evenkeel-cli --no-deps --document-private-items --locked
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --workspace --exclude evenkeel-cli --no-deps --locked
 	# Apart: the tool and the library have the same name, and would write to the same folder.
-	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --package evenkeel-cli --no-deps --document-private-items --locked
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --package evenkeel-cli --no-deps --locked
 
 install: build ## install the library, the header and the tool below PREFIX (/usr/local)
 	install -D -m 755 $(TARGET)/release/libevenkeel.so $(DESTDIR)$(PREFIX)/lib/libevenkeel.so
