@@ -42,13 +42,13 @@ impl Drop for RewrittenGraph {
 pub enum CommitError {
     /// No memory for constants.
     #[error(transparent)]
-    NoMemory(#[from] super::constant::NoMemory),
+    Constants(#[from] super::constant::NoMemory),
     /// No memory for the gate table.
     #[error("a gate table of {0} rows and {1} rules could not be allocated")]
-    NoGates(u32, u16),
+    Gates(u32, u16),
     /// No memory for metadata.
     #[error("{0} bytes for graph metadata could not be allocated")]
-    NoContext(usize),
+    Metadata(usize),
 }
 
 /// Whether the plan's constants get memory.
@@ -88,13 +88,13 @@ pub unsafe fn commit(
         let leafs = constants(host, viewed, patch, instance, pass)?;
         let gates = match patch.gates {
             Some(g) => Some(
-                Gates::new(host, g.n_tokens, g.n_gates, instance).ok_or(CommitError::NoGates(g.n_tokens, g.n_gates))?,
+                Gates::new(host, g.n_tokens, g.n_gates, instance).ok_or(CommitError::Gates(g.n_tokens, g.n_gates))?,
             ),
             None => None,
         };
         let ctx = (lib.ggml.ggml_init)(params);
         if ctx.is_null() {
-            return Err(CommitError::NoContext(mem_size));
+            return Err(CommitError::Metadata(mem_size));
         }
         // A panic from here on leaves tensors of this context in the host's graph: it must then never be freed.
         let mut rewritten = ManuallyDrop::new(RewrittenGraph {
