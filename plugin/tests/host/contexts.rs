@@ -37,6 +37,8 @@ fn contexts_come_and_go_without_growth() {
         ran.printed("before: 1 contexts of ggml, 1 buffers").printed("after: 1 contexts of ggml, 1 buffers");
         assert_eq!(ran.stats()["contexts"], serde_json::json!([]), "{ran}");
         grown_at_most(&ran, 1024);
+        let addresses = ran.stdout.lines().find_map(|l| l.strip_suffix(" addresses")?.parse().ok());
+        assert!(addresses.is_some_and(|n: usize| n < 100), "contexts take each other's addresses\n{ran}");
     }
 }
 
