@@ -30,6 +30,15 @@ impl Profile {
         self
     }
 
+    /// One more rule on layers 2 and 3; `keys` as TOML: the operator and what belongs to it.
+    #[must_use]
+    pub fn and_rule(mut self, direction: &str, keys: &str) -> Self {
+        let number = self.0.matches("[[steer]]").count();
+        write!(self.0, "\n[[steer]]\nname = \"rule-{number}\"\ndirection = \"{direction}\"\nlayers = [2, 3]\n{keys}\n")
+            .expect("a string takes text");
+        self
+    }
+
     /// A table of its own, as TOML, before the rules.
     #[must_use]
     pub fn with(mut self, table: &str) -> Self {

@@ -11,26 +11,43 @@ pub struct Row {
     pub logits: Vec<u32>,
 }
 
-/// All rows of one run, and the node counts if they were asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// All rows of one run, and the node counts or residual streams if they were asked for.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Recording {
     /// In the order they were computed.
     pub rows: Vec<Row>,
     /// Nodes of each evaluation.
     pub nodes: Vec<u32>,
+    /// Residual streams, in the order they were computed.
+    pub captures: Vec<Capture>,
+}
+
+/// The value of one node in one evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Capture {
+    /// The node's name.
+    pub name: String,
+    /// One vector per row.
+    pub rows: Vec<Vec<f32>>,
 }
 
 impl Recording {
-    /// Reads what a host wrote: `PHASE SEQUENCE POSITION BITS...` and `nodes NUMBER`.
+    /// Reads what a host wrote: `PHASE SEQUENCE POSITION BITS...`, `nodes NUMBER` and `capture NAME WIDTH BITS...`.
     ///
     /// # Panics
     /// When it is anything else, or when there are no rows.
     pub fn parse(text: &str) -> Self {
-        let mut recording = Self { rows: Vec::new(), nodes: Vec::new() };
+        let mut recording = Self { rows: Vec::new(), nodes: Vec::new(), captures: Vec::new() };
         for line in text.lines() {
             let words: Vec<&str> = line.split(' ').collect();
             match words.as_slice() {
                 ["nodes", number] => recording.nodes.push(number.parse().expect("a number of nodes")),
+                ["capture", name, width, values @ ..] => {
+                    let value = |word: &&str| f32::from_bits(u32::from_str_radix(word, 16).expect("bits of a value"));
+                    let values: Vec<f32> = values.iter().map(value).collect();
+                    let rows = values.chunks(width.parse().expect("a width")).map(<[f32]>::to_vec).collect();
+                    recording.captures.push(Capture { name: (*name).to_owned(), rows });
+                }
                 [phase @ ("prompt" | "decode"), sequence, position, logits @ ..] if !logits.is_empty() => {
                     let label = format!("{phase} {sequence} {position}");
                     let bits = |word: &&str| u32::from_str_radix(word, 16).expect("bits of a logit");

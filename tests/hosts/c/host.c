@@ -17,6 +17,29 @@ static bool count_node(struct ggml_tensor * tensor, bool ask, void * data) {
     return !ask;
 }
 
+/* Writes every value of the residual streams: before evenkeel's rules (its clone of the node) and after them. */
+static bool capture_node(struct ggml_tensor * tensor, bool ask, void * data) {
+    (void) data;
+    const char * name = tensor->name;
+    const char * stem = strncmp(name, "ek.", 3) == 0 ? name + 3 : name;
+    if (strncmp(stem, "l_out-", 6) != 0 || strspn(stem + 6, "0123456789") != strlen(stem + 6)) {
+        return false;
+    }
+    if (ask) {
+        return true;
+    }
+    size_t n = ggml_nbytes(tensor) / sizeof(uint32_t);
+    uint32_t * bits = malloc(n * sizeof(uint32_t) + 1);
+    ggml_backend_tensor_get(tensor, bits, 0, n * sizeof(uint32_t));
+    fprintf(out, "capture %s %" PRId64, name, tensor->ne[0]);
+    for (size_t i = 0; i < n; i++) {
+        fprintf(out, " %08" PRIx32, bits[i]);
+    }
+    fputc('\n', out);
+    free(bits);
+    return true;
+}
+
 static void log_line(enum ggml_log_level level, const char * text, void * data) {
     (void) data;
     if (level == GGML_LOG_LEVEL_ERROR || level == GGML_LOG_LEVEL_WARN) {
@@ -111,7 +134,7 @@ static void run(struct llama_model * model, const struct options * options) {
     params.n_threads       = (int32_t) options->threads;
     params.n_threads_batch = (int32_t) options->threads;
     params.flash_attn_type = (enum llama_flash_attn_type) options->flash;
-    params.cb_eval         = options->count ? count_node : NULL;
+    params.cb_eval         = options->count ? count_node : options->capture ? capture_node : NULL;
 
     struct llama_context * context = llama_init_from_model(model, params);
     if (!context) {

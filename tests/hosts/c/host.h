@@ -25,6 +25,7 @@ struct options {
     int          contexts;   /* contexts made one after the other on one model */
     bool         last_only;  /* logits of the last prompt row only */
     bool         count;      /* also write the number of nodes of each evaluation */
+    bool         capture;    /* also write the residual stream after every layer; not together with count */
 };
 
 /* Ends the program with a usage message when an option is unknown or a value is missing. */

@@ -24,7 +24,7 @@ struct options parse(int argc, char ** argv) {
         {"--gpu-layers", &options.gpu_layers}, {"--flash", &options.flash}, {"--contexts", &options.contexts},
     };
     const struct { const char * name; bool * value; } switches[] = {
-        {"--last-only", &options.last_only}, {"--count", &options.count},
+        {"--last-only", &options.last_only}, {"--count", &options.count}, {"--capture", &options.capture},
     };
     for (int i = 1; i < argc; i++) {
         bool known = false;

@@ -49,6 +49,8 @@ pub struct Decode {
     pub contexts: u32,
     /// Count nodes (through llama.cpp's evaluation callback).
     pub count: bool,
+    /// Write the residual streams (through the same callback; not together with `count`).
+    pub capture: bool,
     /// llama.cpp's own control vector.
     pub native: Option<Native>,
 }
@@ -66,6 +68,7 @@ impl Decode {
             gpu_layers: 0,
             contexts: 1,
             count: false,
+            capture: false,
             native: None,
         }
     }
@@ -84,6 +87,7 @@ impl Decode {
         arguments.extend(numbers.into_iter().flat_map(|(name, value)| [name.into(), value.to_string().into()]));
         arguments.extend(self.last_only.then(|| "--last-only".into()));
         arguments.extend(self.count.then(|| "--count".into()));
+        arguments.extend(self.capture.then(|| "--capture".into()));
         if let Some(native) = &self.native {
             arguments.extend(["--vector".into(), native.file.clone().into()]);
             arguments.extend(["--strength".into(), native.strength.to_string().into()]);

@@ -4,5 +4,6 @@ mod bystander;
 mod doors;
 mod identity;
 mod native;
+mod operators;
 mod server;
 mod trouble;
