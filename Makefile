@@ -1,7 +1,7 @@
 # evenkeel. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build fetch hosts test test-hosts check install clean
+.PHONY: help demo build fetch hosts bindings test test-hosts check install clean
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -26,7 +26,11 @@ hosts: ## compile the programs that no package brings compiled, fetch the Vulkan
 test: build fetch ## run all tests, the hosts among them that package managers bring
 	$(CARGO) test --workspace --locked
 
+bindings: fetch ## write ffi/src/generated anew from llama.cpp's headers
+	ffi/generate/run
+
 test-hosts: test hosts ## run also the tests on compiled hosts and on the Vulkan backend
+	ffi/generate/run --check
 	$(CARGO) test --locked --package evenkeel-tests --test compiled --test vulkan
 
 check: ## check format, lints and documentation
