@@ -17,6 +17,7 @@ use evenkeel_ffi::{
 };
 
 use super::{
+    RewrittenGraph,
     dispatch::Verdict,
     entry::Registers,
     library::{self, Host},
@@ -89,7 +90,6 @@ pub fn before_new(r: &Registers) -> Verdict {
     let id = state.next_context.fetch_add(1, Ordering::Relaxed);
     match &standing {
         Standing::Ours(instance) => {
-            state.any_ours.store(true, Ordering::Relaxed);
             let active = instance.plan.rules.iter().filter(|r| r.dropped.is_none()).count();
             log::info!(
                 "context {id} ({model}) runs under `{}`: {active} of {} rules act",
@@ -111,23 +111,19 @@ pub fn before_new(r: &Registers) -> Verdict {
 pub fn before_drop(r: &Registers) -> Verdict {
     let state = state::get();
     let Some(context) = lock(&state.contexts).remove(&r.argument(0)) else { return Verdict::Continue };
-    let mut graphs = Vec::new();
-    lock(&state.graphs).retain(|_, graph| {
-        let gone = Arc::ptr_eq(&graph.context, &context);
-        if gone {
-            graphs.push(graph.sched);
-        }
-        !gone
-    });
-    graphs.sort_unstable();
-    graphs.dedup();
+    let ours = |graph: &Arc<_>| Arc::ptr_eq(&lock::<RewrittenGraph>(graph).context, &context);
+    let graphs: Vec<_> = lock(&state.graphs).extract_if(|_, graph| ours(graph)).map(|(_, graph)| graph).collect();
     if let Ok(host) = library::of_caller(r.caller()) {
-        for sched in graphs.into_iter().filter(|s| *s != 0) {
+        let mut scheds: Vec<usize> = graphs.iter().map(|graph| lock(graph).sched).collect();
+        scheds.sort_unstable();
+        scheds.dedup();
+        for sched in scheds.into_iter().filter(|s| *s != 0) {
             // The last evaluation may still run on a device and read our vectors.
             // SAFETY: the scheduler lives until the destructor, which has not begun, frees it.
             unsafe { (host.lib.sched.ggml_backend_sched_synchronize)(sched as _) };
         }
     }
+    drop(graphs);
     Verdict::Continue
 }
 

@@ -1,7 +1,7 @@
 //! The scheduler's hooks: graphs are rewritten before they are measured or allocated, and fed before they are evaluated.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Instant,
 };
 
@@ -50,9 +50,10 @@ pub fn before_compute(r: &Registers) -> Verdict {
     let state = state::get();
     let current = context::take_evaluating();
     let mut known = false;
-    if let Some(graph) = lock(&state.graphs).get_mut(&r.argument(1)) {
+    let graph = lock(&state.graphs).get(&r.argument(1)).cloned();
+    if let Some(graph) = graph {
         // SAFETY: this thread is about to evaluate the graph at this address.
-        known = unsafe { graph.before_compute(r.argument(1) as *mut ggml_cgraph) };
+        known = unsafe { lock(&graph).before_compute(r.argument(1) as *mut ggml_cgraph) };
     }
     if !known && let Some(context) = current.and_then(|address| state.context(address)) {
         unsteered(state, &context);
@@ -63,7 +64,7 @@ pub fn before_compute(r: &Registers) -> Verdict {
 
 /// `ggml_backend_sched_free(sched)`: the graphs that were handed to it are gone with it.
 pub fn before_sched_free(r: &Registers) -> Verdict {
-    lock(&state::get().graphs).retain(|_, graph| graph.sched != r.argument(0));
+    lock(&state::get().graphs).retain(|_, graph| lock(graph).sched != r.argument(0));
     Verdict::Continue
 }
 
@@ -103,7 +104,11 @@ fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
         return Rewrite::Fine;
     };
     let outcome = match &context.standing {
-        Standing::Ours(instance) => rewrite_ours(r, pass, state, &context, instance),
+        Standing::Ours(instance) => {
+            // Now, not when it was made: a context whose constructor fails is none.
+            state.any_ours.store(true, Ordering::Relaxed);
+            rewrite_ours(r, pass, state, &context, instance)
+        }
         Standing::Failed(_) => Rewrite::Failed,
         // A host that found llama_init_from_model by name passed by the hook that would have refused it.
         Standing::Other(_) if library::required() && !state.any_ours.load(Ordering::Relaxed) => Rewrite::Failed,
@@ -118,7 +123,7 @@ fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
 fn forget_unless_current(state: &State, graph: *mut ggml_cgraph) -> bool {
     let mut graphs = lock(&state.graphs);
     // SAFETY: the host hands this graph over on this thread.
-    let current = graphs.get(&(graph as usize)).is_some_and(|known| unsafe { known.is_current(graph) });
+    let current = graphs.get(&(graph as usize)).is_some_and(|known| unsafe { lock(known).is_current(graph) });
     if !current {
         graphs.remove(&(graph as usize));
     }
@@ -143,7 +148,7 @@ fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>
     match unsafe { commit(&host, graph, &viewed, &patch, (context, instance), pass) } {
         Ok(Some(mut rewritten)) => {
             rewritten.sched = sched;
-            lock(&state.graphs).insert(graph as usize, rewritten);
+            lock(&state.graphs).insert(graph as usize, Arc::new(Mutex::new(rewritten)));
         }
         Ok(None) => {}
         Err(why) => return pass_through(state, context, &why.to_string()),

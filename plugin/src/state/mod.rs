@@ -31,7 +31,7 @@ pub struct State {
     /// Contexts by address.
     pub contexts: Mutex<FxHashMap<usize, Arc<Context>>>,
     /// Rewritten graphs by address.
-    pub graphs: Mutex<FxHashMap<usize, RewrittenGraph>>,
+    pub graphs: Mutex<FxHashMap<usize, Arc<Mutex<RewrittenGraph>>>>,
     /// Numbers the contexts for messages.
     pub next_context: AtomicU32,
     /// A context was made that generates with our plan.
