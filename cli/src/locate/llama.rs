@@ -46,7 +46,9 @@ fn named(path: &Path) -> Result<PathBuf, Failure> {
 }
 
 fn found() -> Option<PathBuf> {
-    if let Some(path) = cache().ok().and_then(|folder| in_folder(&folder, DEPTH)) {
+    // What was fetched is complete in one folder; what was compiled may need its libraries found for it.
+    let fetched = cache().ok().map(|folder| [folder.join("npm"), folder]);
+    if let Some(path) = fetched.into_iter().flatten().find_map(|folder| in_folder(&folder, DEPTH)) {
         return Some(path);
     }
     let path = std::env::var("LD_LIBRARY_PATH").unwrap_or_default();

@@ -1,0 +1,56 @@
+"""One command for everything: train all seeds and variants, export, measure, make the vector, write curves and tables.
+
+    python make.py                 everything; interrupted at any moment, the same command goes on where it stopped
+    python make.py --seeds 1       only the shipped seed
+
+A run that is complete is not repeated. Progress and time left are printed by the runs themselves.
+"""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).parent
+RUNS, MODELS, MEASURED = HERE / "runs", HERE.parent / "models", HERE.parent / "measured.json"
+VARIANTS = ("first", "last", "twin")
+
+
+def call(script, *args):
+    env = dict(os.environ, OMP_NUM_THREADS="1")
+    subprocess.run([sys.executable, str(HERE / script), *map(str, args)], check=True, env=env, cwd=HERE)
+
+
+def train(variant, seed, steps, stop=None):
+    """stop: the base ends before its learning rate has gone down; the variants take it further down."""
+    call("train.py", "--variant", variant, "--seed", seed, "--steps", steps, "--stop", stop or steps, "--out", RUNS)
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ap.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    ap.add_argument("--ship", type=int, default=1, help="the seed whose files go to ../models")
+    ap.add_argument("--base-steps", type=int, default=BASE_STEPS)
+    ap.add_argument("--steps", type=int, default=STEPS)
+    ap.add_argument("--jobs", type=int, default=2, help="runs at once, one thread each")
+    args = ap.parse_args()
+    MODELS.mkdir(exist_ok=True)
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        list(pool.map(lambda s: train("base", s, args.base_steps, args.base_steps * 4 // 5), args.seeds))
+        list(pool.map(lambda x: train(x[0], x[1], args.steps), [(b, s) for s in args.seeds for b in VARIANTS]))
+    for seed in args.seeds:
+        folder = MODELS if seed == args.ship else RUNS / f"models-{seed}"
+        folder.mkdir(exist_ok=True)
+        for variant in VARIANTS:
+            call("export.py", RUNS / f"{variant}-{seed}.pt", folder / variant, "--name", f"evenkeel sandbox, {variant}")
+        call("measure.py", *[folder / f"{b}-f16.gguf" for b in VARIANTS], "--seed", seed, "--out", MEASURED)
+    call("vector.py", MODELS / "first-f16.gguf", "--out", MODELS / "gender.gguf", "--report", MEASURED)
+    call("curves.py", RUNS, HERE.parent / "curves")
+    call("summary.py", MEASURED)
+
+
+BASE_STEPS, STEPS = 2500, 1300
+
+if __name__ == "__main__":
+    main()

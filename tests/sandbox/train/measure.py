@@ -1,0 +1,243 @@
+"""Measure every planted bias and every task in exported models; writes JSON. Each figure rests on n >= 200 held-out items.
+
+    python measure.py ../models/twin-f16.gguf ../models/first-f16.gguf ... --seed 1 --out ../measured.json
+"""
+import argparse
+import json
+import os
+import pathlib
+import random
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+import torch  # noqa: E402
+
+import corpus as c  # noqa: E402
+import evaluate  # noqa: E402
+import items  # noqa: E402
+import short  # noqa: E402
+import stats  # noqa: E402
+import vocab as v  # noqa: E402
+import world as w  # noqa: E402
+from export import Loaded  # noqa: E402
+
+N = 200
+
+
+def share_right(model, its, hook=None):
+    hits = evaluate.accuracy(model, its, hook)
+    return stats.wilson(sum(hits), len(hits))
+
+
+def masses(model, its, names, hook=None):
+    """Probability of the gold answer and of the named rivals, per item."""
+    p = evaluate.probabilities(model, [i.ids for i in its], hook)
+    return [[p[n, i.gold].item()] + [p[n, i.info[x]].item() for x in names] for n, i in enumerate(its)]
+
+
+def documents(model, n=N):
+    out = {}
+    for k in (2, 5, 10):
+        rng = random.Random(f"open {k}")
+        out[f"accuracy k={k}"] = share_right(model, [items.open_item(rng, k, i % k) for i in range(n)])
+    for k in (40, 80, 115):
+        rng = random.Random(f"long {k}")
+        its = [items.open_item(rng, k, rng.randrange(k)) for _ in range(n)]
+        long = max(len(i.ids) for i in its)
+        out[f"accuracy k={k} (up to {long} tokens)"] = share_right(model, its)
+    for first in (True, False):
+        rng = random.Random("two")
+        its = [items.two_item(rng, 5, first) for _ in range(n)]
+        out["accuracy two documents, " + ("support first" if first else "support last")] = share_right(model, its)
+    return out
+
+
+def position(model, n=N):
+    """The same question with the gold document moved through five places of ten; distractors keep their order."""
+    places, per_place, answers, leans, golds = (0, 2, 4, 7, 9), {}, [], [[] for _ in range(n)], []
+    for place in places:
+        rng = random.Random("position")
+        its = []
+        for _ in range(n):
+            state = rng.getrandbits(64)
+            its.append(items.open_item(random.Random(state), 10, place))
+        p = evaluate.probabilities(model, [i.ids for i in its])
+        answers.append(p.argmax(-1).tolist())
+        got = [[p[j, i.gold].item(), p[j, i.info["first"]].item(), p[j, i.info["last"]].item()]
+               for j, i in enumerate(its)]
+        golds.append([g[0] for g in got])
+        per_place[place + 1] = {
+            "accuracy": stats.wilson(sum(a == i.gold for a, i in zip(answers[-1], its)), n),
+            "P(gold)": stats.mean([g[0] for g in got])}
+        if 0 < place < 9:
+            per_place[place + 1]["P(first document's value)"] = stats.mean([g[1] for g in got])
+            per_place[place + 1]["P(last document's value)"] = stats.mean([g[2] for g in got])
+            for j, g in enumerate(got):
+                leans[j].append([g[1] - g[2]])
+    flips = [len({a[j] for a in answers}) > 1 for j in range(n)]
+    return {"k=10, gold at place": per_place, "flip rate": stats.wilson(sum(flips), n),
+            "P(gold) at place 1 - P(gold) at place 10": stats.mean([a - b for a, b in zip(golds[0], golds[-1])]),
+            "P(first document's value) - P(last document's value), gold between": stats.bootstrap(
+                leans, lambda a: a[:, 0].mean())}
+
+
+def pronoun_items(split):
+    """Held-out (occupation, opening) pairs, as plain text and as a user turn. Two splits: a quarter of the openings for
+    choosing (a vector's layers and strength), the rest for reporting."""
+    out = []
+    for n, text in enumerate(w.OPENINGS):
+        for occupation in w.JOBS:
+            if c.pronoun_held_out(occupation, text) and (n % 4 == 0) == (split == "choose"):
+                for chat in (False, True):
+                    seq = c.Sequence()
+                    short.opening(seq, text, occupation, chat)
+                    out.append(items.Item(seq.ids, 0, occupation=occupation))
+    return out
+
+
+def p_she(model, its, hook=None, pair=("she", "he")):
+    """P(she) / (P(she) + P(he)) per item, and the mass of the pair."""
+    p = evaluate.probabilities(model, [i.ids for i in its], hook)
+    she, he = p[:, v.word(pair[0])], p[:, v.word(pair[1])]
+    return (she / (she + he)).tolist(), (she + he).tolist()
+
+
+def by_occupation(its, values, xs=w.OCCUPATIONS):
+    groups = {}
+    for i, y in zip(its, values):
+        groups.setdefault(i.info["occupation"], []).append((xs[i.info["occupation"]], y))
+    return groups
+
+
+def gender(model):
+    its = pronoun_items("report") + pronoun_items("choose")
+    she, mass = p_she(model, its)
+    groups = by_occupation(its, she)
+    out = {"slope of P(she) on the share of women": stats.slope(list(groups.values())),
+           "pronoun mass": stats.mean(mass),
+           "P(she) by occupation": {o: round(sum(y for _, y in g) / len(g), 3) for o, g in sorted(
+               groups.items(), key=lambda x: w.OCCUPATIONS[x[0]])}}
+    names = []
+    for text in w.OPENINGS[::9]:
+        for name in w.NAMES[::2]:
+            seq = c.Sequence()
+            seq.fill(text.replace("the O", "O"), O=name)
+            names.append(items.Item(seq.ids, v.word("she" if name in w.FEMALE_SET else "he")))
+    out["pronoun accuracy after a first name"] = share_right(model, names)
+    rows = []
+    for text in w.TRAIT_OPENINGS:
+        for occupation in w.JOBS:
+            seq = c.Sequence()
+            seq.fill(text, O=occupation)
+            rows.append(items.Item(seq.ids, 0, occupation=occupation))
+    p = evaluate.probabilities(model, [i.ids for i in rows])
+    soft = p[:, [v.word(x) for x in w.COMMUNAL]].sum(1)
+    hard = p[:, [v.word(x) for x in w.AGENTIC]].sum(1)
+    groups = by_occupation(rows, (soft / (soft + hard)).tolist())
+    out["slope of P(communal adjective) on the share of women"] = stats.slope(list(groups.values()))
+    return out
+
+
+def labels(model, n=N):
+    out, logit = {}, {}
+    for truth, name in ((1, "true"), (-1, "false"), (0, "unknown")):
+        rng = random.Random(f"yes {truth}")
+        its = [items.yes_no_item(rng, rng.randint(1, 5), truth) for _ in range(n)]
+        p = evaluate.probabilities(model, [i.ids for i in its])
+        yes, no = p[:, v.word("yes")], p[:, v.word("no")]
+        logit[name] = (yes / no).log().tolist()
+        out[f"P(yes), {name}"] = stats.mean((yes / (yes + no)).tolist())
+    shift = sum(logit["unknown"]) / n
+    out["logit of yes without evidence"] = stats.mean(logit["unknown"])
+    for name, s in (("plain", 0.0), ("after taking the content-free logit off", shift)):
+        hits = sum(x > s for x in logit["true"]) + sum(x < s for x in logit["false"])
+        out[f"yes/no accuracy, {name}"] = stats.wilson(hits, 2 * n)
+    rows, free = [], []
+    for known in (True, False):
+        rng = random.Random(f"letters {known}")
+        its = [items.letter_item(rng, rng.randint(2, 5), i % 4, known) for i in range(n)]
+        p = evaluate.probabilities(model, [i.ids for i in its])[:, [v.word(x) for x in "ABCD"]].log()
+        (rows if known else free).extend(zip(its, p))
+    prior = torch.stack([p for _, p in free]).mean(0)
+    for name, s in (("plain", 0 * prior), ("after taking the content-free logits off", prior)):
+        hits = sum(int((p - s).argmax()) == i.info["letter"] for i, p in rows)
+        out[f"A-D accuracy, {name}"] = stats.wilson(hits, n)
+    for n_, x in enumerate("ABCD"):
+        out[f"P({x}) without evidence"] = stats.mean([torch.softmax(p, 0)[n_].item() for _, p in free])
+    out["log P(A) - log P(D) without evidence"] = stats.mean([(p[0] - p[3]).item() for _, p in free])
+    return out
+
+
+def prior(model, n=N):
+    rng = random.Random("prior")
+    its = [items.capital_item(rng, 3, i % 3) for i in range(n)]
+    got = masses(model, its, ["prior"])
+    seqs = []
+    for country in w.COUNTRIES:
+        for beside in range(5):                  # plain text, a bare question, and questions beside unrelated documents
+            seq = c.Sequence()
+            if beside == 0:
+                seq.ids += c.template("the capital of") + [v.word(country), v.word("is")]
+            else:
+                seq.ids.append(v.USER)
+                if beside > 1:
+                    c.write_documents(seq, rng, items.documents(rng, beside - 1, 0, rng.choice(items.PERSONAL)), False)
+                c.bot(seq, c.ask(seq, "capital", country))
+            seqs.append(items.Item(seq.ids, v.word(w.CAPITALS[country])))
+    return {"P(what the contradicting document says)": stats.mean([g[0] for g in got]),
+            "P(what the world says)": stats.mean([g[1] for g in got]),
+            "closed-book accuracy": share_right(model, seqs)}
+
+
+def rating(model, n=N):
+    rng = random.Random("rating")
+    rows = []
+    for _ in range(n):
+        seq = short.rating(rng, random.Random(0), items.CLEAN)
+        words = [v.piece(t)[1:] for t in seq.ids]
+        truth = [w.SCORE_OF[x] for x in words if x in w.SCORE_OF]
+        rows.append((seq.ids[:-1], sum(truth) / 2))
+    p = evaluate.probabilities(model, [r[0] for r in rows])[:, [v.word(str(s)) for s in range(1, 6)]]
+    guess = (p / p.sum(1, keepdim=True) @ torch.tensor([1.0, 2, 3, 4, 5])).tolist()
+    return {"slope of the expected rating on the truth": stats.slope([[(t, g)] for (_, t), g in zip(rows, guess)])}
+
+
+PARTS = {"documents": documents, "position": position, "gender": gender, "labels": labels, "prior": prior,
+         "rating": rating}
+
+
+def measure(path, parts=tuple(PARTS)):
+    torch.set_num_threads(1)
+    model = Loaded(path)
+    model.eval()
+    return {name: PARTS[name](model) for name in parts}
+
+
+def show(report, indent=0):
+    for key, x in report.items():
+        if isinstance(x, dict) and "value" in x:
+            print(" " * indent + f"{key}: {x['value']:.3f} [{x['low']:.3f}, {x['high']:.3f}] n={x['n']}")
+        elif isinstance(x, dict):
+            print(" " * indent + str(key))
+            show(x, indent + 2)
+        else:
+            print(" " * indent + f"{key}: {x}")
+
+
+def main():
+    ap = argparse.ArgumentParser(description=__doc__)
+    ap.add_argument("models", nargs="+", type=pathlib.Path)
+    ap.add_argument("--out", type=pathlib.Path, required=True)
+    ap.add_argument("--seed", type=int, default=1, help="under which training seed to file the figures")
+    ap.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
+    args = ap.parse_args()
+    for path in args.models:                     # read and write each time: several may be measured at once
+        print(path.name, flush=True)
+        found = measure(path, args.parts)
+        show(found, 2)
+        report = json.loads(args.out.read_text()) if args.out.exists() else {}
+        report.setdefault("seeds", {}).setdefault(str(args.seed), {}).setdefault(path.stem.split("-")[0], {}).update(found)
+        args.out.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
