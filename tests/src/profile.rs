@@ -32,10 +32,19 @@ impl Profile {
 
     /// One more rule on layers 2 and 3; `keys` as TOML: the operator and what belongs to it.
     #[must_use]
-    pub fn and_rule(mut self, direction: &str, keys: &str) -> Self {
+    pub fn and_rule(self, direction: &str, keys: &str) -> Self {
+        self.and_rule_on("[2, 3]", direction, keys)
+    }
+
+    /// One more rule; `layers` and `keys` as TOML.
+    #[must_use]
+    pub fn and_rule_on(mut self, layers: &str, direction: &str, keys: &str) -> Self {
         let number = self.0.matches("[[steer]]").count();
-        write!(self.0, "\n[[steer]]\nname = \"rule-{number}\"\ndirection = \"{direction}\"\nlayers = [2, 3]\n{keys}\n")
-            .expect("a string takes text");
+        write!(
+            self.0,
+            "\n[[steer]]\nname = \"rule-{number}\"\ndirection = \"{direction}\"\nlayers = {layers}\n{keys}\n"
+        )
+        .expect("a string takes text");
         self
     }
 

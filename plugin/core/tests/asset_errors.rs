@@ -194,9 +194,10 @@ fn too_many_tensors() {
 
 #[test]
 fn no_direction() {
-    assert_eq!(asset_error(&vector().build()), AssetError::NoDirection);
-    assert_eq!(asset_error(&st::file(&[], &[])), AssetError::NoDirection);
-    assert_eq!(asset_error(&st::file(&[("direction", Dtype::F32, &[0, 4], vec![])], &[])), AssetError::NoDirection);
+    let none = AssetError::NoDirection { allowed: "direction.N" };
+    assert_eq!(asset_error(&vector().build()), none);
+    assert_eq!(asset_error(&st::file(&[], &[])), none);
+    assert_eq!(asset_error(&st::file(&[("direction", Dtype::F32, &[0, 4], vec![])], &[])), none);
 }
 
 #[test]

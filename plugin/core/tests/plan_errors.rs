@@ -22,7 +22,7 @@ fn model() -> ModelFacts {
 #[test]
 fn files_of_another_profile() {
     let loaded = loaded(&Folder::new(), "");
-    let errors = Plan::build(&loaded.profile, &Assets { steer: vec![] }, &model()).unwrap_err();
+    let errors = Plan::build(&loaded.profile, &Assets::default(), &model()).unwrap_err();
     let first = errors.iter().next().unwrap();
     assert_eq!((first.pos, &first.error), (None, &PlanError::Assets { got: 0, rules: 1 }));
 }

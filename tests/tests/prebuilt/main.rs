@@ -1,7 +1,9 @@
 //! On hosts that package managers bring ready-made: `make fetch`, then `make test`.
 
 mod bystander;
+mod conditions;
 mod doors;
+mod float64;
 mod identity;
 mod native;
 mod operators;

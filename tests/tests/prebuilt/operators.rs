@@ -7,6 +7,8 @@ use evenkeel_model::{Arch, ControlVector, FileType, TINY_EMBD, TINY_LAYERS};
 use evenkeel_tests::host::{CHost, Decode};
 use evenkeel_tests::{Door, Profile, Recording, Scratch};
 
+use crate::float64::{along, clamp, dot, project, unit, wide};
+
 /// What a rule does to a row, given its direction at the layer.
 type Operator = fn(&mut [f64], &[f64]);
 
@@ -14,31 +16,6 @@ type Operator = fn(&mut [f64], &[f64]);
 struct Case {
     what: &'static str,
     rules: &'static [(&'static str, &'static str, Operator)],
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn along(x: &mut [f64], v: &[f64], z: f64) {
-    x.iter_mut().zip(v).for_each(|(x, v)| *x += z * v);
-}
-
-fn unit(v: &[f64]) -> Vec<f64> {
-    let norm = dot(v, v).sqrt();
-    v.iter().map(|v| v / norm).collect()
-}
-
-fn project(x: &mut [f64], v: &[f64], fraction: f64) {
-    let v = unit(v);
-    let u = dot(x, &v);
-    along(x, &v, -fraction * u);
-}
-
-fn clamp(x: &mut [f64], v: &[f64], min: f64, max: f64) {
-    let v = unit(v);
-    let u = dot(x, &v);
-    along(x, &v, u.clamp(min, max) - u);
 }
 
 const CASES: &[Case] = &[
@@ -84,10 +61,6 @@ fn prepare(arch: Arch) -> (Scratch, Decode, BTreeMap<&'static str, ControlVector
     // Two sequences and micro-batches of 5: rows of one evaluation belong to different places.
     let decode = Decode { sequences: 2, ubatch: 5, capture: true, ..Decode::new(&model) };
     (scratch, decode, [("v.gguf", v), ("near-v.gguf", near)].into())
-}
-
-fn wide(values: &[f32]) -> Vec<f64> {
-    values.iter().map(|v| f64::from(*v)).collect()
 }
 
 /// Normalised mean squared error of all captured sites, and how many rows were compared.

@@ -5,13 +5,19 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
-use evenkeel_core::asset::{Assets, Direction, Format, MAX_DIRECTION_NORM, MAX_TENSORS, Vectors, parse};
+use evenkeel_core::asset::{
+    Assets, Direction, Format, MAX_DIRECTION_NORM, MAX_TENSORS, ProbeFile, Vectors, parse, parse_probe,
+};
 use evenkeel_core::model::ModelFacts;
-use evenkeel_core::plan::Plan;
+use evenkeel_core::plan::{Plan, Term};
 use evenkeel_core::profile::Profile;
 
 /// Bytes of a vector file: an error with a message, or directions that keep every promise of [`Vectors`].
 pub fn vector(bytes: &[u8]) {
+    match parse_probe(bytes) {
+        Ok((weights, bias)) => assert!(weights.layers.keys().eq(bias.keys()) && bias.values().all(|b| b.is_finite())),
+        Err(error) => complete(&error.to_string()),
+    }
     let vectors = match parse(bytes) {
         Ok(vectors) => vectors,
         Err(error) => return complete(&error.to_string()),
@@ -53,7 +59,12 @@ pub fn profile(text: &str) {
     assert!(profile.steer.len() <= 64);
     assert!(profile.steer.iter().all(|r| r.strength.value.is_finite()));
     static DIRECTION: LazyLock<Arc<Direction>> = LazyLock::new(|| Arc::new(direction()));
-    let assets = Assets { steer: profile.steer.iter().map(|_| DIRECTION.clone()).collect() };
+    static PROBE: LazyLock<Arc<ProbeFile>> = LazyLock::new(|| Arc::new(probe()));
+    let mut assets = Assets { steer: profile.steer.iter().map(|_| DIRECTION.clone()).collect(), ..Assets::default() };
+    for ask in profile.steer.iter().filter_map(|rule| rule.when.as_ref()).flat_map(|when| when.asks()) {
+        assets.similar.insert(ask.file.value.clone(), DIRECTION.clone());
+        assets.probes.insert(ask.file.value.clone(), PROBE.clone());
+    }
     match Plan::build(&profile, &assets, &model()) {
         Ok(plan) => check(&plan),
         Err(errors) => errors.iter().for_each(|e| complete(&e.to_string())),
@@ -67,6 +78,8 @@ fn check(plan: &Plan) {
     assert!(plan.sites.is_sorted_by(|a, b| (a.layer, a.site) < (b.layer, b.site)));
     assert!(plan.sites.iter().all(|s| !s.terms.is_empty() && s.layer < plan.model.n_layer));
     assert!(plan.rules.iter().all(|r| r.dropped.is_some() == r.layers.is_empty()));
+    let taps = plan.sites.iter().flat_map(|s| &s.terms).filter(|t| matches!(t, Term::Tap { .. })).count();
+    assert_eq!(taps, plan.probes.len());
 }
 
 fn model() -> ModelFacts {
@@ -77,4 +90,10 @@ fn direction() -> Direction {
     let layers: BTreeMap<_, _> = (0..12).map(|layer| (layer, vec![1.0, layer as f32 - 3.0])).collect();
     let vectors = Vectors { format: Format::Gguf, model_hint: None, operator: None, width: 2, rows: None, layers };
     Direction { file: PathBuf::new(), sha256: String::new(), bytes: 0, vectors }
+}
+
+fn probe() -> ProbeFile {
+    let Direction { file, sha256, bytes, vectors: weights } = direction();
+    let bias = weights.layers.keys().map(|layer| (*layer, 0.5)).collect();
+    ProbeFile { file, sha256, bytes, weights, bias }
 }

@@ -1,19 +1,23 @@
 //! All vector files of a profile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{AssetError, Direction, Places, Vectors};
-use crate::profile::Profile;
+use super::{AssetError, Direction, Places, ProbeFile, Vectors};
+use crate::profile::{Ask, Profile, Reading};
 use crate::report::{Errors, Located, Pos};
 
-/// The vector file of every rule.
-#[derive(Debug, Clone, PartialEq)]
+/// The files of every rule.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Assets {
     /// One per `[[steer]]` table, in file order; a file used twice is shared.
     pub steer: Vec<Arc<Direction>>,
+    /// What `similar-to` names, by path as typed.
+    pub similar: BTreeMap<String, Arc<Direction>>,
+    /// What `probe` names, by path as typed.
+    pub probes: BTreeMap<String, Arc<ProbeFile>>,
 }
 
 impl Assets {
@@ -34,21 +38,42 @@ impl Assets {
             }
             places
         });
-        let mut steer = vec![];
+        let mut assets = Self::default();
         match places {
             Err(error) => fail(None, "", error),
             Ok(places) => {
                 let mut seen = HashMap::new();
                 for rule in &profile.steer {
                     match read(&places, &rule.direction.value, &mut seen) {
-                        Ok(direction) => steer.push(direction),
+                        Ok(direction) => assets.steer.push(direction),
                         Err(error) => fail(Some(rule.direction.pos), "steer.direction", error),
+                    }
+                    for ask in rule.when.iter().flat_map(|when| when.asks()) {
+                        if let Err(error) = assets.ask(&places, ask, &mut seen) {
+                            fail(Some(ask.file.pos), &format!("steer.when.{}", ask.reading.key()), error);
+                        }
                     }
                 }
             }
         }
         Errors::check(errors)?;
-        Ok(Self { steer })
+        Ok(assets)
+    }
+
+    /// Reads what a condition names, unless it is here already.
+    fn ask(&mut self, places: &Places, ask: &Ask, seen: &mut Seen) -> Result<(), AssetError> {
+        let typed = &ask.file.value;
+        match ask.reading {
+            Reading::Similarity { .. } => {
+                self.similar.insert(typed.clone(), read(places, typed, seen)?);
+            }
+            Reading::Probability { .. } | Reading::Soft if self.probes.contains_key(typed) => {}
+            Reading::Probability { .. } | Reading::Soft => {
+                let file = ProbeFile::read(&places.resolve(typed)?)?;
+                self.probes.insert(typed.clone(), Arc::new(file));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -59,20 +84,23 @@ fn read(places: &Places, typed: &str, seen: &mut Seen) -> Result<Arc<Direction>,
     seen.entry(file.clone()).or_insert_with(|| Direction::read(&file).map(Arc::new)).clone()
 }
 
-/// One line per rule: its file, what it holds, its hash.
+/// One line per file: its name, what it holds, its hash.
 impl fmt::Display for Assets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, asset) in self.steer.iter().enumerate() {
+        let directions = self.steer.iter().chain(self.similar.values());
+        let directions = directions.map(|d| (&d.file, "directions", &d.vectors, &d.sha256));
+        let probes = self.probes.values().map(|p| (&p.file, "probes", &p.weights, &p.sha256));
+        for (i, (file, what, vectors, sha256)) in directions.chain(probes).enumerate() {
             if i > 0 {
                 writeln!(f)?;
             }
-            let Vectors { format, width, layers, model_hint, .. } = &asset.vectors;
-            let name = asset.file.file_name().unwrap_or_default().to_string_lossy();
-            write!(f, "{name}: {format}, {} directions of width {width}", layers.len())?;
+            let Vectors { format, width, layers, model_hint, .. } = vectors;
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            write!(f, "{name}: {format}, {} {what} of width {width}", layers.len())?;
             if let Some(hint) = model_hint {
                 write!(f, ", made for \"{hint}\"")?;
             }
-            write!(f, ", sha256 {}", asset.sha256)?;
+            write!(f, ", sha256 {sha256}")?;
         }
         Ok(())
     }

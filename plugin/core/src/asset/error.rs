@@ -82,6 +82,12 @@ pub enum AssetError {
         /// What it seems to be, or its first bytes.
         got: String,
     },
+    /// A file of a kind that is only read as safetensors.
+    #[error("format of a probe's file, got {got}, allowed: safetensors")]
+    NotSafeTensors {
+        /// What it seems to be, or its first bytes.
+        got: String,
+    },
     /// The structure of a GGUF file.
     #[error(transparent)]
     Gguf(#[from] GgufError),
@@ -156,8 +162,19 @@ pub enum AssetError {
         max: u64,
     },
     /// A file without any direction.
-    #[error("no direction in the file, got no tensor, allowed: at least one `direction.N`")]
-    NoDirection,
+    #[error("nothing in the file, got no tensor, allowed: at least one `{allowed}`")]
+    NoDirection {
+        /// The name of its tensors.
+        allowed: &'static str,
+    },
+    /// A tensor whose other half is absent.
+    #[error("tensor `{tensor}` stands alone, got no `{partner}`, allowed: both or neither")]
+    NoPartner {
+        /// The tensor.
+        tensor: String,
+        /// The one that belongs to it.
+        partner: String,
+    },
     /// NaN or infinity.
     #[error("value {index} of tensor `{tensor}`, got {got}, allowed: finite numbers")]
     NotFinite {

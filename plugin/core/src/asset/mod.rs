@@ -14,6 +14,7 @@ pub(crate) mod gguf;
 mod gguf_vector;
 mod half;
 mod place;
+mod probe;
 mod safetensors_vector;
 mod vectors;
 
@@ -23,6 +24,7 @@ pub use direction::Direction;
 pub use error::AssetError;
 pub use gguf::GgufError;
 pub use place::Places;
+pub use probe::{ProbeFile, parse_probe};
 pub use vectors::{Format, Vectors, parse};
 
 pub(crate) use direction::hex;

@@ -10,28 +10,52 @@ use super::bound::{MAX_SAFETENSORS_HEADER_BYTES, MAX_TENSORS};
 use super::vectors::{Collector, Format, Vectors, layer_of, shown};
 use super::{AssetError, half};
 
+/// A file whose header is read and whose sizes agree.
+pub(super) struct Opened<'a> {
+    pub(super) metadata: Metadata,
+    pub(super) data: &'a [u8],
+}
+
+impl<'a> Opened<'a> {
+    pub(super) fn new(bytes: &'a [u8]) -> Result<Self, AssetError> {
+        let bad = |why: &str| AssetError::SafeTensors { why: shown(why) };
+        let (len, rest) = bytes.split_first_chunk().ok_or_else(|| bad("fewer than 8 bytes"))?;
+        let len = u64::from_le_bytes(*len);
+        if len > MAX_SAFETENSORS_HEADER_BYTES {
+            return Err(bad(&format!("a header of {len} bytes (at most {MAX_SAFETENSORS_HEADER_BYTES})")));
+        }
+        // In range: the cap is far below `usize::MAX`.
+        let (header, data) = rest.split_at_checked(len as usize).ok_or_else(|| bad("a header longer than the file"))?;
+        let metadata: Metadata = serde_json::from_slice(header).map_err(|e| bad(&format!("the error \"{e}\"")))?;
+        if metadata.data_len() != data.len() {
+            return Err(bad(&format!("{} bytes of data for tensors of {}", data.len(), metadata.data_len())));
+        }
+        let got = metadata.tensors().len() as u64;
+        if got > MAX_TENSORS {
+            return Err(AssetError::TooManyTensors { got, max: MAX_TENSORS });
+        }
+        Ok(Self { metadata, data })
+    }
+
+    /// By name.
+    pub(super) fn tensors(&self) -> Vec<(String, &TensorInfo)> {
+        let mut tensors: Vec<_> = self.metadata.tensors().into_iter().collect();
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        tensors
+    }
+
+    /// The model family that the file says it was made for.
+    pub(super) fn model_hint(&self) -> Option<String> {
+        meta(&self.metadata, "model_hint").filter(|hint| !hint.is_empty())
+    }
+}
+
 pub(super) fn parse(bytes: &[u8]) -> Result<Vectors, AssetError> {
-    let bad = |why: &str| AssetError::SafeTensors { why: shown(why) };
-    let (len, rest) = bytes.split_first_chunk().ok_or_else(|| bad("fewer than 8 bytes"))?;
-    let len = u64::from_le_bytes(*len);
-    if len > MAX_SAFETENSORS_HEADER_BYTES {
-        return Err(bad(&format!("a header of {len} bytes (at most {MAX_SAFETENSORS_HEADER_BYTES})")));
-    }
-    // In range: the cap is far below `usize::MAX`.
-    let (header, data) = rest.split_at_checked(len as usize).ok_or_else(|| bad("a header longer than the file"))?;
-    let metadata: Metadata = serde_json::from_slice(header).map_err(|e| bad(&format!("the error \"{e}\"")))?;
-    if metadata.data_len() != data.len() {
-        return Err(bad(&format!("{} bytes of data for tensors of {}", data.len(), metadata.data_len())));
-    }
-    let mut tensors: Vec<_> = metadata.tensors().into_iter().collect();
-    if tensors.len() as u64 > MAX_TENSORS {
-        return Err(AssetError::TooManyTensors { got: tensors.len() as u64, max: MAX_TENSORS });
-    }
-    tensors.sort_by(|a, b| a.0.cmp(&b.0));
-    let hint = meta(&metadata, "model_hint").filter(|h| !h.is_empty());
-    meant_for(&metadata)?;
-    let mut collector = Collector::new(Format::SafeTensors, hint);
-    collector.vectors.operator = meta(&metadata, super::direction::OPERATOR);
+    let opened = Opened::new(bytes)?;
+    let (tensors, data) = (opened.tensors(), opened.data);
+    meant_for(&opened.metadata)?;
+    let mut collector = Collector::new(Format::SafeTensors, opened.model_hint());
+    collector.vectors.operator = meta(&opened.metadata, super::direction::OPERATOR);
     if let [(name, info)] = &tensors[..]
         && name == "direction"
     {
@@ -65,7 +89,7 @@ fn matrix(collector: &mut Collector, info: &TensorInfo, data: &[u8]) -> Result<(
     Ok(())
 }
 
-fn floats(name: &str, info: &TensorInfo, data: &[u8]) -> Result<Vec<f32>, AssetError> {
+pub(super) fn floats(name: &str, info: &TensorInfo, data: &[u8]) -> Result<Vec<f32>, AssetError> {
     let (begin, end) = info.data_offsets;
     let Some(data) = data.get(begin..end) else {
         return Err(AssetError::SafeTensors { why: format!("tensor `{}` outside the file", shown(name)) });
@@ -82,17 +106,17 @@ fn floats(name: &str, info: &TensorInfo, data: &[u8]) -> Result<Vec<f32>, AssetE
     }
 }
 
-fn shape(name: &str, info: &TensorInfo, allowed: &'static str) -> AssetError {
+pub(super) fn shape(name: &str, info: &TensorInfo, allowed: &'static str) -> AssetError {
     let got = info.shape.iter().map(|n| *n as u64).collect();
     AssetError::TensorShape { tensor: shown(name), got, allowed }
 }
 
-fn meta(metadata: &Metadata, key: &str) -> Option<String> {
+pub(super) fn meta(metadata: &Metadata, key: &str) -> Option<String> {
     let text = metadata.metadata().as_ref()?.get(key)?;
     Some(shown(text))
 }
 
-fn meant_for(metadata: &Metadata) -> Result<(), AssetError> {
+pub(super) fn meant_for(metadata: &Metadata) -> Result<(), AssetError> {
     for (key, allowed) in super::direction::MEANT_FOR {
         if let Some(got) = meta(metadata, key)
             && got != *allowed

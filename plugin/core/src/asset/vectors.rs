@@ -113,7 +113,12 @@ impl Collector {
     }
 
     pub(super) fn finish(self) -> Result<Vectors, AssetError> {
-        if self.vectors.layers.is_empty() { Err(AssetError::NoDirection) } else { Ok(self.vectors) }
+        self.finish_as("direction.N")
+    }
+
+    /// The same for tensors of another name.
+    pub(super) fn finish_as(self, allowed: &'static str) -> Result<Vectors, AssetError> {
+        if self.vectors.layers.is_empty() { Err(AssetError::NoDirection { allowed }) } else { Ok(self.vectors) }
     }
 }
 
@@ -124,7 +129,12 @@ pub(crate) fn norm(values: &[f32]) -> f64 {
 
 /// The layer of a tensor `direction.N`; N without sign or leading zeros.
 pub(super) fn layer_of(name: &str) -> Option<u32> {
-    let digits = name.strip_prefix("direction.")?;
+    numbered(name, "direction.")
+}
+
+/// The number after a stem, without sign or leading zeros.
+pub(super) fn numbered(name: &str, stem: &str) -> Option<u32> {
+    let digits = name.strip_prefix(stem)?;
     let plain = digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
     digits.parse().ok().filter(|_| plain)
 }

@@ -1,11 +1,12 @@
 //! From profile, vector files and a model to a [`Plan`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::error::{PlanError, PlanErrors};
 use super::fit::{self, Report};
 use super::place::Place;
-use super::types::{GateIndex, Plan, Rule, RuleIndex, Site, SitePlan};
+use super::taps::{Places, Taps};
+use super::types::{GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, When};
 use crate::asset::Assets;
 use crate::model::ModelFacts;
 use crate::profile::{Operator, Profile, SteerRule};
@@ -15,8 +16,10 @@ impl Plan {
     /// Validates a profile and its vector files against a model.
     ///
     /// Rules at one site act in file order, each on the result of the one before. Constant adds with nothing but adds
-    /// between them come to one sum, at the place of the first; consecutive whole projections come to one subspace. A sum
-    /// of zero, a rule without a dose and a rule whose sums are all zero do not appear in [`Plan::sites`].
+    /// between them come to one sum, at the place of the first; consecutive whole projections come to one subspace. A rule
+    /// under a condition is part of neither: its probes are read before it where it acts at their layer, else after all
+    /// rules there. A sum of zero, a rule without a dose and a rule whose sums are all zero do not appear in
+    /// [`Plan::sites`], and neither do probes that nothing asks for.
     ///
     /// # Errors
     /// Every reason why the profile does not fit the model.
@@ -32,19 +35,29 @@ impl Plan {
             .steer
             .iter()
             .zip(&assets.steer)
-            .map(|(rule, direction)| fit::layers(&mut report, rule, direction, model))
+            .map(|(rule, direction)| {
+                let layers = fit::layers(&mut report, rule, direction, model);
+                fit::condition(&mut report, rule, &layers, assets, model);
+                layers
+            })
             .collect();
         Errors::check(std::mem::take(&mut report.errors))?;
         let mut rules = rules_of(profile, layers);
         let mut sites = vec![];
-        for ((layer, site), here) in places(&rules) {
-            let place = Place { profile, assets, rules: &rules, site, layer };
+        let (mut places, mut taps) = (places(&rules), Taps::default());
+        let whens = whens(profile, assets, &rules, &places, &mut taps);
+        for layer in taps.layers() {
+            places.entry((layer, Site::Residual)).or_default();
+        }
+        for ((layer, site), here) in places {
+            let place = Place { profile, assets, rules: &rules, taps: &taps, whens: &whens, site, layer };
             sites.extend(place.plan(&mut report, &here));
         }
         Errors::check(report.errors)?;
+        let probes = taps.prune(&mut sites);
         drop_cancelled(&mut rules, &sites);
         let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
-        Ok(Self { profile: profile.name.clone(), model: model.clone(), rules, probes: vec![], n_gates, sites })
+        Ok(Self { profile: profile.name.clone(), model: model.clone(), rules, probes, n_gates, sites })
     }
 }
 
@@ -78,9 +91,19 @@ fn nothing(operator: Operator) -> &'static str {
     }
 }
 
+/// The condition of every rule that acts and has one.
+fn whens(profile: &Profile, assets: &Assets, rules: &[Rule], places: &Places, taps: &mut Taps) -> Vec<Option<When>> {
+    let acting = (0..).zip(profile.steer.iter().zip(rules));
+    let when = |(index, (typed, rule)): (u16, (&SteerRule, &Rule))| {
+        let condition = typed.when.as_ref().filter(|_| !rule.layers.is_empty())?;
+        taps.when(condition, RuleIndex(index), places, assets)
+    };
+    acting.map(when).collect()
+}
+
 /// Which rules act where, in file order.
-fn places(rules: &[Rule]) -> BTreeMap<(u32, Site), Vec<RuleIndex>> {
-    let mut places: BTreeMap<_, Vec<_>> = BTreeMap::new();
+fn places(rules: &[Rule]) -> Places {
+    let mut places = Places::new();
     for (index, rule) in (0..).zip(rules) {
         for layer in &rule.layers {
             places.entry((*layer, rule.site)).or_default().push(RuleIndex(index));

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::fit::ranges;
-use super::types::{Dose, Map, Plan, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
+use super::types::{Dose, Map, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
 use crate::asset::norm;
 use crate::profile::Operator;
 
@@ -19,9 +19,15 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (model, name) = (&self.model, &self.profile);
         write!(f, "plan \"{name}\" for {}, {} layers, width {}", model.arch, model.n_layer, model.n_embd)?;
-        for rule in &self.rules {
+        for (index, rule) in (0..).zip(&self.rules) {
             write!(f, "\nrule {}", rule.name)?;
             show_rule(f, rule)?;
+            if let Some(when) = condition(self, RuleIndex(index)) {
+                write!(f, ", when {}", show_when(when))?;
+            }
+        }
+        for (index, probe) in (0..).zip(&self.probes) {
+            show_probe(f, self, ProbeIndex(index), probe)?;
         }
         if self.sites.is_empty() {
             f.write_str("\nchanges nothing")?;
@@ -48,6 +54,27 @@ fn show_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
     write!(f, ", {}, layers {}", rule.site, ranges(rule.layers.iter().copied()))
 }
 
+/// The condition of a rule that acts somewhere.
+fn condition(plan: &Plan, rule: RuleIndex) -> Option<&When> {
+    let mut terms = plan.sites.iter().flat_map(|site| &site.terms);
+    terms.find(|term| term.rules().contains(&rule))?.dose()?.when.as_ref()
+}
+
+/// What a probe says, and where it reads.
+fn show_probe(f: &mut fmt::Formatter<'_>, plan: &Plan, index: ProbeIndex, probe: &Probe) -> fmt::Result {
+    write!(f, "\nprobe {}: ", index.0)?;
+    match probe {
+        Probe::Linear { bias, soft: false, .. } => write!(f, "1 where w·x + {bias} is above 0")?,
+        Probe::Linear { bias, soft: true, .. } => write!(f, "the probability σ(w·x + {bias})")?,
+        Probe::Similarity { above, .. } => write!(f, "1 where the cosine is above {above}")?,
+    }
+    let reads = |site: &&SitePlan| site.terms.contains(&Term::Tap { probe: index });
+    match plan.sites.iter().find(reads) {
+        Some(site) => write!(f, ", read at layer {}", site.layer),
+        None => f.write_str(", never read"),
+    }
+}
+
 fn show_site(f: &mut fmt::Formatter<'_>, plan: &Plan, site: &SitePlan) -> fmt::Result {
     let name = |rule: &RuleIndex| plan.rules.get(usize::from(rule.0)).map_or("?", |r| r.name.as_str());
     write!(f, "\nlayer {} {}:", site.layer, site.site)?;
@@ -67,7 +94,7 @@ fn show_site(f: &mut fmt::Formatter<'_>, plan: &Plan, site: &SitePlan) -> fmt::R
                 show_update(f, update)?;
                 write!(f, "{}{}", show_dose(dose), names.join(" + "))?;
             }
-            Term::Tap { probe } => write!(f, "probe {}", probe.0)?,
+            Term::Tap { probe } => write!(f, "read probe {}", probe.0)?,
         }
     }
     Ok(())

@@ -122,6 +122,17 @@ pub enum PlanError {
         /// Layers that it has.
         present: String,
     },
+    /// A condition that would be known only after the rule has acted.
+    #[error(
+        "a condition is read before its rule acts, got layer {got} for a rule that begins at layer {first}, allowed: \
+         {}", upto(.first.saturating_add(1))
+    )]
+    LateCondition {
+        /// The layer of the condition.
+        got: u32,
+        /// The rule's first layer.
+        first: u32,
+    },
     /// A strength so large that a product or a sum leaves the range of F32.
     #[error(
         "the sum at layer {layer} is too large for F32, got infinity at value {index} of {rules}, allowed: finite sums"

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use super::error::PlanError;
 use super::hint;
-use crate::asset::{Direction, Vectors};
+use crate::asset::{Assets, Direction, Vectors};
 use crate::model::ModelFacts;
-use crate::profile::{Layers, ModelHint, Profile, SteerRule};
-use crate::report::{Located, Pos};
+use crate::profile::{Layers, ModelHint, Profile, Reading, SteerRule};
+use crate::report::{Located, Pos, Spanned};
 
 /// Collects errors.
 pub(super) struct Report {
@@ -52,7 +52,8 @@ pub(super) fn layers(
     model: &ModelFacts,
 ) -> BTreeSet<u32> {
     let typed = &rule.direction.value;
-    if !file(report, rule, &direction.vectors, model) {
+    let named = File { typed: &rule.direction, key: "steer.direction", operator: rule.operator.name() };
+    if !file(report, &named, rule.model_hint, &direction.vectors, model) {
         return BTreeSet::new();
     }
     let has = &direction.vectors.layers;
@@ -89,25 +90,75 @@ pub(super) fn layers(
     chosen
 }
 
+/// The condition of one rule, which acts on `layers`.
+pub(super) fn condition(
+    report: &mut Report,
+    rule: &SteerRule,
+    layers: &BTreeSet<u32>,
+    assets: &Assets,
+    model: &ModelFacts,
+) {
+    for ask in rule.when.iter().flat_map(|when| when.asks()) {
+        let (typed, layer, n_layer) = (&ask.file, ask.layer.value, model.n_layer);
+        let vectors = match ask.reading {
+            Reading::Similarity { .. } => assets.similar.get(&typed.value).map(|d| &d.vectors),
+            _ => assets.probes.get(&typed.value).map(|p| &p.weights),
+        };
+        let (operator, file_key) = (ask.reading.key(), format!("steer.when.{}", ask.reading.key()));
+        let Some(vectors) = vectors else {
+            report.fail(typed.pos, &file_key, PlanError::Assets { got: 0, rules: 1 });
+            continue;
+        };
+        if !file(report, &File { typed, key: &file_key, operator }, rule.model_hint, vectors, model) {
+            continue;
+        }
+        let mut fail = |error| report.fail(ask.layer.pos, "steer.when.layer", error);
+        match (vectors.layers.get(&layer), layers.first()) {
+            _ if layer >= n_layer => fail(PlanError::NoSuchLayer { got: layer.to_string(), n_layer }),
+            (None, _) => {
+                let (missing, present) = (layer.to_string(), ranges(vectors.layers.keys().copied()));
+                fail(PlanError::MissingLayers { file: typed.value.clone(), missing, present });
+            }
+            (_, Some(&first)) if layer > first => fail(PlanError::LateCondition { got: layer, first }),
+            (Some(values), _) if values.iter().all(|v| *v == 0.0) => {
+                report.fail(
+                    typed.pos,
+                    &file_key,
+                    PlanError::ZeroDirection { file: typed.value.clone(), layer, operator },
+                );
+            }
+            _ => {}
+        }
+    }
+}
+
+/// A file as a profile names it.
+struct File<'a> {
+    typed: &'a Spanned<String>,
+    key: &'a str,
+    /// What it is used for.
+    operator: &'static str,
+}
+
 /// What must hold whichever layers the rule takes.
-fn file(report: &mut Report, rule: &SteerRule, vectors: &Vectors, model: &ModelFacts) -> bool {
+fn file(report: &mut Report, named: &File<'_>, model_hint: ModelHint, vectors: &Vectors, model: &ModelFacts) -> bool {
     let before = report.errors.len();
-    let file = || rule.direction.value.clone();
-    let mut fail = |error| report.fail(rule.direction.pos, "steer.direction", error);
+    let file = || named.typed.value.clone();
+    let mut fail = |error| report.fail(named.typed.pos, named.key, error);
     if vectors.width != model.n_embd {
         fail(PlanError::Width { file: file(), got: vectors.width, n_embd: model.n_embd });
     }
     if let Some(hint) = &vectors.model_hint
-        && rule.model_hint == ModelHint::Check
+        && model_hint == ModelHint::Check
         && !hint::fits(hint, &model.arch)
     {
         fail(PlanError::Hint { file: file(), hint: hint.clone(), arch: model.arch.clone() });
     }
     if let Some(got) = &vectors.operator
-        && rule.model_hint == ModelHint::Check
-        && got != rule.operator.name()
+        && model_hint == ModelHint::Check
+        && got != named.operator
     {
-        fail(PlanError::MadeFor { file: file(), got: got.clone(), operator: rule.operator.name() });
+        fail(PlanError::MadeFor { file: file(), got: got.clone(), operator: named.operator });
     }
     let (n_layer, last) = (model.n_layer, vectors.layers.keys().next_back().copied());
     match (vectors.rows, last) {

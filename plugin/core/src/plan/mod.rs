@@ -10,6 +10,7 @@ mod hint;
 mod place;
 mod subspace;
 mod sum;
+mod taps;
 mod types;
 
 pub use error::{PlanError, PlanErrors};

@@ -6,7 +6,8 @@ use super::error::PlanError;
 use super::fit::Report;
 use super::subspace::{Subspace, unit};
 use super::sum::Sum;
-use super::types::{Dose, GateIndex, Map, Rule, RuleIndex, Site, SitePlan, Term, Update};
+use super::taps::Taps;
+use super::types::{Dose, Map, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
 use crate::asset::{Assets, Direction};
 use crate::profile::{Operator, Profile};
 
@@ -15,6 +16,9 @@ pub(super) struct Place<'a> {
     pub(super) profile: &'a Profile,
     pub(super) assets: &'a Assets,
     pub(super) rules: &'a [Rule],
+    pub(super) taps: &'a Taps,
+    /// The condition of each rule.
+    pub(super) whens: &'a [Option<When>],
     pub(super) site: Site,
     pub(super) layer: u32,
 }
@@ -47,27 +51,38 @@ impl Place<'_> {
     /// The site's plan, if anything is left of it. Errors are reported.
     pub(super) fn plan(&self, report: &mut Report, here: &[RuleIndex]) -> Option<SitePlan> {
         let mut terms = Terms::default();
-        for &rule in here {
+        for (before, &rule) in here.iter().enumerate() {
+            self.tap(&mut terms, before);
             let (found, direction) = (&self.rules[usize::from(rule.0)], self.direction(rule)?);
-            match (found.operator, found.gate) {
-                (Operator::Add, Some(gate)) => self.gated(report, &mut terms, rule, gate, direction),
-                (Operator::Add, None) => self.constant(report, &mut terms, rule, direction)?,
-                (operator, gate) => {
+            let dose = Dose { gate: found.gate, when: self.whens.get(usize::from(rule.0)).cloned().flatten() };
+            match found.operator {
+                Operator::Add if dose.is_whole() => self.constant(report, &mut terms, rule, direction)?,
+                Operator::Add => self.gated(report, &mut terms, rule, dose, direction),
+                operator => {
                     let Some(v) = unit(direction) else {
                         self.zero(report, rule, operator);
                         continue;
                     };
-                    self.update(&mut terms, rule, gate, v);
+                    self.update(&mut terms, rule, dose, v);
                 }
             }
         }
+        self.tap(&mut terms, here.len());
         terms.settle();
         let terms = terms.list;
         (!terms.is_empty()).then_some(SitePlan { site: self.site, layer: self.layer, terms })
     }
 
-    /// An adjustable add is a term of its own, unless its direction is zero, which no strength changes.
-    fn gated(&self, report: &mut Report, terms: &mut Terms, rule: RuleIndex, gate: GateIndex, direction: &[f32]) {
+    /// What is read after `before` of the rules here sees their sum, and not that of the next ones.
+    fn tap(&self, terms: &mut Terms, before: usize) {
+        for probe in self.taps.at(self.layer, before) {
+            terms.settle();
+            terms.list.push(Term::Tap { probe });
+        }
+    }
+
+    /// An adjustable or conditional add is a term of its own, unless its direction is zero, which no strength changes.
+    fn gated(&self, report: &mut Report, terms: &mut Terms, rule: RuleIndex, dose: Dose, direction: &[f32]) {
         let strength = self.rules[usize::from(rule.0)].strength;
         if let Some(index) = direction.iter().position(|v| !(v * strength).is_finite()) {
             self.overflow(report, &[rule], rule, index);
@@ -76,8 +91,10 @@ impl Place<'_> {
             terms.settle();
         }
         if direction.iter().any(|v| *v != 0.0) {
-            let dose = Dose { gate: Some(gate), when: None };
-            terms.list.push(Term::AddGated { rule, dose, vector: direction.into() });
+            // An adjustable rule's strength is in the gate table.
+            let strength = if dose.gate.is_some() { 1.0 } else { strength };
+            let vector = direction.iter().map(|v| v * strength).collect();
+            terms.list.push(Term::AddGated { rule, dose, vector });
         }
     }
 
@@ -97,9 +114,9 @@ impl Place<'_> {
     }
 
     /// A rule that reads what it changes, along the direction `v` of length 1.
-    fn update(&self, terms: &mut Terms, rule: RuleIndex, gate: Option<GateIndex>, v: Vec<f64>) {
+    fn update(&self, terms: &mut Terms, rule: RuleIndex, dose: Dose, v: Vec<f64>) {
         let Rule { operator, strength, .. } = self.rules[usize::from(rule.0)];
-        let whole = operator == Operator::Project && gate.is_none() && strength == 1.0;
+        let whole = operator == Operator::Project && dose.is_whole() && strength == 1.0;
         if whole && let Some(subspace) = &mut terms.subspace {
             return subspace.add(rule, v);
         }
@@ -112,10 +129,10 @@ impl Place<'_> {
         let map = match operator {
             Operator::Clamp { min, max } => Map::Clamp { min, max },
             // An adjustable rule's fraction is in the gate table.
-            _ => Map::Linear { matrix: vec![if gate.is_some() { -1.0 } else { -strength }], offset: vec![0.0] },
+            _ => Map::Linear { matrix: vec![if dose.gate.is_some() { -1.0 } else { -strength }], offset: vec![0.0] },
         };
         let update = Update { reads: vec![v.clone()], writes: vec![v], map };
-        terms.list.push(Term::Update { rules: vec![rule], dose: Dose { gate, when: None }, update });
+        terms.list.push(Term::Update { rules: vec![rule], dose, update });
     }
 
     fn direction(&self, rule: RuleIndex) -> Option<&[f32]> {

@@ -131,7 +131,35 @@ pub enum Probe {
     },
 }
 
+impl When {
+    /// Calls `f` with every probe in it.
+    pub(super) fn probes(&self, f: &mut impl FnMut(ProbeIndex)) {
+        match self {
+            Self::Probe(probe) => f(*probe),
+            Self::All(parts) | Self::Any(parts) => parts.iter().for_each(|part| part.probes(f)),
+            Self::Not(part) => part.probes(f),
+        }
+    }
+
+    /// The same, to change them.
+    pub(super) fn probes_mut(&mut self, f: &mut impl FnMut(&mut ProbeIndex)) {
+        match self {
+            Self::Probe(probe) => f(probe),
+            Self::All(parts) | Self::Any(parts) => parts.iter_mut().for_each(|part| part.probes_mut(f)),
+            Self::Not(part) => part.probes_mut(f),
+        }
+    }
+}
+
 impl Term {
+    /// What scales it, if anything can.
+    pub fn dose(&self) -> Option<&Dose> {
+        match self {
+            Term::AddGated { dose, .. } | Term::Update { dose, .. } => Some(dose),
+            Term::AddConst { .. } | Term::Tap { .. } => None,
+        }
+    }
+
     /// The rules that act in it.
     pub fn rules(&self) -> &[RuleIndex] {
         match self {

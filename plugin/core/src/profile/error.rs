@@ -119,6 +119,33 @@ pub enum ProfileError {
         /// What may be written.
         allowed: &'static str,
     },
+    /// A condition that is nothing, or several things at once.
+    #[error("a condition is exactly one thing, got {got}, allowed: one of {allowed}")]
+    NotOneForm {
+        /// The keys that say what it is.
+        got: String,
+        /// Those keys that there are.
+        allowed: String,
+    },
+    /// A key that does not belong to this kind of condition.
+    #[error("this key is for another kind of condition, got `{got}` with `{form}`, allowed: {allowed} beside it")]
+    KeyOfCondition {
+        /// The key.
+        got: &'static str,
+        /// What the condition is.
+        form: &'static str,
+        /// Keys it can have.
+        allowed: String,
+    },
+    /// A threshold for something that has none.
+    #[error("a soft probe has no threshold, got `above` with soft = true, allowed: one of the two")]
+    SoftAbove,
+    /// More tables in one condition than it may have.
+    #[error("too many tables in one condition, got more than {max}, allowed: at most {max}")]
+    TooManyConditions {
+        /// The cap.
+        max: usize,
+    },
     /// More rules than a profile may have.
     #[error("too many rules, got {got}, allowed: at most {max}")]
     TooManyRules {

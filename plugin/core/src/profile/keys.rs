@@ -149,6 +149,83 @@ pub const KEYS: &[Key] = &[
          one or two more operations per layer.",
     ),
     Key::new(
+        "steer.when",
+        Kind::Table,
+        "a table with exactly one of similar-to, probe, all, any and not; at most 16 tables in all",
+        "every row",
+        "On which rows the rule acts: a condition on the row's own residual stream, at a layer not after the rule's \
+         first. Rows on which it does not hold keep every bit.",
+    ),
+    Key::new(
+        "steer.when.similar-to",
+        Kind::Text,
+        "path of a vector file below the profile's folder or an asset-dir",
+        "none",
+        "A vector file, in the formats of direction. The condition holds where the cosine of the residual stream and \
+         the file's direction of that layer is above a threshold (conditional activation steering, CAST, Lee et al. \
+         2024).",
+    ),
+    Key::new(
+        "steer.when.probe",
+        Kind::Text,
+        "path of a safetensors file below the profile's folder or an asset-dir",
+        "none",
+        "A linear probe: safetensors (F32, F16, BF16) with tensors `probe.N` of shape [width] and `bias.N` of shape [1] \
+         for each layer N it can read, layers counted from 0. The condition holds where the probability 1 / (1 + \
+         exp(-(probe.N times x plus bias.N))) of the residual stream x is above a threshold.",
+    ),
+    Key::new(
+        "steer.when.layer",
+        Kind::Integer,
+        "a layer that the file has, a whole number from 0, not after the first layer of the rule",
+        "required with similar-to and probe",
+        "The residual stream after this layer is read: if the rule acts at this layer too, after the rules that stand \
+         before it, else after all rules.",
+    ),
+    Key::new(
+        "steer.when.above",
+        Kind::Number,
+        "with similar-to a number between -1 and 1, with probe one between 0 and 1; not the bounds themselves",
+        "required with similar-to, and with probe unless it is soft",
+        "The threshold: a cosine with similar-to, a probability with probe.",
+    ),
+    Key::new(
+        "steer.when.soft",
+        Kind::Bool,
+        "true or false",
+        "false",
+        "With probe: true multiplies the rule's dose by the probability instead of comparing it with a threshold.",
+    ),
+    Key::new(
+        "steer.when.at",
+        Kind::Text,
+        "\"row\"",
+        "\"row\"",
+        "Which row is asked. row: each row for itself.",
+    )
+    .values(&["row"]),
+    Key::new(
+        "steer.when.all",
+        Kind::Tables,
+        "a list of at least one condition",
+        "none",
+        "Several conditions, of which every one must hold. With soft probes: the product.",
+    ),
+    Key::new(
+        "steer.when.any",
+        Kind::Tables,
+        "a list of at least one condition",
+        "none",
+        "Several conditions, of which one must hold. With soft probes: 1 less the product of 1 less each.",
+    ),
+    Key::new(
+        "steer.when.not",
+        Kind::Table,
+        "a condition",
+        "none",
+        "A condition that must not hold. With a soft probe: 1 less its probability.",
+    ),
+    Key::new(
         "steer.model-hint",
         Kind::Text,
         "\"check\" or \"ignore\"",
@@ -175,7 +252,6 @@ pub(super) const PLANNED: &[&str] = &[
     "runtime.reload",
     "runtime.cache",
     "runtime.max-plans",
-    "steer.when",
 ];
 
 /// Values that the language has and this version lacks.
@@ -183,6 +259,7 @@ pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[
     ("steer.operator", &["affine", "rotate", "sae"]),
     ("steer.site", &["attn-out", "ffn-out", "heads", "final-norm"]),
     ("steer.tokens", &["prompt", "generated", "last"]),
+    ("steer.when.at", &["prompt"]),
 ];
 
 /// The key with this path.

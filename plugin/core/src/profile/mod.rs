@@ -4,6 +4,7 @@
 //! meaning of each; the messages, `configs/reference.toml` and [`explain`] come from it. A key that the language has
 //! and this version lacks is an error that says so: nothing is accepted and then ignored.
 
+mod condition;
 mod error;
 mod explain;
 mod key;
@@ -18,7 +19,9 @@ mod suggest;
 mod text;
 mod types;
 mod value;
+mod when;
 
+pub use condition::{Ask, Condition, Reading};
 pub use error::ProfileError;
 pub use explain::{ExplainError, explain};
 pub use key::{Key, Kind};

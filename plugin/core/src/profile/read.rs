@@ -99,7 +99,32 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
         None
     }
 
-    /// An error of the table as a whole.
+    /// A finite number between two others.
+    pub(super) fn number_between(&mut self, name: &str, low: f32, high: f32) -> Option<f32> {
+        let found = self.number(name)?.value;
+        if low < found && found < high {
+            return Some(found);
+        }
+        let at = self.get(name)?;
+        self.out_of_range(at, name, &found.to_string())
+    }
+
+    /// A layer's number, from 0.
+    pub(super) fn layer(&mut self, name: &str) -> Option<Spanned<u32>> {
+        let at = self.get(name)?;
+        let Some(int) = at.get_ref().as_integer() else { return self.wrong_type(at, name) };
+        match u32::from_str_radix(int.as_str(), int.radix()) {
+            Ok(n) => Some(self.spanned(at, n)),
+            Err(_) => self.out_of_range(at, name, int.as_str()),
+        }
+    }
+
+    /// An error of the table itself.
+    pub(super) fn fail_whole(&mut self, error: ProfileError) {
+        self.reader.fail(self.span.start, self.path, error);
+    }
+
+    /// An error of one key, at the table's beginning.
     pub(super) fn fail_here(&mut self, name: &str, error: ProfileError) {
         self.reader.fail(self.span.start, &self.full(name), error);
     }

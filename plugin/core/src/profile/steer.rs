@@ -10,7 +10,8 @@ use super::read::{Section, Value};
 use super::reader::Reader;
 use super::types::{ModelHint, Operator, SteerRule, Tokens};
 use super::value::describe;
-use crate::asset::MAX_RULES;
+use super::when;
+use crate::asset::{MAX_CONDITIONS, MAX_RULES};
 use crate::plan::Site;
 use crate::report::Spanned;
 
@@ -63,6 +64,8 @@ fn rule<'t>(
     let site = section.choice("site", &[Site::Residual]).unwrap_or(Site::Residual);
     let tokens = section.choice("tokens", &[Tokens::All]).unwrap_or(Tokens::All);
     let adjustable = section.bool("adjustable").unwrap_or(false);
+    let mut left = MAX_CONDITIONS;
+    let when = section.get("when").and_then(|at| when::condition(section.reader, at, &mut left));
     let model_hint = section.choice("model-hint", &[ModelHint::Check, ModelHint::Ignore]).unwrap_or(ModelHint::Check);
     let rule = name.clone().zip(direction).map(|(name, direction)| SteerRule {
         pos,
@@ -74,6 +77,7 @@ fn rule<'t>(
         site,
         tokens,
         adjustable,
+        when,
         model_hint,
     });
     (name, rule)

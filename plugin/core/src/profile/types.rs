@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::condition::Condition;
 use super::layers::Layers;
 use crate::plan::Site;
 use crate::report::{Pos, Spanned};
@@ -62,6 +63,8 @@ pub struct SteerRule {
     pub tokens: Tokens,
     /// `adjustable`: the strength may change while the model runs.
     pub adjustable: bool,
+    /// `when`: on which rows; on all if it is absent.
+    pub when: Option<Condition>,
     /// `model-hint`.
     pub model_hint: ModelHint,
 }

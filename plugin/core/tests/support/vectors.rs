@@ -55,6 +55,23 @@ pub fn write(folder: &Folder) {
     put("f16.safetensors", st::file(&ones, &[]));
     let exact = [("direction.2", Dtype::BF16, one, st::bf16s(&direction(TONE, 2)))];
     put("bf16.safetensors", st::file(&exact, &[]));
+    let probe = |layer: u32| st::f32s(&direction(TONE, layer));
+    let scalar: &[usize] = &[1];
+    let bias = || st::f32s(&[0.25]);
+    let tensors = [
+        ("probe.1", Dtype::F32, one, probe(1)),
+        ("bias.1", Dtype::F32, scalar, bias()),
+        ("probe.2", Dtype::F32, one, probe(2)),
+        ("bias.2", Dtype::F32, scalar, bias()),
+    ];
+    put("probe.safetensors", st::file(&tensors, &[("model_hint", "llama")]));
+    put("probe-without-bias.safetensors", st::file(&tensors[..1], &[]));
+    put("bias-without-probe.safetensors", st::file(&tensors[1..], &[]));
+    put("bias-of-two.safetensors", st::file(&[("bias.1", Dtype::F32, &[2], st::f32s(&[1.0, 2.0]))], &[]));
+    put("bias-infinite.safetensors", st::file(&[("bias.1", Dtype::F32, scalar, st::f32s(&[f32::INFINITY]))], &[]));
+    put("bias-huge.safetensors", st::file(&[("bias.1", Dtype::F32, scalar, st::f32s(&[2e6]))], &[]));
+    put("probe-of-two-dimensions.safetensors", st::file(&[("probe.1", Dtype::F32, &[1, WIDTH], probe(1))], &[]));
+    put("no-probe.safetensors", st::file(&[], &[]));
     broken(folder);
     folder.write("elsewhere/far.gguf", vector("llama", TONE, [3], 1.0));
 }
