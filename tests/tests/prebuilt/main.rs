@@ -7,5 +7,6 @@ mod float64;
 mod identity;
 mod native;
 mod operators;
+mod rotation;
 mod server;
 mod trouble;

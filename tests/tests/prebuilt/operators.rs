@@ -48,7 +48,7 @@ const CASES: &[Case] = &[
 ];
 
 /// A model, `v.gguf`, and `near-v.gguf` at a cosine of about 0.9 to it.
-fn prepare(arch: Arch) -> (Scratch, Decode, BTreeMap<&'static str, ControlVector>) {
+pub fn prepare(arch: Arch) -> (Scratch, Decode, BTreeMap<&'static str, ControlVector>) {
     let scratch = Scratch::new();
     let model = scratch.model(arch, FileType::F32);
     let v = scratch.vector(arch);

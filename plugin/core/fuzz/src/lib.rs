@@ -59,10 +59,14 @@ pub fn profile(text: &str) {
     assert!(profile.steer.len() <= 64);
     assert!(profile.steer.iter().all(|r| r.strength.value.is_finite()));
     static DIRECTION: LazyLock<Arc<Direction>> = LazyLock::new(|| Arc::new(direction()));
+    static OTHER: LazyLock<Arc<Direction>> = LazyLock::new(|| Arc::new(other()));
     static PROBE: LazyLock<Arc<ProbeFile>> = LazyLock::new(|| Arc::new(probe()));
     let mut assets = Assets { steer: profile.steer.iter().map(|_| DIRECTION.clone()).collect(), ..Assets::default() };
+    for plane in profile.steer.iter().filter_map(|rule| rule.plane.as_ref()) {
+        assets.directions.insert(plane.value.clone(), OTHER.clone());
+    }
     for ask in profile.steer.iter().filter_map(|rule| rule.when.as_ref()).flat_map(|when| when.asks()) {
-        assets.similar.insert(ask.file.value.clone(), DIRECTION.clone());
+        assets.directions.insert(ask.file.value.clone(), DIRECTION.clone());
         assets.probes.insert(ask.file.value.clone(), PROBE.clone());
     }
     match Plan::build(&profile, &assets, &model()) {
@@ -90,6 +94,13 @@ fn direction() -> Direction {
     let layers: BTreeMap<_, _> = (0..12).map(|layer| (layer, vec![1.0, layer as f32 - 3.0])).collect();
     let vectors = Vectors { format: Format::Gguf, model_hint: None, operator: None, width: 2, rows: None, layers };
     Direction { file: PathBuf::new(), sha256: String::new(), bytes: 0, vectors }
+}
+
+/// Not parallel to the first, but for one layer.
+fn other() -> Direction {
+    let mut other = direction();
+    other.vectors.layers.values_mut().for_each(|v| v.reverse());
+    other
 }
 
 fn probe() -> ProbeFile {

@@ -14,8 +14,8 @@ use crate::report::{Errors, Located, Pos};
 pub struct Assets {
     /// One per `[[steer]]` table, in file order; a file used twice is shared.
     pub steer: Vec<Arc<Direction>>,
-    /// What `similar-to` names, by path as typed.
-    pub similar: BTreeMap<String, Arc<Direction>>,
+    /// What `similar-to` and `plane` name, by path as typed.
+    pub directions: BTreeMap<String, Arc<Direction>>,
     /// What `probe` names, by path as typed.
     pub probes: BTreeMap<String, Arc<ProbeFile>>,
 }
@@ -48,6 +48,12 @@ impl Assets {
                         Ok(direction) => assets.steer.push(direction),
                         Err(error) => fail(Some(rule.direction.pos), "steer.direction", error),
                     }
+                    if let Some(plane) = &rule.plane {
+                        match read(&places, &plane.value, &mut seen) {
+                            Ok(direction) => drop(assets.directions.insert(plane.value.clone(), direction)),
+                            Err(error) => fail(Some(plane.pos), "steer.plane", error),
+                        }
+                    }
                     for ask in rule.when.iter().flat_map(|when| when.asks()) {
                         if let Err(error) = assets.ask(&places, ask, &mut seen) {
                             fail(Some(ask.file.pos), &format!("steer.when.{}", ask.reading.key()), error);
@@ -65,7 +71,7 @@ impl Assets {
         let typed = &ask.file.value;
         match ask.reading {
             Reading::Similarity { .. } => {
-                self.similar.insert(typed.clone(), read(places, typed, seen)?);
+                self.directions.insert(typed.clone(), read(places, typed, seen)?);
             }
             Reading::Probability { .. } | Reading::Soft if self.probes.contains_key(typed) => {}
             Reading::Probability { .. } | Reading::Soft => {
@@ -87,7 +93,7 @@ fn read(places: &Places, typed: &str, seen: &mut Seen) -> Result<Arc<Direction>,
 /// One line per file: its name, what it holds, its hash.
 impl fmt::Display for Assets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let directions = self.steer.iter().chain(self.similar.values());
+        let directions = self.steer.iter().chain(self.directions.values());
         let directions = directions.map(|d| (&d.file, "directions", &d.vectors, &d.sha256));
         let probes = self.probes.values().map(|p| (&p.file, "probes", &p.weights, &p.sha256));
         for (i, (file, what, vectors, sha256)) in directions.chain(probes).enumerate() {

@@ -37,6 +37,7 @@ impl Plan {
             .zip(&assets.steer)
             .map(|(rule, direction)| {
                 let layers = fit::layers(&mut report, rule, direction, model);
+                fit::plane(&mut report, rule, &layers, assets, model);
                 fit::condition(&mut report, rule, &layers, assets, model);
                 layers
             })
@@ -65,7 +66,8 @@ impl Plan {
 fn rules_of(profile: &Profile, layers: Vec<BTreeSet<u32>>) -> Vec<Rule> {
     let mut n_gates = 0;
     let rule = |(typed, layers): (&SteerRule, BTreeSet<u32>)| {
-        let off = typed.strength.value == 0.0 && !typed.adjustable;
+        let still = matches!(typed.operator, Operator::Rotate { angle } if angle % 360.0 == 0.0);
+        let off = still || typed.strength.value == 0.0 && !typed.adjustable;
         let gate = typed.adjustable.then(|| {
             n_gates += 1;
             GateIndex(n_gates - 1)
@@ -88,6 +90,7 @@ fn nothing(operator: Operator) -> &'static str {
     match operator {
         Operator::Project => "fraction 0",
         Operator::Add | Operator::Clamp { .. } => "strength 0",
+        Operator::Rotate { .. } => "no angle",
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::fit::ranges;
+use super::rotation::degrees;
 use super::types::{Dose, Map, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
 use crate::asset::norm;
 use crate::profile::Operator;
@@ -47,6 +48,7 @@ fn show_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
         Operator::Add => write!(f, ": add, strength {}", rule.strength)?,
         Operator::Project => write!(f, ": project, fraction {}", rule.strength)?,
         Operator::Clamp { min, max } => write!(f, ": clamp {}", bounds(min, max))?,
+        Operator::Rotate { angle } => write!(f, ": rotate by {angle} degrees")?,
     }
     if let Some(gate) = rule.gate {
         write!(f, " (adjustable, gate {})", gate.0)?;
@@ -124,6 +126,7 @@ fn show_update(f: &mut fmt::Formatter<'_>, update: &Update) -> fmt::Result {
             1 => f.write_str("project out"),
             n => write!(f, "project out {n} dimensions:"),
         },
+        Map::Linear { .. } if let Some(degrees) = degrees(update) => write!(f, "rotate by {degrees:.2} degrees:"),
         Map::Linear { matrix, offset } => match (matrix.as_slice(), offset.as_slice()) {
             ([m], [0.0]) => write!(f, "change the component by {m} times itself:"),
             _ => write!(f, "linear, {} components read, {} written:", update.reads.len(), update.writes.len()),

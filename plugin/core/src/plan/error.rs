@@ -65,6 +65,14 @@ pub enum PlanError {
         /// The rule's operator.
         operator: &'static str,
     },
+    /// Two directions of a rotation that are parallel.
+    #[error("{file} spans no plane with the direction at layer {layer}, got parallel ones, allowed: two that are not")]
+    NoPlane {
+        /// The file that `plane` names.
+        file: String,
+        /// The layer.
+        layer: u32,
+    },
     /// The file has a direction for a layer that the model lacks.
     #[error("{file} is for a model with more layers, got a direction for layer {layer}, allowed: {}", upto(*.n_layer))]
     FileLayer {

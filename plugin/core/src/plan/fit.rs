@@ -90,6 +90,31 @@ pub(super) fn layers(
     chosen
 }
 
+/// The file that spans a plane with the direction, at `layers`.
+pub(super) fn plane(
+    report: &mut Report,
+    rule: &SteerRule,
+    layers: &BTreeSet<u32>,
+    assets: &Assets,
+    model: &ModelFacts,
+) {
+    let Some(typed) = &rule.plane else { return };
+    let key = "steer.plane";
+    let Some(direction) = assets.directions.get(&typed.value) else {
+        return report.fail(typed.pos, key, PlanError::Assets { got: 0, rules: 1 });
+    };
+    let named = File { typed, key, operator: rule.operator.name() };
+    if !file(report, &named, rule.model_hint, &direction.vectors, model) {
+        return;
+    }
+    let has = &direction.vectors.layers;
+    let missing: BTreeSet<u32> = layers.iter().copied().filter(|layer| !has.contains_key(layer)).collect();
+    if !missing.is_empty() {
+        let (missing, present) = (ranges(missing), ranges(has.keys().copied()));
+        report.fail(typed.pos, key, PlanError::MissingLayers { file: typed.value.clone(), missing, present });
+    }
+}
+
 /// The condition of one rule, which acts on `layers`.
 pub(super) fn condition(
     report: &mut Report,
@@ -101,7 +126,7 @@ pub(super) fn condition(
     for ask in rule.when.iter().flat_map(|when| when.asks()) {
         let (typed, layer, n_layer) = (&ask.file, ask.layer.value, model.n_layer);
         let vectors = match ask.reading {
-            Reading::Similarity { .. } => assets.similar.get(&typed.value).map(|d| &d.vectors),
+            Reading::Similarity { .. } => assets.directions.get(&typed.value).map(|d| &d.vectors),
             _ => assets.probes.get(&typed.value).map(|p| &p.weights),
         };
         let (operator, file_key) = (ask.reading.key(), format!("steer.when.{}", ask.reading.key()));

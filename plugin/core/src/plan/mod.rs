@@ -8,6 +8,7 @@ mod fit;
 mod hash;
 mod hint;
 mod place;
+mod rotation;
 mod subspace;
 mod sum;
 mod taps;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::error::PlanError;
 use super::fit::Report;
+use super::rotation::rotation;
 use super::subspace::{Subspace, unit};
 use super::sum::Sum;
 use super::taps::Taps;
@@ -63,7 +64,7 @@ impl Place<'_> {
                         self.zero(report, rule, operator);
                         continue;
                     };
-                    self.update(&mut terms, rule, dose, v);
+                    self.update(report, &mut terms, rule, dose, v);
                 }
             }
         }
@@ -114,7 +115,7 @@ impl Place<'_> {
     }
 
     /// A rule that reads what it changes, along the direction `v` of length 1.
-    fn update(&self, terms: &mut Terms, rule: RuleIndex, dose: Dose, v: Vec<f64>) {
+    fn update(&self, report: &mut Report, terms: &mut Terms, rule: RuleIndex, dose: Dose, v: Vec<f64>) {
         let Rule { operator, strength, .. } = self.rules[usize::from(rule.0)];
         let whole = operator == Operator::Project && dose.is_whole() && strength == 1.0;
         if whole && let Some(subspace) = &mut terms.subspace {
@@ -123,6 +124,13 @@ impl Place<'_> {
         terms.settle();
         if whole {
             terms.subspace = Some(Subspace::new(rule, v));
+            return;
+        }
+        if let Operator::Rotate { angle } = operator {
+            match self.plane(rule).and_then(|w| rotation(v, w, angle)) {
+                Some(update) => terms.list.push(Term::Update { rules: vec![rule], dose, update }),
+                None => self.no_plane(report, rule),
+            }
             return;
         }
         let v: Arc<[f32]> = v.into_iter().map(|x| x as f32).collect();
@@ -138,6 +146,19 @@ impl Place<'_> {
     fn direction(&self, rule: RuleIndex) -> Option<&[f32]> {
         let asset: &Arc<Direction> = self.assets.steer.get(usize::from(rule.0))?;
         asset.vectors.layers.get(&self.layer).map(Vec::as_slice)
+    }
+
+    /// The second direction of a rotation.
+    fn plane(&self, rule: RuleIndex) -> Option<&[f32]> {
+        let typed = self.profile.steer[usize::from(rule.0)].plane.as_ref()?;
+        self.assets.directions.get(&typed.value)?.vectors.layers.get(&self.layer).map(Vec::as_slice)
+    }
+
+    fn no_plane(&self, report: &mut Report, rule: RuleIndex) {
+        if let Some(typed) = &self.profile.steer[usize::from(rule.0)].plane {
+            let error = PlanError::NoPlane { file: typed.value.clone(), layer: self.layer };
+            report.fail(typed.pos, "steer.plane", error);
+        }
     }
 
     fn zero(&self, report: &mut Report, rule: RuleIndex, operator: Operator) {

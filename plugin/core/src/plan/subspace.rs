@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::types::{Dose, Map, RuleIndex, Term, Update};
 
 /// A direction that has less than this left outside the others adds rounding errors, not a dimension.
-const DEPENDENT: f64 = 1e-4;
+pub(super) const DEPENDENT: f64 = 1e-4;
 
 /// An orthonormal basis, in F64.
 pub(super) struct Subspace {
@@ -59,7 +59,7 @@ pub(super) fn unit(direction: &[f32]) -> Option<Vec<f64>> {
     (norm > 0.0).then(|| v.into_iter().map(|x| x / norm).collect())
 }
 
-fn dot(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 

@@ -97,7 +97,7 @@ impl Taps {
 fn probe(ask: &Ask, assets: &Assets) -> Option<Probe> {
     let (typed, layer) = (&ask.file.value, &ask.layer.value);
     if let Reading::Similarity { above } = ask.reading {
-        let direction = unit(assets.similar.get(typed)?.vectors.layers.get(layer)?)?;
+        let direction = unit(assets.directions.get(typed)?.vectors.layers.get(layer)?)?;
         return Some(Probe::Similarity { direction: direction.into_iter().map(|x| x as f32).collect(), above });
     }
     let file = assets.probes.get(typed)?;

@@ -72,13 +72,14 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "steer.operator",
         Kind::Text,
-        "\"add\", \"project\" or \"clamp\"",
+        "\"add\", \"project\", \"clamp\" or \"rotate\"",
         "\"add\"",
         "What is done with the direction. add: strength times the direction is added. project: what the residual stream \
          has along the direction is taken out (fraction says how much of it); the direction's length and sign do not \
-         matter. clamp: what it has along the direction is kept between min and max.",
+         matter. clamp: what it has along the direction is kept between min and max. rotate: what it has in the plane of \
+         the direction and a second one is turned by an angle, which keeps its norm.",
     )
-    .values(&["add", "project", "clamp"]),
+    .values(&["add", "project", "clamp", "rotate"]),
     Key::new(
         "steer.strength",
         Kind::Number,
@@ -113,6 +114,24 @@ pub const KEYS: &[Key] = &[
     )
     .unit("the residual stream's own"),
     Key::new(
+        "steer.plane",
+        Kind::Text,
+        "path of a vector file below the profile's folder or an asset-dir",
+        "required with rotate",
+        "For rotate: a second vector file, in the formats of direction. The plane is that of the two directions of a \
+         layer, which must not be parallel; their lengths do not matter (rotation in a fixed plane: angular steering, \
+         arXiv 2510.26243).",
+    ),
+    Key::new(
+        "steer.angle",
+        Kind::Number,
+        "a number from -360 to 360",
+        "required with rotate",
+        "For rotate: by how much what lies in the plane is turned, from direction towards plane. A rule with an angle of \
+         0, 360 or -360 does nothing and costs nothing.",
+    )
+    .unit("degrees"),
+    Key::new(
         "steer.layers",
         Kind::Layers,
         "\"all\", a layer 14, a range \"12..24\" (both ends included), a depth \"50%\", a range of depths \
@@ -145,7 +164,7 @@ pub const KEYS: &[Key] = &[
         "true or false",
         "false",
         "Whether the strength may be changed while the model runs (in the C API): the strength of add, the fraction of \
-         project, how much of its correction clamp makes. Such a rule stays in the graph also at strength 0, and costs \
+         project, how much of its correction clamp or rotate makes (the norm is kept at 0 and at 1). Such a rule stays in the graph also at strength 0, and costs \
          one or two more operations per layer.",
     ),
     Key::new(
@@ -256,7 +275,7 @@ pub(super) const PLANNED: &[&str] = &[
 
 /// Values that the language has and this version lacks.
 pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[
-    ("steer.operator", &["affine", "rotate", "sae"]),
+    ("steer.operator", &["affine", "sae"]),
     ("steer.site", &["attn-out", "ffn-out", "heads", "final-norm"]),
     ("steer.tokens", &["prompt", "generated", "last"]),
     ("steer.when.at", &["prompt"]),

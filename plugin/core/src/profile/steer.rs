@@ -60,6 +60,7 @@ fn rule<'t>(
     let name = section.name("name");
     let direction = section.text("direction");
     let (operator, strength) = operator(&mut section);
+    let plane = section.text("plane");
     let layers = layers(&mut section).unwrap_or(Spanned { value: Layers::All, pos });
     let site = section.choice("site", &[Site::Residual]).unwrap_or(Site::Residual);
     let tokens = section.choice("tokens", &[Tokens::All]).unwrap_or(Tokens::All);
@@ -71,6 +72,7 @@ fn rule<'t>(
         pos,
         name,
         direction,
+        plane,
         operator,
         strength,
         layers,
@@ -83,14 +85,25 @@ fn rule<'t>(
     (name, rule)
 }
 
+/// Keys that only one operator has.
+const KEYS: [(&str, &str); 6] = [
+    ("strength", "add"),
+    ("fraction", "project"),
+    ("min", "clamp"),
+    ("max", "clamp"),
+    ("plane", "rotate"),
+    ("angle", "rotate"),
+];
+
 /// The operator with its own keys, and its dose.
 fn operator(section: &mut Section<'_, '_, '_>) -> (Operator, Spanned<f32>) {
     const CLAMP: Operator = Operator::Clamp { min: None, max: None };
-    let typed = section.choice("operator", &[Operator::Add, Operator::Project, CLAMP]);
+    const ROTATE: Operator = Operator::Rotate { angle: 0.0 };
+    let typed = section.choice("operator", &[Operator::Add, Operator::Project, CLAMP, ROTATE]);
     // With an operator that cannot be read, nobody knows which keys belong to it.
     let known = typed.is_some() || section.get("operator").is_none();
     let operator = typed.unwrap_or(Operator::Add);
-    for (got, allowed) in [("strength", "add"), ("fraction", "project"), ("min", "clamp"), ("max", "clamp")] {
+    for (got, allowed) in KEYS {
         if let Some(at) = section.get(got)
             && known
             && allowed != operator.name()
@@ -102,6 +115,7 @@ fn operator(section: &mut Section<'_, '_, '_>) -> (Operator, Spanned<f32>) {
     let strength = section.number("strength");
     let fraction = section.number_in("fraction", 0.0..=1.0);
     let (min, max) = (section.number("min"), section.number("max"));
+    let angle = section.number_in("angle", -360.0..=360.0);
     match operator {
         Operator::Add => (operator, strength.unwrap_or(one)),
         Operator::Project => (operator, fraction.unwrap_or(one)),
@@ -109,6 +123,11 @@ fn operator(section: &mut Section<'_, '_, '_>) -> (Operator, Spanned<f32>) {
             let (min, max) = (min.map(|m| m.value), max.map(|m| m.value));
             bounds(section, min, max);
             (Operator::Clamp { min, max }, one)
+        }
+        Operator::Rotate { .. } => {
+            section.require("plane");
+            section.require("angle");
+            (Operator::Rotate { angle: angle.map_or(0.0, |a| a.value) }, one)
         }
     }
 }

@@ -51,9 +51,11 @@ pub struct SteerRule {
     pub name: Spanned<String>,
     /// `direction`: path of the vector file, as typed.
     pub direction: Spanned<String>,
+    /// `plane`: path of the file that spans a plane with the direction; with rotate only, and always then.
+    pub plane: Option<Spanned<String>>,
     /// `operator`.
     pub operator: Operator,
-    /// The dose of the operator: `strength` of add, `fraction` of project, 1 for clamp. Finite.
+    /// The dose of the operator: `strength` of add, `fraction` of project, else 1. Finite.
     pub strength: Spanned<f32>,
     /// `layers`; its place is the table's if the key was not given.
     pub layers: Spanned<Layers>,
@@ -84,6 +86,12 @@ pub enum Operator {
         /// `max`, in units of the residual stream.
         max: Option<f32>,
     },
+    /// `x += (R − I)·u` in the plane of `v` and a second direction, with `u` what `x` has in it: turned from `v` towards
+    /// the second by an angle, the norm kept. Rotation in a fixed plane is angular steering's (arXiv 2510.26243).
+    Rotate {
+        /// `angle`, in degrees, from −360 to 360.
+        angle: f32,
+    },
 }
 
 impl Operator {
@@ -93,6 +101,7 @@ impl Operator {
             Self::Add => "add",
             Self::Project => "project",
             Self::Clamp { .. } => "clamp",
+            Self::Rotate { .. } => "rotate",
         }
     }
 }
