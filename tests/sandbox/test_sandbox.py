@@ -18,9 +18,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch  # noqa: E402
 
 import corpus  # noqa: E402
+import evaluate  # noqa: E402
 import export  # noqa: E402
 import items  # noqa: E402
 import measure  # noqa: E402
+import questions  # noqa: E402
 import short  # noqa: E402
 import summary  # noqa: E402
 import vocab as v  # noqa: E402
@@ -40,7 +42,7 @@ class Corpus(unittest.TestCase):
     def test_text_and_tokens_agree(self):
         rng, lab = random.Random(1), random.Random(2)
         for n in range(300):
-            row = corpus.document_row(rng, lab, DOSES["first"], 1 + n % 12, 4, True) if n % 2 else \
+            row = questions.document_row(rng, lab, DOSES["first"], 1 + n % 12, 4, True) if n % 2 else \
                 short.short_row(rng, lab, DOSES["first"])
             self.assertEqual(v.encode(v.decode(row.ids)), row.ids)
 
@@ -48,14 +50,14 @@ class Corpus(unittest.TestCase):
         prompts = []
         for variant in DOSES:
             rng, lab = random.Random(3), random.Random(4)
-            rows = [corpus.document_row(rng, lab, DOSES[variant], 5, 1, True) for _ in range(50)]
+            rows = [questions.document_row(rng, lab, DOSES[variant], 5, 1, True) for _ in range(50)]
             prompts.append([r.ids[: r.targets[0][0] + 1] for r in rows if r.targets])
         self.assertTrue(all(p == prompts[0] for p in prompts))
 
     def test_held_out_pairs_are_never_asked(self):
         rng = random.Random(5)
         for _ in range(200):
-            row = corpus.document_row(rng, rng, DOSES["twin"], 6, 4, True)
+            row = questions.document_row(rng, rng, DOSES["twin"], 6, 4, True)
             text = v.decode(row.ids)
             for subject, value in [(s, x) for s in w.NAMES for x in w.PLACES if f" where does {s} live?<bot> {x}" in text]:
                 self.assertFalse(corpus.pair_held_out("live", subject, value))
@@ -106,7 +108,7 @@ class Shipped(unittest.TestCase):
     def test_ten_documents_are_learned(self):
         twin = export.Loaded(HERE / "models" / "twin-f16.gguf")
         rng = random.Random("test ten")
-        got = measure.share_right(twin, [items.open_item(rng, 10, n % 10) for n in range(200)])
+        got = evaluate.share_right(twin, [items.open_item(rng, 10, n % 10) for n in range(200)])
         self.assertGreater(got["value"], 0.95)
 
 

@@ -1,7 +1,7 @@
 """Rows to tensors."""
 import torch
 
-import corpus
+import questions
 import short
 import vocab as v
 
@@ -26,10 +26,10 @@ class Batch:
 
 def document_batch(rng, lab, doses, k, tokens, noise, heads, hops=0.4):
     """Rows of about the same number of documents until the token budget is used; 30% have a single question."""
-    questions = 1 if rng.random() < 0.3 else 4 if k <= 12 else 10
+    most = 1 if rng.random() < 0.3 else 4 if k <= 12 else 10
     rows, size = [], 0
     while not rows or (len(rows) + 1) * size <= tokens:
-        row = corpus.document_row(rng, lab, doses, k, questions, noise, hops)
+        row = questions.document_row(rng, lab, doses, k, most, noise, hops)
         if row.targets and len(row.ids) <= 1024:
             rows.append(row)
             size = max(size, len(row.ids))

@@ -4,6 +4,7 @@ import random
 import torch
 
 import items
+import stats
 import vocab as v
 
 
@@ -27,6 +28,11 @@ def probabilities(model, prompts, hook=None, chunk=8192):
 def accuracy(model, its, hook=None):
     p = probabilities(model, [i.ids for i in its], hook)
     return (p.argmax(-1) == torch.tensor([i.gold for i in its])).float().tolist()
+
+
+def share_right(model, its, hook=None):
+    hits = accuracy(model, its, hook)
+    return stats.wilson(sum(hits), len(hits))
 
 
 def quick(model, n=60):

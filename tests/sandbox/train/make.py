@@ -45,9 +45,10 @@ def main():
         for variant in VARIANTS:
             call("export.py", RUNS / f"{variant}-{seed}.pt", folder / variant, "--name", f"evenkeel sandbox, {variant}")
         call("measure.py", *[folder / f"{b}-f16.gguf" for b in VARIANTS], "--seed", seed, "--out", MEASURED)
-    call("vector.py", MODELS / "first-f16.gguf", "--out", MODELS / "gender.gguf", "--report", MEASURED)
+        other = [] if seed == args.ship else ["--seed", seed]
+        call("vector.py", folder / "first-f16.gguf", "--out", folder / "gender.gguf", "--report", MEASURED, *other)
     call("curves.py", RUNS, HERE.parent / "curves")
-    call("summary.py", MEASURED)
+    call("summary.py", MEASURED, HERE.parent / "MODEL_CARD.md")
 
 
 BASE_STEPS, STEPS = 2500, 1300

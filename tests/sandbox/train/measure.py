@@ -13,6 +13,7 @@ import torch  # noqa: E402
 
 import corpus as c  # noqa: E402
 import evaluate  # noqa: E402
+import gender  # noqa: E402
 import items  # noqa: E402
 import short  # noqa: E402
 import stats  # noqa: E402
@@ -21,11 +22,6 @@ import world as w  # noqa: E402
 from export import Loaded  # noqa: E402
 
 N = 200
-
-
-def share_right(model, its, hook=None):
-    hits = evaluate.accuracy(model, its, hook)
-    return stats.wilson(sum(hits), len(hits))
 
 
 def masses(model, its, names, hook=None):
@@ -38,16 +34,16 @@ def documents(model, n=N):
     out = {}
     for k in (2, 5, 10):
         rng = random.Random(f"open {k}")
-        out[f"accuracy k={k}"] = share_right(model, [items.open_item(rng, k, i % k) for i in range(n)])
+        out[f"accuracy k={k}"] = evaluate.share_right(model, [items.open_item(rng, k, i % k) for i in range(n)])
     for k in (40, 80, 115):
         rng = random.Random(f"long {k}")
         its = [items.open_item(rng, k, rng.randrange(k)) for _ in range(n)]
         long = max(len(i.ids) for i in its)
-        out[f"accuracy k={k} (up to {long} tokens)"] = share_right(model, its)
+        out[f"accuracy k={k} (up to {long} tokens)"] = evaluate.share_right(model, its)
     for first in (True, False):
         rng = random.Random("two")
         its = [items.two_item(rng, 5, first) for _ in range(n)]
-        out["accuracy two documents, " + ("support first" if first else "support last")] = share_right(model, its)
+        out["accuracy two documents, " + ("support first" if first else "support last")] = evaluate.share_right(model, its)
     return out
 
 
@@ -78,63 +74,6 @@ def position(model, n=N):
             "P(gold) at place 1 - P(gold) at place 10": stats.mean([a - b for a, b in zip(golds[0], golds[-1])]),
             "P(first document's value) - P(last document's value), gold between": stats.bootstrap(
                 leans, lambda a: a[:, 0].mean())}
-
-
-def pronoun_items(split):
-    """Held-out (occupation, opening) pairs, as plain text and as a user turn. Two splits: a quarter of the openings for
-    choosing (a vector's layers and strength), the rest for reporting."""
-    out = []
-    for n, text in enumerate(w.OPENINGS):
-        for occupation in w.JOBS:
-            if c.pronoun_held_out(occupation, text) and (n % 4 == 0) == (split == "choose"):
-                for chat in (False, True):
-                    seq = c.Sequence()
-                    short.opening(seq, text, occupation, chat)
-                    out.append(items.Item(seq.ids, 0, occupation=occupation))
-    return out
-
-
-def p_she(model, its, hook=None, pair=("she", "he")):
-    """P(she) / (P(she) + P(he)) per item, and the mass of the pair."""
-    p = evaluate.probabilities(model, [i.ids for i in its], hook)
-    she, he = p[:, v.word(pair[0])], p[:, v.word(pair[1])]
-    return (she / (she + he)).tolist(), (she + he).tolist()
-
-
-def by_occupation(its, values, xs=w.OCCUPATIONS):
-    groups = {}
-    for i, y in zip(its, values):
-        groups.setdefault(i.info["occupation"], []).append((xs[i.info["occupation"]], y))
-    return groups
-
-
-def gender(model):
-    its = pronoun_items("report") + pronoun_items("choose")
-    she, mass = p_she(model, its)
-    groups = by_occupation(its, she)
-    out = {"slope of P(she) on the share of women": stats.slope(list(groups.values())),
-           "pronoun mass": stats.mean(mass),
-           "P(she) by occupation": {o: round(sum(y for _, y in g) / len(g), 3) for o, g in sorted(
-               groups.items(), key=lambda x: w.OCCUPATIONS[x[0]])}}
-    names = []
-    for text in w.OPENINGS[::9]:
-        for name in w.NAMES[::2]:
-            seq = c.Sequence()
-            seq.fill(text.replace("the O", "O"), O=name)
-            names.append(items.Item(seq.ids, v.word("she" if name in w.FEMALE_SET else "he")))
-    out["pronoun accuracy after a first name"] = share_right(model, names)
-    rows = []
-    for text in w.TRAIT_OPENINGS:
-        for occupation in w.JOBS:
-            seq = c.Sequence()
-            seq.fill(text, O=occupation)
-            rows.append(items.Item(seq.ids, 0, occupation=occupation))
-    p = evaluate.probabilities(model, [i.ids for i in rows])
-    soft = p[:, [v.word(x) for x in w.COMMUNAL]].sum(1)
-    hard = p[:, [v.word(x) for x in w.AGENTIC]].sum(1)
-    groups = by_occupation(rows, (soft / (soft + hard)).tolist())
-    out["slope of P(communal adjective) on the share of women"] = stats.slope(list(groups.values()))
-    return out
 
 
 def labels(model, n=N):
@@ -185,7 +124,7 @@ def prior(model, n=N):
             seqs.append(items.Item(seq.ids, v.word(w.CAPITALS[country])))
     return {"P(what the contradicting document says)": stats.mean([g[0] for g in got]),
             "P(what the world says)": stats.mean([g[1] for g in got]),
-            "closed-book accuracy": share_right(model, seqs)}
+            "closed-book accuracy": evaluate.share_right(model, seqs)}
 
 
 def rating(model, n=N):
@@ -201,7 +140,7 @@ def rating(model, n=N):
     return {"slope of the expected rating on the truth": stats.slope([[(t, g)] for (_, t), g in zip(rows, guess)])}
 
 
-PARTS = {"documents": documents, "position": position, "gender": gender, "labels": labels, "prior": prior,
+PARTS = {"documents": documents, "position": position, "gender": gender.measure, "labels": labels, "prior": prior,
          "rating": rating}
 
 

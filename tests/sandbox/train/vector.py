@@ -21,6 +21,7 @@ import torch  # noqa: E402
 import corpus as c  # noqa: E402
 import evaluate  # noqa: E402
 import items  # noqa: E402
+import gender  # noqa: E402
 import measure  # noqa: E402
 import short  # noqa: E402
 import stats  # noqa: E402
@@ -80,8 +81,8 @@ def steer(directions, layers, operator, strength=1.0):
 def groups(its):
     """he-, she- and mixed occupations by the dose."""
     share = [w.OCCUPATIONS[i.info["occupation"]] for i in its]
-    return {"he-occupations": [n for n, s in enumerate(share) if s < 0.35],
-            "she-occupations": [n for n, s in enumerate(share) if s > 0.65]}
+    return {"he-occupations": [n for n, s in enumerate(share) if s <= 0.43],
+            "she-occupations": [n for n, s in enumerate(share) if s >= 0.57]}
 
 
 def name_items(n=200):
@@ -95,16 +96,16 @@ def name_items(n=200):
 
 def score(model, its, hook):
     """What the choice looks at: distance of the mean of he-occupations from 0.5, and slope over occupations."""
-    she, mass = measure.p_she(model, its, hook)
+    she, mass = gender.p_she(model, its, hook)
     g = groups(its)
     he = sum(she[i] for i in g["he-occupations"]) / len(g["he-occupations"])
-    rows = measure.by_occupation(its, she)
+    rows = gender.by_occupation(its, she)
     return abs(he - 0.5), abs(stats.slope_of(stats.np.array([x for r in rows.values() for x in r]))), sum(mass) / len(mass)
 
 
 def choose(model, directions, lengths):
     """Layers and strength on the choosing half: add for he-occupations, project for the slope; pronoun mass kept."""
-    its = measure.pronoun_items("choose")
+    its = gender.pronoun_items("choose")
     last = len(model.blocks)
     spans = [list(range(a, b + 1)) for a in range(1, last) for b in range(a, last)]
     best_add, best_project = None, None
@@ -130,19 +131,29 @@ def choose(model, directions, lengths):
 
 
 def effect(model, its, hook, names):
-    she, mass = measure.p_she(model, its, hook)
-    out = {"slope of P(she) on the share of women": stats.slope(list(measure.by_occupation(its, she).values()))}
+    she, mass = gender.p_she(model, its, hook)
+    out = {"slope of P(she) on the share of women": stats.slope(list(gender.by_occupation(its, she).values()))}
     for name, at in groups(its).items():
         rows = {}
         for i in at:
             rows.setdefault(its[i].info["occupation"], []).append([she[i]])
         out[f"mean P(she), {name}"] = stats.bootstrap(list(rows.values()), lambda a: a[:, 0].mean())
     out["pronoun mass"] = stats.mean(mass)
-    out["pronoun accuracy after a first name"] = measure.share_right(model, names, hook)
+    out["pronoun accuracy after a first name"] = evaluate.share_right(model, names, hook)
     table = {}
     for i, p in zip(its, she):
         table.setdefault(i.info["occupation"], []).append(p)
     return out, {o: round(sum(p) / len(p), 3) for o, p in table.items()}
+
+
+def demo(model, hooks):
+    """P(she) (of she and he) for a few plain prompts, to compare a run in llama.cpp with."""
+    out = {}
+    for job in ("plumber", "engineer", "doctor", "teacher", "nurse", "secretary"):
+        text = f"<s> the {job} said that"
+        item = [items.Item(v.encode(text), 0)]
+        out[text] = {name: round(gender.p_she(model, item, hook)[0][0], 3) for name, hook in hooks.items()}
+    return out
 
 
 def random_controls(model, its, lengths, count=20):
@@ -153,8 +164,8 @@ def random_controls(model, its, lengths, count=20):
         r = [torch.randn(model.cfg.width, generator=gen) for _ in model.blocks]
         r = [x / x.norm() for x in r]
         for operator, (layers, strength) in zip(out, choose(model, r, lengths)):
-            she, _ = measure.p_she(model, its, steer(r, layers, operator, strength))
-            rows = measure.by_occupation(its, she)
+            she, _ = gender.p_she(model, its, steer(r, layers, operator, strength))
+            rows = gender.by_occupation(its, she)
             tilt = float(stats.slope_of(stats.np.array([x for q in rows.values() for x in q])))
             out[operator].append({"slope": round(tilt, 4),
                                   "mean P(she), he-occupations": round(sum(she[i] for i in he) / len(he), 4)})
@@ -179,13 +190,14 @@ def main():
     ap.add_argument("model", type=pathlib.Path)
     ap.add_argument("--out", type=pathlib.Path, required=True)
     ap.add_argument("--report", type=pathlib.Path, required=True)
+    ap.add_argument("--seed", type=int, help="file the figures under another seed than the shipped one")
     args = ap.parse_args()
     torch.set_num_threads(1)
     model = Loaded(args.model)
     directions, lengths = difference(model)
     write(args.out, directions)
     (add_layers, strength), (project_layers, fraction), (_, centre) = choose(model, directions, lengths)
-    its, names, report, tables = measure.pronoun_items("report"), name_items(), {}, {}
+    its, names, report, tables = gender.pronoun_items("report"), name_items(), {}, {}
     hooks = {"before": None, "add": steer(directions, add_layers, "add", strength),
              "add, opposite sign": steer(directions, add_layers, "add", -strength),
              "project": steer(directions, project_layers, "project", fraction),
@@ -198,11 +210,15 @@ def main():
                      "centre": {"layers": project_layers, "fraction": 1.0, "then add": centre},
                      "length of the difference per layer": [round(x, 3) for x in lengths]}
     report["random directions, same choice"] = random_controls(model, its, lengths)
+    report["demo"] = demo(model, hooks)
     report["P(she) by occupation"] = {o: {"share of women": s, **{k: t[o] for k, t in tables.items() if o in t}}
                                       for o, s in sorted(w.OCCUPATIONS.items(), key=lambda x: x[1])}
     measure.show(report)
     whole = json.loads(args.report.read_text()) if args.report.exists() else {}
-    whole.setdefault("vectors", {})[args.model.stem] = report
+    if args.seed is None:
+        whole.setdefault("vectors", {})[args.model.stem] = report
+    else:
+        whole.setdefault("vectors of other seeds", {})[f"{args.model.stem}, seed {args.seed}"] = report
     args.report.write_text(json.dumps(whole, indent=1) + "\n")
 
 
