@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, fs};
 
+use super::libraries;
 use crate::cache::source;
 use crate::{Cache, Door, Finished, Recording, Scratch, Setting, run};
 
@@ -106,7 +107,7 @@ impl CHost {
     /// # Panics
     /// When they are not fetched or the program does not compile.
     pub fn node_llama_cpp() -> Self {
-        let folder = Cache::locate().fetched("npm/node_modules/@node-llama-cpp/linux-x64/bins/linux-x64");
+        let folder = libraries::node_llama_cpp();
         Self::compile(&folder, Some(folder.clone()))
     }
 
@@ -145,7 +146,7 @@ impl CHost {
         command.args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-o"]).arg(&program);
         command.args(["host.c", "options.c", "vector.c"].map(|file| source("c").join(file)));
         command.arg("-I").arg(include);
-        command.args(["llama", "ggml", "ggml-base"].map(|name| find(libraries, name)));
+        command.args(["llama", "ggml", "ggml-base"].map(|name| libraries::find(libraries, name)));
         // The older kind of search path: it also serves the libraries that these libraries need.
         command.arg(format!("-Wl,--disable-new-dtags,-rpath,{}", libraries.display())).arg("-ldl");
         let _ = run(command, &Setting::new(), scratch.folder()).success();
@@ -197,16 +198,4 @@ impl CHost {
         let (finished, recording) = self.try_run(decode, door, setting);
         recording.unwrap_or_else(|| panic!("{}\n{}", finished.status, finished.stderr))
     }
-}
-
-/// The library `lib<name>.so` or `lib<name>.v<version>.so` in a folder.
-fn find(folder: &Path, name: &str) -> PathBuf {
-    let plain = format!("lib{name}.so");
-    let versioned = format!("lib{name}.v");
-    let entries = fs::read_dir(folder).expect("the folder of the libraries");
-    let names = entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned());
-    let mut found: Vec<String> = names.filter(|n| *n == plain || n.starts_with(&versioned)).collect();
-    found.sort();
-    let file = found.first().unwrap_or_else(|| panic!("{} has no lib{name}", folder.display()));
-    folder.join(file)
 }

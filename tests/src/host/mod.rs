@@ -1,5 +1,7 @@
 //! The hosts: programs on stock llama.cpp libraries that nobody changed for evenkeel.
 
+pub mod libraries;
+
 mod c;
 mod native;
 mod node;

@@ -8,5 +8,6 @@ mod identity;
 mod native;
 mod operators;
 mod rotation;
+mod sandbox;
 mod server;
 mod trouble;

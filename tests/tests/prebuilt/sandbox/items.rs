@@ -1,0 +1,73 @@
+//! The held-out questions: `tests/sandbox/items.jsonl`, which `train/write_items.py` explains and writes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use evenkeel_ffi::host::{Model, Token};
+use serde_json::Value;
+
+/// A path below `tests/sandbox`.
+pub fn sandbox(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("sandbox").join(path)
+}
+
+/// One question.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The figure it belongs to.
+    pub kind: String,
+    /// What it has in common with other items of its kind.
+    pub cluster: String,
+    /// What the figure depends on; 0 when nothing.
+    pub x: f64,
+    /// For a pronoun: whether it is one of those that are reported after a choice on the others.
+    pub report: bool,
+    /// The answers whose probability is asked for.
+    pub answers: Vec<String>,
+    ids: String,
+    text: String,
+}
+
+impl Item {
+    /// All of them.
+    pub fn all() -> Vec<Self> {
+        let text = fs::read_to_string(sandbox("items.jsonl")).expect("tests/sandbox/items.jsonl");
+        text.lines().map(|line| Self::read(&serde_json::from_str(line).expect("a line of JSON"))).collect()
+    }
+
+    fn read(line: &Value) -> Self {
+        let text = |key: &str| line[key].as_str().unwrap_or_else(|| panic!("no {key}: {line}")).to_owned();
+        let answers = line["answers"].as_array().expect("answers").iter();
+        Self {
+            kind: text("kind"),
+            cluster: text("cluster"),
+            x: line["x"].as_f64().unwrap_or(0.0),
+            report: line["split"] == "report",
+            answers: answers.map(|answer| answer.as_str().expect("an answer").to_owned()).collect(),
+            ids: text("ids"),
+            text: text("text"),
+        }
+    }
+
+    /// The prompt's tokens.
+    ///
+    /// # Panics
+    /// When they are not those that the model was trained on.
+    pub fn prompt(&self, model: &Model) -> Vec<Token> {
+        let tokens = model.tokenize(&self.text, true).expect("tokens");
+        let bytes = tokens.iter().flat_map(|token| u16::try_from(*token).expect("a small vocabulary").to_le_bytes());
+        let code = bytes
+            .fold(0xcbf2_9ce4_8422_2325_u64, |code, byte| (code ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
+        assert_eq!(format!("{code:016x}"), self.ids, "llama.cpp's tokens are not the training's: {}", self.text);
+        tokens
+    }
+
+    /// The answers' tokens, one each.
+    pub fn answer_tokens(&self, model: &Model) -> Vec<Token> {
+        let token = |answer: &String| match model.tokenize(answer, false).expect("tokens")[..] {
+            [token] => token,
+            ref other => panic!("\"{answer}\" is {} tokens", other.len()),
+        };
+        self.answers.iter().map(token).collect()
+    }
+}

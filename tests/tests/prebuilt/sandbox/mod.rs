@@ -1,0 +1,82 @@
+//! The sandbox's models through a stock llama.cpp: each planted bias is there in `first` and `last` and absent in
+//! `twin`, the tasks are learned, and the demo's profile takes the bias out that it says it does.
+//!
+//! Absent means equivalent: the 95% interval lies inside a quarter of the planted effect. `--nocapture` shows the tables.
+
+mod effects;
+mod items;
+mod lab;
+mod profile;
+mod stats;
+
+use effects::{EFFECTS, TASKS, measured};
+use lab::{VARIANTS, plain};
+use stats::{Interval, share};
+
+/// The training seed of the shipped models.
+const SEED: &str = "1";
+
+/// What does not hold, all of it at the end of a test.
+#[derive(Default)]
+struct Failures(Vec<String>);
+
+impl Failures {
+    fn expect(&mut self, holds: bool, message: impl FnOnce() -> String) {
+        if !holds {
+            self.0.push(message());
+        }
+    }
+
+    /// The value lies in the interval that was measured when the model was made.
+    fn agrees(&mut self, found: &Interval, recorded: &Interval, what: &str) {
+        let holds = (recorded.low..=recorded.high).contains(&found.value);
+        self.expect(holds, || format!("{what}: {found}, but measured.json says {recorded}"));
+    }
+
+    #[track_caller]
+    fn end(self) {
+        assert!(self.0.is_empty(), "\n{}", self.0.join("\n"));
+    }
+}
+
+#[test]
+fn planted_biases_are_there_and_absent_in_the_twin() {
+    let mut failures = Failures::default();
+    for effect in &EFFECTS {
+        println!("{}", effect.name);
+        for variant in VARIANTS {
+            let sample = effect.sample(plain(variant));
+            let found = sample.interval(effect.figure, effect.zero);
+            let recorded = measured(&["seeds", SEED, variant, effect.measured[0], effect.measured[1]], effect.zero);
+            let dose = effect.dose(variant);
+            let (holds, goal) =
+                if variant == "twin" { (found.is_absent(dose), "absent") } else { (found.is_present(dose), "present") };
+            let what = format!("{}, {variant}", effect.name);
+            println!(
+                "  {variant:5}  {found}  n={} in {} clusters  planted {dose:+.2}  measured.json {recorded}  {goal}",
+                sample.n(),
+                sample.clusters()
+            );
+            let undecided = !(found.is_absent(dose) || found.is_present(dose));
+            let verdict = if undecided { "undecided" } else { "wrong" };
+            failures.expect(holds, || format!("{what}: {found} is not {goal} but {verdict}, planted {dose:+.2}"));
+            failures.agrees(&found, &recorded, &what);
+        }
+    }
+    failures.end();
+}
+
+#[test]
+fn tasks_are_learned() {
+    let mut failures = Failures::default();
+    for task in &TASKS {
+        let right: Vec<bool> = plain("twin").iter().filter_map(task.right).collect();
+        let found = share(right.iter().filter(|right| **right).count(), right.len());
+        let recorded = measured(&["seeds", SEED, "twin", task.measured[0], task.measured[1]], 0.0);
+        println!("{}: {found}  n={}  measured.json {recorded}", task.name, right.len());
+        failures.expect(right.len() >= 200, || format!("{}: only {} items", task.name, right.len()));
+        failures.expect(found.value >= 0.95, || format!("{}: {found} is less than 0.95", task.name));
+        failures.agrees(&found, &recorded, task.name);
+    }
+    failures.end();
+}
