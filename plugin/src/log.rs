@@ -16,7 +16,7 @@ pub enum Level {
     Warn = 2,
     /// What is in force.
     Info = 3,
-    /// What happens to each graph.
+    /// Each llama.cpp that was found, what a context's first graph became, where vectors lie.
     Debug = 4,
 }
 

@@ -6,7 +6,7 @@
 pub enum Status {
     /// Done.
     Ok = 0,
-    /// A null pointer, or text that is not UTF-8.
+    /// A null pointer, text that is not UTF-8, a number that is not finite or too large.
     Argument = 1,
     /// The version asked for is not spoken.
     Version = 2,

@@ -124,6 +124,10 @@ fn allocate(
         };
         let ctx = (lib.ggml.ggml_init)(params);
         let mut store = Store { host: host.clone(), ctx, buffer: std::ptr::null_mut() };
+        let bytes = list.iter().map(|w| size_of_val(&**w.data)).sum();
+        if ctx.is_null() {
+            return Err(NoMemory { bytes, place: name_of(lib, place) });
+        }
         let mut tensors = Vec::new();
         for w in list {
             let t = (lib.ggml.ggml_new_tensor_1d)(ctx, GGML_TYPE_F32, w.data.len() as i64);
@@ -133,7 +137,6 @@ fn allocate(
         }
         store.buffer = (lib.backend.ggml_backend_alloc_ctx_tensors_from_buft)(ctx, place);
         if store.buffer.is_null() {
-            let bytes = list.iter().map(|w| size_of_val(&**w.data)).sum();
             return Err(NoMemory { bytes, place: name_of(lib, place) });
         }
         for (w, &t) in list.iter().zip(&tensors) {

@@ -9,7 +9,7 @@ use evenkeel_core::lower::{Lowered, Missed, Patch, lower};
 use evenkeel_ffi::generated::types::ggml_cgraph;
 
 use super::{
-    commit::{Pass, commit},
+    commit::{Pass, RewrittenGraph, commit},
     context,
     dispatch::Verdict,
     entry::Registers,
@@ -64,7 +64,10 @@ pub fn before_compute(r: &Registers) -> Verdict {
 
 /// `ggml_backend_sched_free(sched)`: the graphs that were handed to it are gone with it.
 pub fn before_sched_free(r: &Registers) -> Verdict {
-    lock(&state::get().graphs).retain(|_, graph| lock(graph).sched != r.argument(0));
+    let gone = |graph: &Arc<Mutex<_>>| lock::<RewrittenGraph>(graph).sched == r.argument(0);
+    let graphs: Vec<_> = lock(&state::get().graphs).extract_if(|_, graph| gone(graph)).collect();
+    // Here and not under the lock: it frees the host's memory.
+    drop(graphs);
     Verdict::Continue
 }
 
@@ -124,9 +127,10 @@ fn forget_unless_current(state: &State, graph: *mut ggml_cgraph) -> bool {
     let mut graphs = lock(&state.graphs);
     // SAFETY: the host hands this graph over on this thread.
     let current = graphs.get(&(graph as usize)).is_some_and(|known| unsafe { lock(known).is_current(graph) });
-    if !current {
-        graphs.remove(&(graph as usize));
-    }
+    let stale = if current { None } else { graphs.remove(&(graph as usize)) };
+    drop(graphs);
+    // Here and not under the lock: it frees the host's memory.
+    drop(stale);
     !current
 }
 
