@@ -60,6 +60,7 @@ fn a_function_that_panics_says_so_and_the_others_answer() {
     let profile = Profile::with(ADJUSTABLE);
     for name in names().iter().filter(|n| n.starts_with("ek_")) {
         let ran = run(name, Door::Preload, &profile);
+        assert!(ran.stdout.lines().any(|l| l.starts_with(&format!("{name} "))), "{name} is called\n{ran}");
         for line in ran.stdout.lines().filter(|l| l.starts_with("ek_")) {
             let (function, answer) = line.split_once(' ').expect("a name and an answer");
             let panics = function == name;
