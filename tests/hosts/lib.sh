@@ -1,7 +1,7 @@
 # Shared by fetch and build; sourced by bash with `set -euo pipefail`.
 
 hosts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-cache=${EVENKEEL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/evenkeel}
+cache=${EVENKEEL_CACHE:-${XDG_CACHE_HOME:-${HOME:?is not set, and EVENKEEL_CACHE neither: set one of them to a folder}/.cache}/evenkeel}
 case $(realpath -m "$cache")/ in
   "$(realpath "$hosts/../..")"/*) echo "EVENKEEL_CACHE must lie outside the source tree: $cache" >&2; exit 1 ;;
 esac
