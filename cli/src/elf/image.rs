@@ -123,8 +123,11 @@ fn of(path: &Path, elf: &Elf, bytes: &[u8]) -> Image {
             imports.entry(name.to_owned()).or_insert(kind);
         }
     }
-    let flag = |tag, bits: u64| {
-        elf.dynamic.as_ref().is_some_and(|d| d.dyns.iter().any(|e| e.d_tag == tag && e.d_val & bits != 0))
+    let dynamic: &[dynamic::Dyn] = elf.dynamic.as_ref().map_or(&[], |d| &d.dyns);
+    // The older tag has no value, it is there or not.
+    let is_symbolic = |e: &dynamic::Dyn| match e.d_tag {
+        dynamic::DT_FLAGS => e.d_val & dynamic::DF_SYMBOLIC != 0,
+        tag => tag == dynamic::DT_SYMBOLIC,
     };
     let ours =
         |name: &&str| name.starts_with("llama_") || name.starts_with("ggml_") || name.starts_with("_ZNK11llama_");
@@ -153,7 +156,7 @@ fn of(path: &Path, elf: &Elf, bytes: &[u8]) -> Image {
         needed: elf.libraries.iter().map(|l| (*l).to_owned()).collect(),
         runpath: paths.iter().flat_map(|p| p.split(':')).filter(|p| !p.is_empty()).map(expand).collect(),
         mentions_llama: !known && !imports.contains_key("llama_decode") && mentions(bytes),
-        symbolic: flag(dynamic::DT_FLAGS, dynamic::DF_SYMBOLIC) || flag(dynamic::DT_SYMBOLIC, u64::MAX),
+        symbolic: dynamic.iter().any(is_symbolic),
         privileged: false,
         defined,
         inside,

@@ -24,10 +24,15 @@ pub fn beside(folder: Option<&Path>) -> Option<PathBuf> {
     in_folder(folder?, 1)
 }
 
+/// A `libllama` somewhere below a folder that was named.
+pub fn below(folder: &Path) -> Option<PathBuf> {
+    in_folder(folder, DEPTH)
+}
+
 fn named(path: &Path) -> Result<PathBuf, Failure> {
     let path = path.canonicalize().map_err(|e| Failure::usage(format!("--llama {}: {e}", path.display())))?;
     if path.is_dir() {
-        return in_folder(&path, DEPTH).ok_or_else(|| {
+        return below(&path).ok_or_else(|| {
             Failure::usage(format!("--llama {}: no libllama*.so in this folder", path.display()))
                 .todo("a folder of llama.cpp's shared libraries is wanted")
         });

@@ -3,7 +3,7 @@
 mod llama;
 mod plugin;
 
-pub use llama::{beside, llama};
+pub use llama::{below, beside, llama};
 pub use plugin::plugin;
 
 use std::path::PathBuf;

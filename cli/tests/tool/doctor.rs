@@ -32,6 +32,16 @@ fn wrong_files_are_named_for_what_they_are() {
 }
 
 #[test]
+fn what_was_named_is_what_the_message_names() {
+    let folder = Folder::new();
+    let empty = folder.path("");
+    let ran = evenkeel(&["doctor", empty.to_str().unwrap_or_default()]);
+    assert!(ran.code == 2 && ran.err.contains("no libllama*.so") && !ran.err.contains("--llama"), "{ran:?}");
+    let ran = evenkeel(&["doctor", "/bin/sh", "--plugin", "/nowhere.so"]);
+    assert!(ran.code == 2 && ran.err.contains("/nowhere.so"), "{ran:?}");
+}
+
+#[test]
 fn a_process_is_looked_into() {
     let own = std::process::id().to_string();
     let ran = evenkeel(&["doctor", &own, "--json"]);

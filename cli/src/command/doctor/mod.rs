@@ -27,7 +27,10 @@ pub fn main(args: &args::Doctor, json: bool) -> Outcome {
             None => (scan(target)?, None),
         },
     };
-    let plugin = locate::plugin(&args.plugin).ok();
+    let plugin = match locate::plugin(&args.plugin) {
+        Err(failure) if args.plugin.plugin.is_some() => return Err(failure),
+        found => found.ok(),
+    };
     let mut diagnosis = diagnose(&scan);
     if let Llama::Shared(path) = &diagnosis.llama {
         let wait = screen::spinner("trying the library in a child process");
@@ -57,8 +60,11 @@ fn scan(target: &Path) -> Result<Scan, Failure> {
     let found = if target.components().count() == 1 && !target.exists() { on_path(target) } else { None };
     let target = found.as_deref().unwrap_or(target);
     if target.is_dir() {
-        let choice = args::LlamaChoice { llama: Some(target.to_owned()) };
-        return Scan::of(&locate::llama(&choice)?).map_err(Failure::new);
+        let library = locate::below(target).ok_or_else(|| {
+            Failure::usage(format!("{}: no libllama*.so in this folder", target.display()))
+                .todo("name the folder of llama.cpp's shared libraries, or the library itself if it has another name")
+        })?;
+        return Scan::of(&library).map_err(Failure::new);
     }
     let mut scan = Scan::of(target).map_err(|e| {
         let failure = Failure::usage(&e);
