@@ -21,6 +21,7 @@ use clap::Parser;
 use owo_colors::OwoColorize;
 
 fn main() -> ExitCode {
+    screen::end_with_standard_output();
     let cli = args::Cli::parse();
     match command::dispatch(&cli) {
         Ok(verdict) => verdict.into(),

@@ -1,11 +1,28 @@
 //! Terminals: tables, bars, progress. Colours appear on a terminal only and honour `NO_COLOR` (anstream strips them
 //! elsewhere).
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, io::Write as _, time::Duration};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+
+/// Ends the program in order when standard output cannot be written to: without a word where the reader went away
+/// (`| head`), with one where the disk is full. `println!` panics there.
+pub fn end_with_standard_output() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let text = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        match text.strip_prefix("failed printing to stdout: ") {
+            Some(why) if why.starts_with("Broken pipe") => std::process::exit(141),
+            Some(why) => {
+                let _ = writeln!(std::io::stderr(), "error: standard output cannot be written to: {why}");
+                std::process::exit(1)
+            }
+            None => report(panic),
+        }
+    }));
+}
 
 /// Prints one JSON object.
 pub fn json(value: &impl Serialize) {
@@ -35,6 +52,11 @@ pub fn print(table: &Table) {
     for line in table.lines() {
         anstream::println!(" {}", line.trim_end());
     }
+}
+
+/// The width of the bars in a table that would like them `wanted` wide: none where the terminal has no room for them.
+pub fn bar_width(table: &Table, wanted: usize) -> usize {
+    if table.width().is_some_and(|columns| columns < 80) { 0 } else { wanted }
 }
 
 /// A bar of `width` cells filled by `fraction` (0 to 1), in eighths of a cell.

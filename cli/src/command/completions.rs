@@ -8,6 +8,9 @@ use crate::{
 };
 
 pub fn main(args: &Completions) -> Outcome {
-    clap_complete::generate(args.shell, &mut Cli::command(), "evenkeel", &mut std::io::stdout());
+    // Into memory first: the generator panics where its output cannot be written.
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "evenkeel", &mut text);
+    print!("{}", String::from_utf8_lossy(&text));
     Ok(Verdict::Good)
 }

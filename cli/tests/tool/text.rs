@@ -22,6 +22,20 @@ fn every_shell_gets_completions() {
 }
 
 #[test]
+fn an_output_that_cannot_be_written_is_no_panic() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+    let (reader, gone) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    for (out, code) in [(std::process::Stdio::from(full), 1), (gone.into(), 141)] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_evenkeel"));
+        let ran = command.args(["completions", "bash"]).stdout(out).output().expect("the tool starts");
+        let err = String::from_utf8_lossy(&ran.stderr).into_owned();
+        assert!(ran.status.code() == Some(code) && !err.contains("panicked"), "{err}");
+        assert_eq!(err.contains("No space left"), code == 1, "{err}");
+    }
+}
+
+#[test]
 fn every_command_has_help() {
     for command in ["check", "plan", "doctor", "explain", "run", "bench", "demo", "completions"] {
         let ran = evenkeel(&[command, "--help"]);
