@@ -105,7 +105,7 @@ pub struct Run {
     #[arg(long, conflicts_with = "temperature")]
     pub greedy: bool,
     /// Draw tokens instead, at this temperature, with the same random numbers on both sides
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = temperature)]
     pub temperature: Option<f32>,
     /// Where the random numbers start
     #[arg(long, default_value_t = 1, requires = "temperature")]
@@ -115,6 +115,11 @@ pub struct Run {
     pub top: u32,
     #[command(flatten)]
     pub host: HostChoice,
+}
+
+fn temperature(text: &str) -> Result<f32, String> {
+    let allowed = |t: &f32| t.is_finite() && *t > 0.0;
+    text.parse().ok().filter(allowed).ok_or_else(|| "a number above 0 is wanted; leave it out for the likeliest".into())
 }
 
 /// Where the prompt comes from.

@@ -29,7 +29,7 @@ pub fn divergence(p: &[f64], q: &[f64]) -> f64 {
     terms.sum::<f64>().max(0.0)
 }
 
-/// A token drawn at `temperature` by `uniform` (0 to 1).
+/// A token drawn at `temperature` (above 0) by `uniform` (0 to 1).
 pub fn draw(logits: &[f32], temperature: f32, uniform: f64) -> Token {
     let scaled: Vec<f32> = logits.iter().map(|l| l / temperature.max(1e-4)).collect();
     let mut left = uniform;

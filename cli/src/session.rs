@@ -34,7 +34,12 @@ pub fn start_clean(choice: &HostChoice) -> Result<(), Failure> {
     }
     let program = std::env::current_exe().map_err(Failure::new)?;
     let mut again = std::process::Command::new(program);
-    again.args(std::env::args_os().skip(1));
+    let mut typed = std::env::args_os();
+    // Messages name the program as it was typed.
+    typed.next().into_iter().for_each(|name| {
+        again.arg0(name);
+    });
+    again.args(typed);
     found.iter().for_each(|name| {
         again.env_remove(name);
     });
@@ -109,7 +114,12 @@ pub fn check_model_file(path: &Path) -> Result<(), Failure> {
     }
     let mut magic = [0u8; 4];
     let read = std::fs::File::open(path).and_then(|mut f| f.read_exact(&mut magic));
-    read.map_err(|e| say(&e.to_string()))?;
+    read.map_err(|e| match e.kind() {
+        std::io::ErrorKind::UnexpectedEof => {
+            say("is too short for a model").todo("was it fetched or copied to its end?")
+        }
+        _ => say(&e.to_string()),
+    })?;
     match &magic {
         b"GGUF" => Ok(()),
         b"PK\x03\x04" => {

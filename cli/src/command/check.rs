@@ -29,6 +29,7 @@ struct Complaint {
 }
 
 pub fn main(args: &args::Check, as_json: bool) -> Outcome {
+    refuse_gguf(&args.profile)?;
     let model = args.model.as_deref().map(|path| facts(path).map(|m| (path, m))).transpose()?;
     let loaded = match load(&args.profile) {
         Ok(loaded) => loaded,
@@ -97,6 +98,19 @@ pub fn complain<E: Display>(errors: &Errors<E>, as_json: bool) -> Outcome {
     Ok(Verdict::Bad)
 }
 
+/// Tells those who named a model or a vector instead of the profile.
+fn refuse_gguf(profile: &Path) -> Result<(), Failure> {
+    use std::io::Read;
+    let mut magic = [0u8; 4];
+    // A pipe would be waited for; whatever else is wrong with the file is told when it is read.
+    let named = profile.is_file() && std::fs::File::open(profile).and_then(|mut f| f.read_exact(&mut magic)).is_ok();
+    match &magic {
+        b"GGUF" if named => Err(Failure::usage(format!("profile {}: is a GGUF file", profile.display()))
+            .todo("name a TOML file; the model goes with --model, the vector is named in the profile")),
+        _ => Ok(()),
+    }
+}
+
 /// What a model file says about itself.
 pub fn facts(path: &Path) -> Result<ModelFacts, Failure> {
     check_model_file(path)?;
@@ -109,6 +123,7 @@ pub fn plan(
     model: &Path,
     as_json: bool,
 ) -> Result<Result<evenkeel_core::plan::Plan, Verdict>, Failure> {
+    refuse_gguf(profile)?;
     let facts = facts(model)?;
     let planned = |loaded: &Loaded| match loaded.plan(&facts) {
         Ok(plan) => Ok(Ok(plan)),

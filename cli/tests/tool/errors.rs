@@ -19,12 +19,31 @@ fn a_file_that_is_no_model_is_told_apart() {
         ("m.bin", "PK\u{3}\u{4}zip", "PyTorch"),
         ("m.gguf", "version https://git-lfs", "Git LFS"),
         ("x.gguf", "what is this", "does not start with GGUF"),
+        ("e.gguf", "", "too short"),
     ] {
         let file = folder.write(name, text);
         let ran = evenkeel(&["run", "--model", &file, "--profile", &profile]);
         assert!(ran.code == 2 && ran.err.contains(told), "{name}: {ran:?}");
         let ran = evenkeel(&["check", &profile, "--model", &file]);
         assert!(ran.code == 2 && ran.err.contains(told), "{name}: {ran:?}");
+    }
+}
+
+#[test]
+fn a_model_in_place_of_the_profile_is_told() {
+    let folder = Folder::new();
+    let model = folder.model();
+    for args in [&["check", &model][..], &["plan", &model, "-m", &model]] {
+        let ran = evenkeel(args);
+        assert!(ran.code == 2 && ran.err.contains("is a GGUF file") && ran.err.contains("--model"), "{ran:?}");
+    }
+}
+
+#[test]
+fn a_temperature_is_a_number_above_zero() {
+    for text in ["-1", "0", "nan", "inf", "warm"] {
+        let ran = evenkeel(&["run", "--model", "m", "--profile", "p", "--temperature", text]);
+        assert!(ran.code == 2 && ran.err.contains("above 0"), "{text}: {ran:?}");
     }
 }
 
