@@ -108,13 +108,14 @@ fn show(report: &Report, demo: &data::Demo) {
         header.push("planted");
     }
     let mut table = screen::table(header);
+    let width = screen::bar_width(&table, 20);
     for l in &report.lines {
         let mut row = vec![
             l.subject.clone(),
             format!("{:.2}", l.before.share),
-            screen::bar(l.before.share, 20).yellow().to_string(),
+            screen::bar(l.before.share, width).yellow().to_string(),
             format!("{:.2}", l.after.share),
-            screen::bar(l.after.share, 20).green().to_string(),
+            screen::bar(l.after.share, width).green().to_string(),
         ];
         if planted {
             row.push(l.planted.map(|p| format!("{p:.2}")).unwrap_or_default());
@@ -126,6 +127,8 @@ fn show(report: &Report, demo: &data::Demo) {
     println!("\nMean share of \"{first}\": {:.2} without, {:.2} with.", b.mean, a.mean);
     println!("Mean distance from one half: {:.2} without, {:.2} with.", b.lean, a.lean);
     let mass = report.lines.iter().map(|l| l.before.mass.min(l.after.mass)).fold(1.0, f64::min);
+    // Rounded down, as it is said to be the least.
+    let mass = (mass * 100.0).floor() / 100.0;
     println!("\nHow: one evaluation per prompt and side, both in stock llama.cpp and in one process; the share is");
     println!(
         "P({first}) / (P({first}) + P({second})) of the next token. The two words have at least {mass:.2} of the probability."
@@ -138,15 +141,17 @@ fn show(report: &Report, demo: &data::Demo) {
         anstream::println!("{} {problem}", "problem:".red().bold());
     }
     anstream::println!("\n{}", "Next".bold());
+    // As it was typed: it may not be on the search path.
+    let me = std::env::args_os().next().map_or("evenkeel".into(), |name| name.to_string_lossy().into_owned());
     if demo.stays() {
         let (model, profile) = (demo.model.display(), demo.profile.display());
         println!("  change the strength in {profile}, then");
         println!(
-            "  evenkeel run --model {model} --profile {profile} --prompt \"{}\"",
+            "  {me} run --model {model} --profile {profile} --prompt \"{}\"",
             demo.data.prompt.replace("{}", &report.lines.first().map(|l| l.subject.clone()).unwrap_or_default())
         );
-        println!("  evenkeel plan {profile} --model {model}");
+        println!("  {me} plan {profile} --model {model}");
     }
-    println!("  evenkeel doctor PROGRAM        for the program that you use");
+    println!("  {me} doctor PROGRAM        for the program that you use");
     demo.data.next.iter().for_each(|line| println!("  {line}"));
 }

@@ -40,13 +40,14 @@ fn candidates(report: &Report) {
     let at = report.first_difference.as_ref().map_or(1, |d| d.at + 1);
     println!("\nCandidates for token {at}, the same tokens before it:");
     let mut table = screen::table(["token", "without", "with", "", ""]);
+    let width = screen::bar_width(&table, 16);
     for c in &report.candidates {
         table.add_row([
             screen::quoted(&c.text),
             format!("{:.4}", c.without),
             format!("{:.4}", c.with),
-            screen::bar(c.without, 16).dimmed().to_string(),
-            screen::bar(c.with, 16).green().to_string(),
+            screen::bar(c.without, width).dimmed().to_string(),
+            screen::bar(c.with, width).green().to_string(),
         ]);
     }
     screen::print(&table);
