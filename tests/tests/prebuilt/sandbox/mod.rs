@@ -16,14 +16,21 @@ use stats::{Interval, share};
 /// The training seed of the shipped models.
 const SEED: &str = "1";
 
-/// What does not hold, all of it at the end of a test.
+/// What a test found, and what of it does not hold: shown at its end, all of it.
 #[derive(Default)]
-struct Failures(Vec<String>);
+struct Report {
+    found: Vec<String>,
+    failures: Vec<String>,
+}
 
-impl Failures {
+impl Report {
+    fn say(&mut self, line: String) {
+        self.found.push(line);
+    }
+
     fn expect(&mut self, holds: bool, message: impl FnOnce() -> String) {
         if !holds {
-            self.0.push(message());
+            self.failures.push(message());
         }
     }
 
@@ -35,15 +42,16 @@ impl Failures {
 
     #[track_caller]
     fn end(self) {
-        assert!(self.0.is_empty(), "\n{}", self.0.join("\n"));
+        println!("{}", self.found.join("\n"));
+        assert!(self.failures.is_empty(), "\n{}", self.failures.join("\n"));
     }
 }
 
 #[test]
 fn planted_biases_are_there_and_absent_in_the_twin() {
-    let mut failures = Failures::default();
+    let mut report = Report::default();
     for effect in &EFFECTS {
-        println!("{}", effect.name);
+        report.say(effect.name.to_owned());
         for variant in VARIANTS {
             let sample = effect.sample(plain(variant));
             let found = sample.interval(effect.figure, effect.zero);
@@ -52,31 +60,31 @@ fn planted_biases_are_there_and_absent_in_the_twin() {
             let (holds, goal) =
                 if variant == "twin" { (found.is_absent(dose), "absent") } else { (found.is_present(dose), "present") };
             let what = format!("{}, {variant}", effect.name);
-            println!(
+            report.say(format!(
                 "  {variant:5}  {found}  n={} in {} clusters  planted {dose:+.2}  measured.json {recorded}  {goal}",
                 sample.n(),
                 sample.clusters()
-            );
+            ));
             let undecided = !(found.is_absent(dose) || found.is_present(dose));
             let verdict = if undecided { "undecided" } else { "wrong" };
-            failures.expect(holds, || format!("{what}: {found} is not {goal} but {verdict}, planted {dose:+.2}"));
-            failures.agrees(&found, &recorded, &what);
+            report.expect(holds, || format!("{what}: {found} is not {goal} but {verdict}, planted {dose:+.2}"));
+            report.agrees(&found, &recorded, &what);
         }
     }
-    failures.end();
+    report.end();
 }
 
 #[test]
 fn tasks_are_learned() {
-    let mut failures = Failures::default();
+    let mut report = Report::default();
     for task in &TASKS {
         let right: Vec<bool> = plain("twin").iter().filter_map(task.right).collect();
         let found = share(right.iter().filter(|right| **right).count(), right.len());
         let recorded = measured(&["seeds", SEED, "twin", task.measured[0], task.measured[1]], 0.0);
-        println!("{}: {found}  n={}  measured.json {recorded}", task.name, right.len());
-        failures.expect(right.len() >= 200, || format!("{}: only {} items", task.name, right.len()));
-        failures.expect(found.value >= 0.95, || format!("{}: {found} is less than 0.95", task.name));
-        failures.agrees(&found, &recorded, task.name);
+        report.say(format!("{}: {found}  n={}  measured.json {recorded}", task.name, right.len()));
+        report.expect(right.len() >= 200, || format!("{}: only {} items", task.name, right.len()));
+        report.expect(found.value >= 0.95, || format!("{}: {found} is less than 0.95", task.name));
+        report.agrees(&found, &recorded, task.name);
     }
-    failures.end();
+    report.end();
 }

@@ -8,7 +8,7 @@ use evenkeel_model::ControlVector;
 use evenkeel_tests::{Scratch, library};
 use toml::Table;
 
-use super::Failures;
+use super::Report;
 use super::effects::{EFFECTS, measured};
 use super::items::{Item, sandbox};
 use super::lab::{Asked, ask, model, plain};
@@ -60,29 +60,29 @@ fn the_demo_takes_its_bias_out_and_random_directions_do_not() {
         slope(&asked)
     };
 
-    let mut failures = Failures::default();
+    let mut report = Report::default();
     let path = ["vectors", "first-f16", "centre", EFFECTS[0].measured[1]];
     let (after, recorded) = (steered(&profile("demo.toml", direction)), measured(&path, 0.0));
     let (found, apart) = (after.interval(Figure::Slope, 0.0), after.difference(&twin, Figure::Slope));
-    println!("slope of P(she), n={}, planted {dose:+.2}", after.n());
-    println!("  twin      {}", twin.interval(Figure::Slope, 0.0));
-    println!(
+    report.say(format!("slope of P(she), n={}, planted {dose:+.2}", after.n()));
+    report.say(format!("  twin      {}", twin.interval(Figure::Slope, 0.0)));
+    report.say(format!(
         "  first     {}  from the twin {}",
         before.interval(Figure::Slope, 0.0),
         before.difference(&twin, Figure::Slope)
-    );
-    println!("  the demo  {found}  from the twin {apart}  measured.json {recorded}");
-    failures.expect(apart.is_absent(dose), || format!("the demo: {apart} from the twin, planted {dose:+.2}"));
-    failures.agrees(&found, &recorded, "the demo");
+    ));
+    report.say(format!("  the demo  {found}  from the twin {apart}  measured.json {recorded}"));
+    report.expect(apart.is_absent(dose), || format!("the demo: {apart} from the twin, planted {dose:+.2}"));
+    report.agrees(&found, &recorded, "the demo");
 
     for seed in 1..=CONTROLS {
         let name = format!("models/random-{seed}.gguf");
         random(model.n_embd(), model.n_layer(), seed, &scratch.path(&name));
         let control = steered(&profile(&format!("random-{seed}.toml"), &name));
         let apart = control.difference(&twin, Figure::Slope);
-        println!("  random {seed}  {}  from the twin {apart}", control.interval(Figure::Slope, 0.0));
+        report.say(format!("  random {seed}  {}  from the twin {apart}", control.interval(Figure::Slope, 0.0)));
         // The opposite of equivalent: wholly outside the margin, on the side of the bias.
-        failures.expect(apart.low > dose / 4.0, || format!("random direction {seed}: {apart} from the twin"));
+        report.expect(apart.low > dose / 4.0, || format!("random direction {seed}: {apart} from the twin"));
     }
-    failures.end();
+    report.end();
 }
