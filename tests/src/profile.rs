@@ -36,6 +36,15 @@ impl Profile {
         self.and_rule_on("[2, 3]", direction, keys)
     }
 
+    /// One more rule on layers 2 and 3, whose file another key than `direction` names.
+    #[must_use]
+    pub fn and_file(mut self, key: &str, file: &str, keys: &str) -> Self {
+        let number = self.0.matches("[[steer]]").count();
+        write!(self.0, "\n[[steer]]\nname = \"rule-{number}\"\n{key} = \"{file}\"\nlayers = [2, 3]\n{keys}\n")
+            .expect("a string takes text");
+        self
+    }
+
     /// One more rule; `layers` and `keys` as TOML.
     #[must_use]
     pub fn and_rule_on(mut self, layers: &str, direction: &str, keys: &str) -> Self {

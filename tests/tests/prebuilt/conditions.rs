@@ -6,9 +6,9 @@ use std::fs;
 use evenkeel_model::{Arch, ControlVector, FileType, TINY_EMBD, TINY_LAYERS};
 use evenkeel_tests::host::{CHost, Decode};
 use evenkeel_tests::{Door, Profile, Recording, Scratch};
-use serde_json::json;
 
 use crate::float64::{along, clamp, cosine, dot, project, wide};
+use crate::safetensors::write;
 
 const ARCHS: [Arch; 3] = [Arch::Llama, Arch::Gemma2, Arch::Qwen2Moe];
 
@@ -55,17 +55,9 @@ fn between(mut values: Vec<f64>) -> f64 {
 
 /// A file with a linear probe.
 fn probe(weights: &ControlVector, bias: f32) -> Vec<u8> {
-    let (mut header, mut data) = (json!({}), Vec::new());
-    for (layer, w) in &weights.directions {
-        for (name, values) in [("probe", w.as_slice()), ("bias", &[bias])] {
-            let begin = data.len();
-            data.extend(values.iter().flat_map(|v| v.to_le_bytes()));
-            let tensor = json!({ "dtype": "F32", "shape": [values.len()], "data_offsets": [begin, data.len()] });
-            header[format!("{name}.{layer}")] = tensor;
-        }
-    }
-    let header = header.to_string().into_bytes();
-    [&(header.len() as u64).to_le_bytes()[..], &header, &data].concat()
+    let probes = weights.directions.iter().map(|(layer, w)| (format!("probe.{layer}"), vec![w.len()], w.clone()));
+    let biases = weights.directions.keys().map(|layer| (format!("bias.{layer}"), vec![1], vec![bias]));
+    write(&probes.chain(biases).collect::<Vec<_>>())
 }
 
 /// All rows of a node, in the order of the batches.

@@ -3,11 +3,13 @@
 mod bystander;
 mod conditions;
 mod doors;
+mod factored;
 mod float64;
 mod identity;
 mod native;
 mod operators;
 mod rotation;
+mod safetensors;
 mod sandbox;
 mod server;
 mod trouble;

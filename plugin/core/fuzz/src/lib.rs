@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use evenkeel_core::asset::{
-    Assets, Direction, Format, MAX_DIRECTION_NORM, MAX_TENSORS, ProbeFile, Vectors, parse, parse_probe,
+    Assets, Direction, ERASER, FEATURE, Factors, Format, MAX_DIRECTION_NORM, MAX_TENSORS, ProbeFile, Vectors, parse,
+    parse_factors, parse_probe,
 };
 use evenkeel_core::model::ModelFacts;
 use evenkeel_core::plan::{Plan, Term};
@@ -14,6 +15,12 @@ use evenkeel_core::profile::Profile;
 
 /// Bytes of a vector file: an error with a message, or directions that keep every promise of [`Vectors`].
 pub fn vector(bytes: &[u8]) {
+    for layout in [ERASER, FEATURE] {
+        match parse_factors(bytes, layout) {
+            Ok((vectors, factors)) => assert!(vectors.layers.keys().eq(factors.keys())),
+            Err(error) => complete(&error.to_string()),
+        }
+    }
     match parse_probe(bytes) {
         Ok((weights, bias)) => assert!(weights.layers.keys().eq(bias.keys()) && bias.values().all(|b| b.is_finite())),
         Err(error) => complete(&error.to_string()),
@@ -92,8 +99,10 @@ fn model() -> ModelFacts {
 
 fn direction() -> Direction {
     let layers: BTreeMap<_, _> = (0..12).map(|layer| (layer, vec![1.0, layer as f32 - 3.0])).collect();
+    let factor = |v: &Vec<f32>| Factors { reads: vec![v[..].into()], writes: vec![v[..].into()], offset: vec![0.5] };
+    let factors = layers.iter().map(|(layer, v)| (*layer, factor(v))).collect();
     let vectors = Vectors { format: Format::Gguf, model_hint: None, operator: None, width: 2, rows: None, layers };
-    Direction { file: PathBuf::new(), sha256: String::new(), bytes: 0, vectors }
+    Direction { file: PathBuf::new(), sha256: String::new(), bytes: 0, vectors, factors }
 }
 
 /// Not parallel to the first, but for one layer.
@@ -104,7 +113,7 @@ fn other() -> Direction {
 }
 
 fn probe() -> ProbeFile {
-    let Direction { file, sha256, bytes, vectors: weights } = direction();
+    let Direction { file, sha256, bytes, vectors: weights, .. } = direction();
     let bias = weights.layers.keys().map(|layer| (*layer, 0.5)).collect();
     ProbeFile { file, sha256, bytes, weights, bias }
 }

@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{AssetError, Direction, Places, ProbeFile, Vectors};
-use crate::profile::{Ask, Profile, Reading};
+use super::{AssetError, Direction, ERASER, FEATURE, Places, ProbeFile, Vectors};
+use crate::profile::{Ask, Operator, Profile, Reading};
 use crate::report::{Errors, Located, Pos};
 
 /// The files of every rule.
@@ -44,9 +44,9 @@ impl Assets {
             Ok(places) => {
                 let mut seen = HashMap::new();
                 for rule in &profile.steer {
-                    match read(&places, &rule.direction.value, &mut seen) {
+                    match read_as(&places, rule.operator, &rule.direction.value, &mut seen) {
                         Ok(direction) => assets.steer.push(direction),
-                        Err(error) => fail(Some(rule.direction.pos), "steer.direction", error),
+                        Err(error) => fail(Some(rule.direction.pos), &rule.file_key(), error),
                     }
                     if let Some(plane) = &rule.plane {
                         match read(&places, &plane.value, &mut seen) {
@@ -83,11 +83,24 @@ impl Assets {
     }
 }
 
-type Seen = HashMap<std::path::PathBuf, Result<Arc<Direction>, AssetError>>;
+type Seen = HashMap<(std::path::PathBuf, &'static str), Result<Arc<Direction>, AssetError>>;
 
 fn read(places: &Places, typed: &str, seen: &mut Seen) -> Result<Arc<Direction>, AssetError> {
+    read_as(places, Operator::Add, typed, seen)
+}
+
+/// A rule's file is of the kind that its operator needs.
+fn read_as(places: &Places, operator: Operator, typed: &str, seen: &mut Seen) -> Result<Arc<Direction>, AssetError> {
     let file = places.resolve(typed)?;
-    seen.entry(file.clone()).or_insert_with(|| Direction::read(&file).map(Arc::new)).clone()
+    let read = || {
+        let direction = match operator {
+            Operator::Affine => Direction::read_factors(&file, ERASER),
+            Operator::Sae { .. } => Direction::read_factors(&file, FEATURE),
+            _ => Direction::read(&file),
+        };
+        direction.map(Arc::new)
+    };
+    seen.entry((file.clone(), operator.file_key())).or_insert_with(read).clone()
 }
 
 /// One line per file: its name, what it holds, its hash.

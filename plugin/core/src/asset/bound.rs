@@ -6,6 +6,8 @@ pub const MAX_PROFILE_BYTES: u64 = 1 << 20;
 pub const MAX_RULES: usize = 64;
 /// Most tables in one rule's condition.
 pub const MAX_CONDITIONS: usize = 16;
+/// Most rows of an eraser.
+pub const MAX_RANK: usize = 8;
 /// Largest vector file, in bytes.
 pub const MAX_ASSET_BYTES: u64 = 4 << 30;
 /// Most tensors in a vector file.

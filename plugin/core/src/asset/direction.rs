@@ -1,13 +1,14 @@
 //! A vector file that was found and read.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::AssetError;
 use super::bound::MAX_ASSET_BYTES;
 use super::file::read_regular;
 use super::vectors::{Vectors, parse, peek};
+use super::{AssetError, Factors};
 
 /// Metadata by which a file says where it is meant to act, and what this version can honour.
 pub(super) const MEANT_FOR: &[(&str, &str)] = &[("evenkeel.site", "residual")];
@@ -26,6 +27,8 @@ pub struct Direction {
     pub bytes: u64,
     /// What it holds.
     pub vectors: Vectors,
+    /// For erasers and features: the map of each layer of `vectors`.
+    pub factors: BTreeMap<u32, Factors>,
 }
 
 impl Direction {
@@ -37,7 +40,7 @@ impl Direction {
         let bytes = read_regular(file, MAX_ASSET_BYTES, peek)?;
         let vectors = parse(&bytes)?;
         let sha256 = hex(&Sha256::digest(&bytes));
-        Ok(Self { file: file.to_owned(), sha256, bytes: bytes.len() as u64, vectors })
+        Ok(Self { file: file.to_owned(), sha256, bytes: bytes.len() as u64, vectors, factors: BTreeMap::new() })
     }
 }
 

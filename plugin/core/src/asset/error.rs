@@ -83,7 +83,7 @@ pub enum AssetError {
         got: String,
     },
     /// A file of a kind that is only read as safetensors.
-    #[error("format of a probe's file, got {got}, allowed: safetensors")]
+    #[error("format of this file, got {got}, allowed: safetensors")]
     NotSafeTensors {
         /// What it seems to be, or its first bytes.
         got: String,

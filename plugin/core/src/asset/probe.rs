@@ -42,7 +42,7 @@ impl ProbeFile {
 }
 
 /// A safetensors file begins with its header's length and the header, a JSON object.
-fn is_safetensors(first: &[u8]) -> Result<(), AssetError> {
+pub(super) fn is_safetensors(first: &[u8]) -> Result<(), AssetError> {
     if first.get(8) == Some(&b'{') && !first.starts_with(gguf::MAGIC) {
         return Ok(());
     }

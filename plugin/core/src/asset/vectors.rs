@@ -101,13 +101,7 @@ impl Collector {
             let (first_tensor, first) = (first_tensor.clone(), u64::from(self.vectors.width));
             return Err(AssetError::Width { tensor: tensor_name(), got: width, first_tensor, first });
         }
-        if let Some(index) = values.iter().position(|v| !v.is_finite()) {
-            return Err(AssetError::NotFinite { tensor: tensor_name(), index, got: values[index] });
-        }
-        let norm = norm(&values);
-        if norm > MAX_DIRECTION_NORM {
-            return Err(AssetError::Norm { tensor: tensor_name(), got: norm, max: MAX_DIRECTION_NORM });
-        }
+        check_values(tensor, &values)?;
         self.vectors.layers.insert(layer, values);
         Ok(())
     }
@@ -120,6 +114,18 @@ impl Collector {
     pub(super) fn finish_as(self, allowed: &'static str) -> Result<Vectors, AssetError> {
         if self.vectors.layers.is_empty() { Err(AssetError::NoDirection { allowed }) } else { Ok(self.vectors) }
     }
+}
+
+/// Finite, and with a norm of at most [`MAX_DIRECTION_NORM`].
+pub(super) fn check_values(tensor: &str, values: &[f32]) -> Result<(), AssetError> {
+    if let Some(index) = values.iter().position(|v| !v.is_finite()) {
+        return Err(AssetError::NotFinite { tensor: tensor.to_owned(), index, got: values[index] });
+    }
+    let norm = norm(values);
+    if norm > MAX_DIRECTION_NORM {
+        return Err(AssetError::Norm { tensor: tensor.to_owned(), got: norm, max: MAX_DIRECTION_NORM });
+    }
+    Ok(())
 }
 
 /// Euclidean norm, summed in F64 in order.

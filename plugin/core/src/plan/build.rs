@@ -88,8 +88,8 @@ fn rules_of(profile: &Profile, layers: Vec<BTreeSet<u32>>) -> Vec<Rule> {
 /// Why a rule without a dose is dropped.
 fn nothing(operator: Operator) -> &'static str {
     match operator {
-        Operator::Project => "fraction 0",
-        Operator::Add | Operator::Clamp { .. } => "strength 0",
+        Operator::Project | Operator::Affine => "fraction 0",
+        Operator::Add | Operator::Clamp { .. } | Operator::Sae { .. } => "strength 0",
         Operator::Rotate { .. } => "no angle",
     }
 }

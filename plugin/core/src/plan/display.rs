@@ -48,6 +48,8 @@ fn show_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
         Operator::Add => write!(f, ": add, strength {}", rule.strength)?,
         Operator::Project => write!(f, ": project, fraction {}", rule.strength)?,
         Operator::Clamp { min, max } => write!(f, ": clamp {}", bounds(min, max))?,
+        Operator::Affine => write!(f, ": affine, fraction {}", rule.strength)?,
+        Operator::Sae { target } => write!(f, ": sae, target {target}")?,
         Operator::Rotate { angle } => write!(f, ": rotate by {angle} degrees")?,
     }
     if let Some(gate) = rule.gate {
@@ -128,7 +130,7 @@ fn show_update(f: &mut fmt::Formatter<'_>, update: &Update) -> fmt::Result {
         },
         Map::Linear { .. } if let Some(degrees) = degrees(update) => write!(f, "rotate by {degrees:.2} degrees:"),
         Map::Linear { matrix, offset } => match (matrix.as_slice(), offset.as_slice()) {
-            ([m], [0.0]) => write!(f, "change the component by {m} times itself:"),
+            ([m], [0.0]) if update.reads == update.writes => write!(f, "change the component by {m} times itself:"),
             _ => write!(f, "linear, {} components read, {} written:", update.reads.len(), update.writes.len()),
         },
         Map::Clamp { min, max } => write!(f, "clamp {}:", bounds(*min, *max)),

@@ -52,7 +52,7 @@ pub(super) fn layers(
     model: &ModelFacts,
 ) -> BTreeSet<u32> {
     let typed = &rule.direction.value;
-    let named = File { typed: &rule.direction, key: "steer.direction", operator: rule.operator.name() };
+    let named = File { typed: &rule.direction, key: &rule.file_key(), operator: rule.operator.name() };
     if !file(report, &named, rule.model_hint, &direction.vectors, model) {
         return BTreeSet::new();
     }

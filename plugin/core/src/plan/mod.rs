@@ -4,6 +4,7 @@ mod bound;
 mod build;
 mod display;
 mod error;
+mod factored;
 mod fit;
 mod hash;
 mod hint;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::error::PlanError;
+use super::factored::factored;
 use super::fit::Report;
 use super::rotation::rotation;
 use super::subspace::{Subspace, unit};
@@ -59,6 +60,7 @@ impl Place<'_> {
             match found.operator {
                 Operator::Add if dose.is_whole() => self.constant(report, &mut terms, rule, direction)?,
                 Operator::Add => self.gated(report, &mut terms, rule, dose, direction),
+                Operator::Affine | Operator::Sae { .. } => self.factored(report, &mut terms, rule, dose),
                 operator => {
                     let Some(v) = unit(direction) else {
                         self.zero(report, rule, operator);
@@ -146,6 +148,20 @@ impl Place<'_> {
     fn direction(&self, rule: RuleIndex) -> Option<&[f32]> {
         let asset: &Arc<Direction> = self.assets.steer.get(usize::from(rule.0))?;
         asset.vectors.layers.get(&self.layer).map(Vec::as_slice)
+    }
+
+    /// A rule whose file says what is read and what is written.
+    fn factored(&self, report: &mut Report, terms: &mut Terms, rule: RuleIndex, dose: Dose) {
+        let Rule { operator, strength, .. } = self.rules[usize::from(rule.0)];
+        // An adjustable rule's fraction is in the gate table.
+        let fraction = if dose.gate.is_some() { 1.0 } else { strength };
+        let factors = self.assets.steer.get(usize::from(rule.0)).and_then(|asset| asset.factors.get(&self.layer));
+        let Some(update) = factors.and_then(|factors| factored(factors, operator, fraction)) else {
+            let typed = &self.profile.steer[usize::from(rule.0)];
+            return report.fail(typed.direction.pos, &typed.file_key(), PlanError::Assets { got: 0, rules: 1 });
+        };
+        terms.settle();
+        terms.list.push(Term::Update { rules: vec![rule], dose, update });
     }
 
     /// The second direction of a rotation.

@@ -95,8 +95,8 @@ pub enum ProfileError {
         got: &'static str,
         /// The rule's operator.
         operator: &'static str,
-        /// The operator that the key is for.
-        allowed: &'static str,
+        /// The operators that the key is for.
+        allowed: String,
     },
     /// A clamp that bounds nothing.
     #[error("a clamp without bounds, got neither min nor max, allowed: min, max or both")]

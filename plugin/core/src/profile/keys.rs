@@ -64,22 +64,42 @@ pub const KEYS: &[Key] = &[
         "steer.direction",
         Kind::Text,
         "path of a vector file below the profile's folder or an asset-dir",
-        "required",
+        "required, but for affine and sae",
         "The vector file: a control vector of llama.cpp (GGUF, F32), or safetensors (F32, F16, BF16) with tensors \
          `direction.N` of shape [width] or one tensor `direction` of shape [layers, width]. Row N is added after layer \
          N, layers counted from 0.",
     ),
     Key::new(
+        "steer.eraser",
+        Kind::Text,
+        "path of a safetensors file below the profile's folder or an asset-dir",
+        "required with affine",
+        "For affine: safetensors (F32, F16, BF16) with tensors `read.N` and `write.N` of shape [r, width], r from 1 to 8, \
+         and `mean.N` of shape [r], for each layer N. Taken from the residual stream x is write.N transposed times \
+         (read.N times x less mean.N): LEACE's eraser (Belrose et al. 2023), or with r = 1 the affine projection of ACE \
+         (Marshall et al. 2024).",
+    ),
+    Key::new(
+        "steer.feature",
+        Kind::Text,
+        "path of a safetensors file below the profile's folder or an asset-dir",
+        "required with sae",
+        "For sae: safetensors (F32, F16, BF16) with tensors `encoder.N` and `decoder.N` of shape [width] and `bias.N` of \
+         shape [1], for each layer N: one feature of a sparse autoencoder, whose value is what encoder.N times the \
+         residual stream plus bias.N is above 0.",
+    ),
+    Key::new(
         "steer.operator",
         Kind::Text,
-        "\"add\", \"project\", \"clamp\" or \"rotate\"",
+        "\"add\", \"project\", \"clamp\", \"rotate\", \"affine\" or \"sae\"",
         "\"add\"",
         "What is done with the direction. add: strength times the direction is added. project: what the residual stream \
          has along the direction is taken out (fraction says how much of it); the direction's length and sign do not \
          matter. clamp: what it has along the direction is kept between min and max. rotate: what it has in the plane of \
-         the direction and a second one is turned by an angle, which keeps its norm.",
+         the direction and a second one is turned by an angle, which keeps its norm. affine: an eraser of low rank is \
+         applied. sae: a feature of a sparse autoencoder is held at a value.",
     )
-    .values(&["add", "project", "clamp", "rotate"]),
+    .values(&["add", "project", "clamp", "rotate", "affine", "sae"]),
     Key::new(
         "steer.strength",
         Kind::Number,
@@ -94,7 +114,8 @@ pub const KEYS: &[Key] = &[
         Kind::Number,
         "a number from 0 to 1",
         "1.0",
-        "For project: how much of the component along the direction is taken out. 1 takes all of it.",
+        "For project and affine: how much of the component along the direction, or of what the eraser takes, is taken \
+         out. 1 takes all of it.",
     ),
     Key::new(
         "steer.min",
@@ -132,6 +153,15 @@ pub const KEYS: &[Key] = &[
     )
     .unit("degrees"),
     Key::new(
+        "steer.target",
+        Kind::Number,
+        "a number from 0",
+        "required with sae",
+        "For sae: the value that the feature shall have. What is missing, times decoder.N, is added. 0 switches the \
+         feature off.",
+    )
+    .unit("the feature's own"),
+    Key::new(
         "steer.layers",
         Kind::Layers,
         "\"all\", a layer 14, a range \"12..24\" (both ends included), a depth \"50%\", a range of depths \
@@ -164,7 +194,7 @@ pub const KEYS: &[Key] = &[
         "true or false",
         "false",
         "Whether the strength may be changed while the model runs (in the C API): the strength of add, the fraction of \
-         project, how much of its correction clamp or rotate makes (the norm is kept at 0 and at 1). Such a rule stays in the graph also at strength 0, and costs \
+         project and affine, how much of its correction clamp, rotate or sae makes (a rotation keeps the norm at 0 and at 1). Such a rule stays in the graph also at strength 0, and costs \
          one or two more operations per layer.",
     ),
     Key::new(
@@ -275,7 +305,6 @@ pub(super) const PLANNED: &[&str] = &[
 
 /// Values that the language has and this version lacks.
 pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[
-    ("steer.operator", &["affine", "sae"]),
     ("steer.site", &["attn-out", "ffn-out", "heads", "final-norm"]),
     ("steer.tokens", &["prompt", "generated", "last"]),
     ("steer.when.at", &["prompt"]),

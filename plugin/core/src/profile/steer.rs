@@ -56,10 +56,10 @@ fn rule<'t>(
     let mut section = Section::new(reader, "steer", table, span);
     let pos = section.pos();
     section.require("name");
-    section.require("direction");
     let name = section.name("name");
-    let direction = section.text("direction");
     let (operator, strength) = operator(&mut section);
+    section.require(operator.file_key());
+    let direction = section.text(operator.file_key());
     let plane = section.text("plane");
     let layers = layers(&mut section).unwrap_or(Spanned { value: Layers::All, pos });
     let site = section.choice("site", &[Site::Residual]).unwrap_or(Site::Residual);
@@ -85,29 +85,35 @@ fn rule<'t>(
     (name, rule)
 }
 
-/// Keys that only one operator has.
-const KEYS: [(&str, &str); 6] = [
-    ("strength", "add"),
-    ("fraction", "project"),
-    ("min", "clamp"),
-    ("max", "clamp"),
-    ("plane", "rotate"),
-    ("angle", "rotate"),
+/// Keys that not every operator has.
+const KEYS: [(&str, &[&str]); 10] = [
+    ("direction", &["add", "project", "clamp", "rotate"]),
+    ("eraser", &["affine"]),
+    ("feature", &["sae"]),
+    ("strength", &["add"]),
+    ("fraction", &["project", "affine"]),
+    ("min", &["clamp"]),
+    ("max", &["clamp"]),
+    ("plane", &["rotate"]),
+    ("angle", &["rotate"]),
+    ("target", &["sae"]),
 ];
 
 /// The operator with its own keys, and its dose.
 fn operator(section: &mut Section<'_, '_, '_>) -> (Operator, Spanned<f32>) {
     const CLAMP: Operator = Operator::Clamp { min: None, max: None };
+    const SAE: Operator = Operator::Sae { target: 0.0 };
     const ROTATE: Operator = Operator::Rotate { angle: 0.0 };
-    let typed = section.choice("operator", &[Operator::Add, Operator::Project, CLAMP, ROTATE]);
+    let typed = section.choice("operator", &[Operator::Add, Operator::Project, CLAMP, ROTATE, Operator::Affine, SAE]);
     // With an operator that cannot be read, nobody knows which keys belong to it.
     let known = typed.is_some() || section.get("operator").is_none();
     let operator = typed.unwrap_or(Operator::Add);
     for (got, allowed) in KEYS {
         if let Some(at) = section.get(got)
             && known
-            && allowed != operator.name()
+            && !allowed.contains(&operator.name())
         {
+            let allowed = allowed.join("\" or \"");
             section.fail(at, got, ProfileError::KeyOfOperator { got, operator: operator.name(), allowed });
         }
     }
@@ -116,9 +122,14 @@ fn operator(section: &mut Section<'_, '_, '_>) -> (Operator, Spanned<f32>) {
     let fraction = section.number_in("fraction", 0.0..=1.0);
     let (min, max) = (section.number("min"), section.number("max"));
     let angle = section.number_in("angle", -360.0..=360.0);
+    let target = section.number_in("target", 0.0..=f32::MAX);
     match operator {
         Operator::Add => (operator, strength.unwrap_or(one)),
-        Operator::Project => (operator, fraction.unwrap_or(one)),
+        Operator::Project | Operator::Affine => (operator, fraction.unwrap_or(one)),
+        Operator::Sae { .. } => {
+            section.require("target");
+            (Operator::Sae { target: target.map_or(0.0, |t| t.value) }, one)
+        }
         Operator::Clamp { .. } => {
             let (min, max) = (min.map(|m| m.value), max.map(|m| m.value));
             bounds(section, min, max);

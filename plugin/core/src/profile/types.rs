@@ -49,13 +49,13 @@ pub struct SteerRule {
     pub pos: Pos,
     /// `name`: unique in the profile.
     pub name: Spanned<String>,
-    /// `direction`: path of the vector file, as typed.
+    /// `direction`, `eraser` or `feature`: path of the rule's file, as typed.
     pub direction: Spanned<String>,
     /// `plane`: path of the file that spans a plane with the direction; with rotate only, and always then.
     pub plane: Option<Spanned<String>>,
     /// `operator`.
     pub operator: Operator,
-    /// The dose of the operator: `strength` of add, `fraction` of project, else 1. Finite.
+    /// The dose of the operator: `strength` of add, `fraction` of project and affine, else 1. Finite.
     pub strength: Spanned<f32>,
     /// `layers`; its place is the table's if the key was not given.
     pub layers: Spanned<Layers>,
@@ -69,6 +69,13 @@ pub struct SteerRule {
     pub when: Option<Condition>,
     /// `model-hint`.
     pub model_hint: ModelHint,
+}
+
+impl SteerRule {
+    /// The key that names its file, with its table.
+    pub(crate) fn file_key(&self) -> String {
+        format!("steer.{}", self.operator.file_key())
+    }
 }
 
 /// What is done with a direction `v`, of which `v̂` is the unit vector.
@@ -92,6 +99,15 @@ pub enum Operator {
         /// `angle`, in degrees, from −360 to 360.
         angle: f32,
     },
+    /// `x −= fraction · W(Rx − m)`: LEACE's eraser (Belrose et al. 2023), and ACE's affine projection (Marshall et al.
+    /// 2024) where `R` has one row.
+    Affine,
+    /// `x += (target − relu(e·x + b)) · d`: a feature of a sparse autoencoder with encoder `e` and decoder `d`, held at a
+    /// value.
+    Sae {
+        /// `target`, at least 0, in units of the feature.
+        target: f32,
+    },
 }
 
 impl Operator {
@@ -102,6 +118,17 @@ impl Operator {
             Self::Project => "project",
             Self::Clamp { .. } => "clamp",
             Self::Rotate { .. } => "rotate",
+            Self::Affine => "affine",
+            Self::Sae { .. } => "sae",
+        }
+    }
+
+    /// The key that names the rule's file.
+    pub fn file_key(&self) -> &'static str {
+        match self {
+            Self::Affine => "eraser",
+            Self::Sae { .. } => "feature",
+            Self::Add | Self::Project | Self::Clamp { .. } | Self::Rotate { .. } => "direction",
         }
     }
 }

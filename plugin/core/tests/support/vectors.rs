@@ -72,8 +72,38 @@ pub fn write(folder: &Folder) {
     put("bias-huge.safetensors", st::file(&[("bias.1", Dtype::F32, scalar, st::f32s(&[2e6]))], &[]));
     put("probe-of-two-dimensions.safetensors", st::file(&[("probe.1", Dtype::F32, &[1, WIDTH], probe(1))], &[]));
     put("no-probe.safetensors", st::file(&[], &[]));
+    factors(folder);
     broken(folder);
     folder.write("elsewhere/far.gguf", vector("llama", TONE, [3], 1.0));
+}
+
+/// Erasers and features.
+fn factors(folder: &Folder) {
+    let put = |name: &str, bytes: Vec<u8>| folder.write(&format!("vectors/{name}"), bytes);
+    let row = |seed: u32| st::f32s(&direction(seed, 2));
+    let two = || [row(GENDER), row(TONE)].concat();
+    let pair: &[usize] = &[2, WIDTH];
+    let (one, scalar): (&[usize], &[usize]) = (&[WIDTH], &[1]);
+    let eraser = [
+        ("read.2", Dtype::F32, pair, two()),
+        ("write.2", Dtype::F32, pair, two()),
+        ("mean.2", Dtype::F32, &[2], st::f32s(&[0.5, -0.25])),
+    ];
+    put("eraser.safetensors", st::file(&eraser, &[("model_hint", "llama")]));
+    put("eraser-without-mean.safetensors", st::file(&eraser[..2], &[]));
+    put("mean-alone.safetensors", st::file(&eraser[2..], &[]));
+    let uneven = [eraser[0].clone(), ("write.2", Dtype::F32, &[1, WIDTH], row(TONE)), eraser[2].clone()];
+    put("eraser-uneven.safetensors", st::file(&uneven, &[]));
+    put("eraser-flat.safetensors", st::file(&[("read.2", Dtype::F32, one, row(TONE))], &[]));
+    put("eraser-of-nine.safetensors", st::file(&[("read.2", Dtype::F32, &[9, WIDTH], row(TONE).repeat(9))], &[]));
+    put("mean-infinite.safetensors", st::file(&[("mean.2", Dtype::F32, scalar, st::f32s(&[f32::NAN]))], &[]));
+    let feature = [
+        ("encoder.2", Dtype::F32, one, row(GENDER)),
+        ("decoder.2", Dtype::F32, one, row(TONE)),
+        ("bias.2", Dtype::F32, scalar, st::f32s(&[-0.5])),
+    ];
+    put("feature.safetensors", st::file(&feature, &[("evenkeel.operator", "sae")]));
+    put("bias-of-three.safetensors", st::file(&[("bias.2", Dtype::F32, &[3], st::f32s(&[1.0; 3]))], &[]));
 }
 
 /// Files that nothing should accept, for cases; the tests of the formats have many more.
