@@ -36,6 +36,13 @@ pub fn main(args: &args::Run, json: bool) -> Outcome {
         return Err(Failure::usage("the prompt is empty").todo("give one with --prompt TEXT or --file FILE"));
     }
     let n = args.n as usize;
+    let most = most_tokens(session.model.n_vocab());
+    if n > most {
+        return Err(Failure::usage(format!(
+            "-n {n}: the probabilities of all tokens at each step take too much memory"
+        ))
+        .todo(format!("at most {most} for a vocabulary of {} tokens", session.model.n_vocab())));
+    }
     let sampling = match args.temperature {
         None => Sampling::Greedy,
         Some(temperature) => Sampling::Random { temperature, seed: args.seed },
@@ -63,6 +70,11 @@ pub fn main(args: &args::Run, json: bool) -> Outcome {
     Ok(if report.problems.is_empty() { Verdict::Good } else { Verdict::Bad })
 }
 
+/// The most tokens to generate: both texts keep an F64 per token of the vocabulary and step, 4 GiB in all.
+fn most_tokens(n_vocab: usize) -> usize {
+    (4 << 30) / (2 * size_of::<f64>() * n_vocab.max(1))
+}
+
 fn prompt(prompt: &args::Prompt) -> Result<String, Failure> {
     match (&prompt.prompt, &prompt.file) {
         (Some(text), _) => Ok(text.clone()),
@@ -83,4 +95,13 @@ fn first_difference(a: &Generated, b: &Generated) -> Option<usize> {
 /// A token of a generated text, if it goes so far.
 fn token(g: &Generated, at: usize) -> Option<Token> {
     g.tokens.get(at).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_large_vocabulary_leaves_room_for_fewer_tokens() {
+        assert_eq!(super::most_tokens(32_768), 8192);
+        assert!(super::most_tokens(262_144) >= 1024 && super::most_tokens(0) > 65536);
+    }
 }
