@@ -109,6 +109,29 @@ ek_status ek_get_strength(const char * rule, float * strength);
 ek_status ek_stats_json(char * buffer, size_t size, size_t * needed);
 
 /*
+ * Counters per rule and site: a snapshot of all contexts that run under a profile.
+ * Ownership: ek_stats_new makes it, ek_stats_free frees it (NULL is allowed); its texts live as long as it does. It does not
+ * change, so that any number of threads may read it.
+ */
+typedef struct ek_stats ek_stats;
+
+typedef struct ek_stat {
+    const char * rule;     /* the rule's name */
+    const char * site;     /* "residual" */
+    uint32_t     context;  /* number of the context, from 1, as in the log */
+    uint32_t     layer;    /* block, from 0 */
+    float        strength; /* at this moment */
+    uint64_t     graphs;   /* evaluated graphs in which the rule acted here */
+    uint64_t     rows;     /* rows (tokens) it acted on here */
+} ek_stat;
+
+/* Errors: EK_E_ARGUMENT for NULL, and for an index that is not below the count. */
+ek_status ek_stats_new(ek_stats ** stats);
+ek_status ek_stats_count(const ek_stats * stats, size_t * count);
+ek_status ek_stats_get(const ek_stats * stats, size_t index, ek_stat * stat);
+ek_status ek_stats_free(ek_stats * stats);
+
+/*
  * For people: the plan of every context that runs under a profile, layer by layer, and the nodes that it became in the first
  * graph. Parameters and errors as ek_stats_json.
  */

@@ -8,7 +8,7 @@ use evenkeel_ffi::generated::types::*;
 use super::{constant::Wanted, edit::Editor, gate::Gates, library::Host, view::Viewed};
 use crate::{
     log,
-    state::{Context, Instance, lock},
+    state::{Context, Instance, SiteCounter, lock},
 };
 
 /// What is kept of a rewritten graph until the host builds the next one at the same address, or frees its scheduler.
@@ -21,7 +21,9 @@ pub struct RewrittenGraph {
     /// Whose graph it is.
     pub context: Arc<Context>,
     /// Per rule: the rows it acts on in one evaluation, summed over its sites.
-    pub rows: Vec<(usize, u64)>,
+    rows: Vec<(usize, u64)>,
+    /// The same per counter of a site.
+    site_rows: Vec<(usize, u64)>,
     /// A node that was added, and its place: tells this graph from another one at the same address.
     anchor: (i32, *mut ggml_tensor),
     gates: Option<Gates>,
@@ -92,6 +94,7 @@ pub unsafe fn commit(
             ),
             None => None,
         };
+        let (rows, site_rows) = rows(patch, instance);
         let ctx = (lib.ggml.ggml_init)(params);
         if ctx.is_null() {
             return Err(CommitError::Metadata(mem_size));
@@ -102,7 +105,8 @@ pub unsafe fn commit(
             ctx,
             sched: 0,
             context: context.clone(),
-            rows: rows(patch),
+            rows,
+            site_rows,
             anchor: (0, std::ptr::null_mut()),
             gates,
         });
@@ -119,18 +123,21 @@ pub unsafe fn commit(
     }
 }
 
-fn rows(patch: &Patch) -> Vec<(usize, u64)> {
-    let mut rows: Vec<(usize, u64)> = Vec::new();
+/// Per rule, its rows summed over its sites; and per counter of a site, its rows.
+fn rows(patch: &Patch, instance: &Instance) -> (Vec<(usize, u64)>, Vec<(usize, u64)>) {
+    let (mut rules, mut sites): (Vec<(usize, u64)>, _) = (Vec::new(), Vec::new());
     for s in &patch.substitutions {
-        for rule in &s.rules {
-            let rule = usize::from(rule.0);
-            match rows.iter_mut().find(|(r, _)| *r == rule) {
-                Some((_, n)) => *n += u64::from(s.n_rows),
-                None => rows.push((rule, u64::from(s.n_rows))),
+        let n = u64::from(s.n_rows);
+        for rule in s.rules.iter().map(|rule| usize::from(rule.0)) {
+            match rules.iter_mut().find(|(r, _)| *r == rule) {
+                Some((_, sum)) => *sum += n,
+                None => rules.push((rule, n)),
             }
+            let here = |c: &SiteCounter| (c.rule, c.site, c.layer) == (rule, s.site, s.layer);
+            sites.extend(instance.sites.iter().position(here).map(|at| (at, n)));
         }
     }
-    rows
+    (rules, sites)
 }
 
 /// The tensors of the patch's constants; null where a measured graph needs one that is not allocated.
@@ -186,6 +193,9 @@ impl RewrittenGraph {
         let Some(instance) = self.context.instance() else { return false };
         for &(rule, rows) in &self.rows {
             instance.counters[rule].add(rows);
+        }
+        for &(site, rows) in &self.site_rows {
+            instance.sites[site].add(rows);
         }
         if let Some(gates) = &mut self.gates {
             gates.write(instance);

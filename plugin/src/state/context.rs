@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
-use evenkeel_core::{lower::Patch, plan::Plan};
+use evenkeel_core::{
+    lower::Patch,
+    plan::{Plan, RuleIndex, Site, Term},
+};
 
 use crate::hook::Constants;
 
@@ -45,6 +48,8 @@ pub struct Instance {
     pub strengths: Vec<AtomicU32>,
     /// Per rule.
     pub counters: Vec<Counter>,
+    /// Per rule and site, by layer, then in file order.
+    pub sites: Vec<SiteCounter>,
     /// The patch of the first graph: once it is there, what each rule found is known.
     pub patch: OnceLock<Patch>,
 }
@@ -58,6 +63,28 @@ pub struct Counter {
     pub graphs: AtomicU64,
     /// Rows it acted on, summed over its sites.
     pub rows: AtomicU64,
+}
+
+/// What a rule did at one site.
+pub struct SiteCounter {
+    /// Index of the rule.
+    pub rule: usize,
+    /// Where, as the plan says it.
+    pub site: Site,
+    /// Block, from 0.
+    pub layer: u32,
+    /// Evaluated graphs in which it acted here.
+    pub graphs: AtomicU64,
+    /// Rows it acted on here.
+    pub rows: AtomicU64,
+}
+
+impl SiteCounter {
+    /// Counts one evaluated graph.
+    pub fn add(&self, rows: u64) {
+        self.graphs.fetch_add(1, Ordering::Relaxed);
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
 }
 
 impl Counter {
@@ -79,7 +106,14 @@ impl Instance {
             }
         }
         let counters = plan.rules.iter().map(|_| Counter::default()).collect();
-        Instance { plan, constants: Mutex::default(), strengths, counters, patch: OnceLock::new() }
+        let sites = plan.sites.iter().flat_map(|s| {
+            let at = |rule: &RuleIndex| (usize::from(rule.0), s.site, s.layer);
+            s.terms.iter().flat_map(Term::rules).map(at).collect::<Vec<_>>()
+        });
+        let (graphs, rows) = (AtomicU64::default, AtomicU64::default);
+        let counter = |(rule, site, layer)| SiteCounter { rule, site, layer, graphs: graphs(), rows: rows() };
+        let sites = sites.map(counter).collect();
+        Instance { plan, constants: Mutex::default(), strengths, counters, sites, patch: OnceLock::new() }
     }
 
     /// The strength of a gate at this moment.

@@ -13,7 +13,7 @@ use std::sync::{
 use rustc_hash::FxHashMap;
 
 pub use config::Config;
-pub use context::{Context, Instance, Standing};
+pub use context::{Context, Instance, SiteCounter, Standing};
 pub use profile::{ProfileSlot, Source};
 pub use stats::{plan_text, stats_json};
 

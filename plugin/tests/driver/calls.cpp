@@ -22,6 +22,14 @@ int calls() {
     printf("ek_get_strength %d\n", EK(ek_get_strength)("push", &now));
     printf("ek_stats_json %d\n", EK(ek_stats_json)(nullptr, 0, &needed));
     printf("ek_plan_text %d\n", EK(ek_plan_text)(nullptr, 0, &needed));
+    ek_stats * snapshot = nullptr;
+    ek_stat    stat     = {};
+    size_t     count    = 0;
+    printf("ek_stats_new %d\n", EK(ek_stats_new)(&snapshot));
+    // Where ek_stats_new panics there is no snapshot to try the others on.
+    printf("ek_stats_count %d\n", snapshot ? EK(ek_stats_count)(snapshot, &count) : 0);
+    printf("ek_stats_get %d\n", snapshot ? EK(ek_stats_get)(snapshot, 0, &stat) : 0);
+    printf("ek_stats_free %d\n", snapshot ? EK(ek_stats_free)(snapshot) : 0);
     printf("ggml_backend_score %d\n", reinterpret_cast<int (*)()>(plugin("ggml_backend_score"))());
     printf("ek_last_error '%s'\n", EK(ek_last_error)());
     if (ctx) {
@@ -53,6 +61,18 @@ int misuse() {
     say("needed NULL", EK(ek_stats_json)(text, sizeof(text), nullptr));
     say("buffer NULL", EK(ek_stats_json)(nullptr, 10, &needed));
     say("buffer small", EK(ek_stats_json)(small, sizeof(small), &needed) == EK_E_SPACE && needed > 4 ? EK_E_SPACE : -1);
+    ek_stats * snapshot = nullptr;
+    ek_stat    stat;
+    say("snapshot NULL", EK(ek_stats_new)(nullptr));
+    say("no snapshot to count", EK(ek_stats_count)(nullptr, &needed));
+    say("no snapshot to read", EK(ek_stats_get)(nullptr, 0, &stat));
+    say("no snapshot to free", EK(ek_stats_free)(nullptr));
+    say("a snapshot", EK(ek_stats_new)(&snapshot));
+    say("nothing in it", EK(ek_stats_count)(snapshot, &needed));
+    printf("count %zu\n", needed);
+    say("index too large", EK(ek_stats_get)(snapshot, 0, &stat));
+    say("count NULL", EK(ek_stats_count)(snapshot, nullptr));
+    say("freed", EK(ek_stats_free)(snapshot));
     say("no such profile", EK(ek_load_profile)("/nowhere/at-all.toml"));
     say("path not UTF-8", EK(ek_load_profile)("\xff"));
     say("no profile", EK(ek_load_profile)(nullptr));

@@ -96,7 +96,8 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
                 }
                 if !nodes.is_empty() {
                     let n_rows = graph.tensor(target).ne[1] as u32;
-                    patch.substitutions.push(Substitution { target, name, n_rows, nodes, taps, rules: acting });
+                    let (site, layer, rules) = (site.site, site.layer, acting);
+                    patch.substitutions.push(Substitution { target, name, site, layer, n_rows, nodes, taps, rules });
                 }
             }
             Err(why) => missed.push(Missed { name, why, rules: rules(site) }),

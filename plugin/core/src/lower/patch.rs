@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::graph::TensorId;
-use crate::plan::{GateIndex, ProbeIndex, RuleIndex};
+use crate::plan::{GateIndex, ProbeIndex, RuleIndex, Site};
 
 /// A tensor that brings data into the graph.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +97,10 @@ pub struct Substitution {
     pub target: TensorId,
     /// Its name, for messages and names of new nodes.
     pub name: String,
+    /// Where the plan has it.
+    pub site: Site,
+    /// Block, from 0.
+    pub layer: u32,
     /// Rows of the target.
     pub n_rows: u32,
     /// In order; never empty. The last has the target's shape.
