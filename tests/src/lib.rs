@@ -15,6 +15,7 @@ mod scratch;
 
 pub mod claim;
 pub mod completion;
+pub mod generation;
 pub mod host;
 
 pub use cache::Cache;

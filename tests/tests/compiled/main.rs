@@ -1,5 +1,6 @@
 //! On hosts that are compiled first: `make hosts`, then `make test-hosts`.
 
+mod generations;
 mod libraries;
 mod rust;
 mod server;

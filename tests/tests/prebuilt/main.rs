@@ -5,6 +5,7 @@ mod conditions;
 mod doors;
 mod factored;
 mod float64;
+mod generations;
 mod identity;
 mod native;
 mod operators;
