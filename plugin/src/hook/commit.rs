@@ -21,9 +21,9 @@ pub struct RewrittenGraph {
     /// Whose graph it is.
     pub context: Arc<Context>,
     /// Per rule: the rows it acts on in one evaluation, summed over its sites.
-    rows: Vec<(usize, u64)>,
+    rows: Rows,
     /// The same per counter of a site.
-    site_rows: Vec<(usize, u64)>,
+    site_rows: Rows,
     /// A node that was added, and its place: tells this graph from another one at the same address.
     anchor: (i32, *mut ggml_tensor),
     gates: Option<Gates>,
@@ -123,9 +123,12 @@ pub unsafe fn commit(
     }
 }
 
+/// Index of a counter, and rows to count there.
+type Rows = Vec<(usize, u64)>;
+
 /// Per rule, its rows summed over its sites; and per counter of a site, its rows.
-fn rows(patch: &Patch, instance: &Instance) -> (Vec<(usize, u64)>, Vec<(usize, u64)>) {
-    let (mut rules, mut sites): (Vec<(usize, u64)>, _) = (Vec::new(), Vec::new());
+fn rows(patch: &Patch, instance: &Instance) -> (Rows, Rows) {
+    let (mut rules, mut sites) = (Rows::new(), Rows::new());
     for s in &patch.substitutions {
         let n = u64::from(s.n_rows);
         for rule in s.rules.iter().map(|rule| usize::from(rule.0)) {
