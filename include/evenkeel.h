@@ -14,7 +14,8 @@
  * - Every function may be called from any thread at any time. None blocks on the model, none throws, none exits.
  * - A function that can fail returns an ek_status, EK_OK (0) or what went wrong; ek_last_error() then has the sentence.
  * - Text is UTF-8 and ends with a zero byte. Pointers passed in are used during the call only; nothing is to be freed.
- * - A strength is a factor on a rule's direction in the direction's own units, as in llama.cpp's --control-vector-scaled.
+ * - A strength is what the rule's operator makes of it: for add a factor on the direction as stored, as in llama.cpp's
+ *   --control-vector-scaled; for project the fraction that is taken out; for clamp how much of its correction is made.
  * - A context is bound to the profile that is in force when it is made, and keeps it for its life.
  */
 #ifndef EVENKEEL_H
@@ -33,7 +34,7 @@ typedef int32_t ek_status;
 
 enum {
     EK_OK         = 0, /* done */
-    EK_E_ARGUMENT = 1, /* a NULL pointer, text that is not UTF-8, a number that is not finite */
+    EK_E_ARGUMENT = 1, /* a NULL pointer, text that is not UTF-8, a number that is not finite or too large */
     EK_E_VERSION  = 2, /* the version asked for is not spoken */
     EK_E_HOST     = 3, /* no llama.cpp in this process, or none that can be hooked */
     EK_E_PROFILE  = 4, /* the profile or one of its files has errors */
