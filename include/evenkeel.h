@@ -15,7 +15,8 @@
  * - A function that can fail returns an ek_status, EK_OK (0) or what went wrong; ek_last_error() then has the sentence.
  * - Text is UTF-8 and ends with a zero byte. Pointers passed in are used during the call only; nothing is to be freed.
  * - A strength is what the rule's operator makes of it: for add a factor on the direction as stored, as in llama.cpp's
- *   --control-vector-scaled; for project the fraction that is taken out; for clamp how much of its correction is made.
+ *   --control-vector-scaled; for project the fraction that is taken out; for clamp and rotate how much of their
+ *   correction is made.
  * - A context is bound to the profile that is in force when it is made, and keeps it for its life.
  */
 #ifndef EVENKEEL_H
@@ -101,7 +102,8 @@ ek_status ek_get_strength(const char * rule, float * strength);
  * What the library does, as JSON: status ("idle": nothing asked for; "waiting": no context yet; "active"; "failed";
  * "poisoned"), the profile, every context with its standing ("ours"; "idle": made without a profile; "left": it generates
  * no text; "other": another model than the profile's; "failed") and why; per rule the strength, layers, sites, evaluated
- * graphs and rows; what passed through; the hooks' own time in nanoseconds.
+ * graphs and rows (also those on which a rule's condition does not hold); what passed through; the hooks' own time in
+ * nanoseconds.
  *   buffer  gets the text with its zero byte; NULL with size 0: only asks for the length
  *   size    of buffer, in bytes
  *   needed  gets the bytes needed, zero byte included

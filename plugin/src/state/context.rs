@@ -61,7 +61,7 @@ pub struct Counter {
     pub sites: AtomicU32,
     /// Evaluated graphs in which it acted.
     pub graphs: AtomicU64,
-    /// Rows it acted on, summed over its sites.
+    /// Rows of its sites in those graphs; also those on which its condition does not hold.
     pub rows: AtomicU64,
 }
 
