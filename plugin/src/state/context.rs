@@ -57,7 +57,7 @@ pub struct Instance {
 /// What a rule did.
 #[derive(Default)]
 pub struct Counter {
-    /// Sites of the last graph that it acts at.
+    /// Sites that it found in the first graph.
     pub sites: AtomicU32,
     /// Evaluated graphs in which it acted.
     pub graphs: AtomicU64,
