@@ -125,7 +125,7 @@ typedef struct ek_stat {
     uint32_t     layer;    /* block, from 0 */
     float        strength; /* at this moment */
     uint64_t     graphs;   /* evaluated graphs in which the rule acted here */
-    uint64_t     rows;     /* rows (tokens) it acted on here */
+    uint64_t     rows;     /* rows (tokens) of these graphs here, also those on which its condition does not hold */
 } ek_stat;
 
 /* Errors: EK_E_ARGUMENT for NULL, and for an index that is not below the count. */

@@ -158,8 +158,10 @@ unsafe fn bind(host: &Host, source: &Source, facts: &ModelFacts, params: *const 
     let kind = host.embeddings_offset.map_or(ContextKind::Default, |offset| unsafe { params::kind(params, offset) });
     match kind {
         ContextKind::Mtp => return Standing::Left("it drafts tokens for another context"),
-        ContextKind::Embedding => return Standing::Left("it computes embeddings"),
-        ContextKind::Default => {}
+        ContextKind::Embedding if !source.loaded.profile.model.embeddings => {
+            return Standing::Left("it computes embeddings, and the profile does not say [model] embeddings = true");
+        }
+        ContextKind::Embedding | ContextKind::Default => {}
     }
     match source.loaded.plan(facts) {
         Ok(plan) => Standing::Ours(Box::new(Instance::new(plan))),

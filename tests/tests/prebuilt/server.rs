@@ -80,7 +80,8 @@ fn a_draft_model_is_no_error() {
     assert!(log.contains("is left alone"), "the draft's context is named:\n{log}");
 }
 
-/// A server for embeddings: its contexts generate nothing, so no profile concerns them, and that is no error.
+/// A server for embeddings: its contexts generate nothing, so no profile concerns them unless it says so, and that is no
+/// error.
 #[test]
 fn an_embedding_server_is_left_alone() {
     let scratch = Scratch::new();
@@ -97,4 +98,8 @@ fn an_embedding_server_is_left_alone() {
     assert_eq!(plain, steered, "{log}");
     assert!(!log.contains("evenkeel: error"), "{log}");
     assert!(log.contains("it computes embeddings"), "{log}");
+    let asked = Profile::add("v.gguf", 2.0).with("[model]\nembeddings = true");
+    let (steered, log) = embed(&Door::Preload.setting().and(&scratch.profile(&asked)));
+    assert_ne!(plain, steered, "a profile that asks for it\n{log}");
+    assert!(!log.contains("evenkeel: error"), "{log}");
 }

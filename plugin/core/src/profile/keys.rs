@@ -43,6 +43,13 @@ pub const KEYS: &[Key] = &[
         "Number of the model's layers, without layers that only predict further tokens.",
     )
     .unit("layers"),
+    Key::new(
+        "model.embeddings",
+        Kind::Bool,
+        "true or false",
+        "false",
+        "Whether contexts that compute embeddings run under the profile, too. Otherwise they are left alone.",
+    ),
     Key::new("runtime", Kind::Table, "one table [runtime]", "the defaults of its keys", "How the plug-in works."),
     Key::new(
         "runtime.asset-dirs",
@@ -296,7 +303,6 @@ pub(super) const PLANNED: &[&str] = &[
     "calibrate",
     "contrast",
     "route",
-    "model.embeddings",
     "runtime.on-error",
     "runtime.reload",
     "runtime.cache",

@@ -42,6 +42,7 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>, file: &str) -> Profile {
         arch: s.text("arch"),
         embedding_length: s.count("embedding-length"),
         block_count: s.count("block-count"),
+        embeddings: s.bool("embeddings").unwrap_or(false),
     });
     let runtime = table(&mut top, "runtime", |s| Runtime { asset_dirs: s.texts("asset-dirs").unwrap_or_default() });
     Profile { file: file_name, name, description, model, runtime, steer: steer::rules(&mut top) }

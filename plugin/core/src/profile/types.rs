@@ -33,6 +33,8 @@ pub struct ModelGuard {
     pub embedding_length: Option<Spanned<u32>>,
     /// `block-count`.
     pub block_count: Option<Spanned<u32>>,
+    /// `embeddings`: contexts that compute embeddings run under the profile, too.
+    pub embeddings: bool,
 }
 
 /// `[runtime]`.
