@@ -100,6 +100,10 @@ pub fn before_new(r: &Registers) -> Verdict {
         Standing::Left(why) => log::info!("context {id} ({model}) is left alone: {why}"),
         Standing::Other(why) => log::info!("context {id} ({model}) is left alone:\n{why}"),
         Standing::Failed(why) => log::error!("context {id} ({model}) runs as the host built it:\n{why}"),
+        // Who asks for that wants to be safe from exactly this.
+        Standing::Idle if library::required() => log::warning!(
+            "EVENKEEL_REQUIRE=1, but no profile is named (EVENKEEL_PROFILE is not set): context {id} runs without one"
+        ),
         Standing::Idle => {}
     }
     let context = Context { id, model, standing, said: Default::default() };

@@ -67,9 +67,10 @@ fn a_good_profile_is_not_refused() {
 }
 
 #[test]
-fn without_a_profile_nothing_is_refused() {
+fn without_a_profile_nothing_is_refused_and_that_is_said() {
     for door in Door::OPEN {
         let ran = Driver::new(door, "steer").env("EVENKEEL_REQUIRE", "1").run();
+        ran.said("no profile is named (EVENKEEL_PROFILE is not set)");
         assert_eq!(ran.logits(), [3, 1, 1, 2].map(plain), "{door:?}\n{ran}");
     }
 }
