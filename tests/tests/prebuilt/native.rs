@@ -1,9 +1,9 @@
 //! `add` is llama.cpp's own control vector, bit for bit.
 
 use evenkeel_model::{Arch, FileType};
-use evenkeel_tests::Scratch;
 use evenkeel_tests::claim::is_native;
-use evenkeel_tests::host::{CHost, Decode};
+use evenkeel_tests::host::{CHost, Decode, Native};
+use evenkeel_tests::{Door, Profile, Scratch};
 
 /// Prefill and decode, flash attention off and on, every architecture.
 #[test]
@@ -49,4 +49,18 @@ fn every_batch() {
     for (what, decode) in cases {
         is_native(&host, &scratch, &decode, None, 1.5, what);
     }
+}
+
+/// `add` costs what the control vector costs: as many nodes, layer by layer in one addition each.
+#[test]
+fn as_many_nodes() {
+    let host = CHost::node_llama_cpp();
+    let scratch = Scratch::new();
+    let decode = Decode { count: true, ..Decode::new(&scratch.model(Arch::Llama, FileType::F32)) };
+    scratch.vector(Arch::Llama);
+    let native = Native { file: scratch.path("v.gguf"), strength: 2.0, layers: None };
+    let native = host.plain(&Decode { native: Some(native), ..decode.clone() });
+    let steered = host.with(&decode, Door::Preload, &scratch.profile(&Profile::add("v.gguf", 2.0)));
+    assert_eq!(native.nodes, steered.nodes);
+    assert_ne!(native.nodes, host.plain(&decode).nodes, "both have more than the plain graph");
 }
