@@ -12,7 +12,7 @@ use crate::{failure::Failure, session::Session};
 pub enum Case {
     /// Made before the plug-in was loaded.
     Plain,
-    /// The same again: what the machine itself makes of two equal things.
+    /// Made last, without a profile: what the machine makes of two equal things, one of which came later.
     PlainAgain,
     /// llama.cpp's own control vector.
     Native,
@@ -24,7 +24,7 @@ pub enum Case {
 
 impl Case {
     /// All, in the order in which contexts are made.
-    pub const ALL: [Case; 5] = [Case::Plain, Case::PlainAgain, Case::Native, Case::Empty, Case::Add];
+    pub const ALL: [Case; 5] = [Case::Plain, Case::Empty, Case::Native, Case::Add, Case::PlainAgain];
 
     /// For people.
     pub fn name(self) -> &'static str {
@@ -72,14 +72,24 @@ impl Field {
             .map_err(|e| Failure::new(format!("profiles cannot be written to {}: {e}", folder.display())))?;
 
         let make = |case| Ok::<_, Failure>(Contender { case, context: session.context(n_ctx)?, pos: 0 });
-        let mut contenders = vec![make(Case::Plain)?, make(Case::PlainAgain)?, make(Case::Native)?];
-        let values: Vec<f32> = vector.directions.values().flatten().copied().collect();
-        contenders[2].context.set_control_vector(Some(&values))?;
-
+        // Only the first is made before the plug-in is loaded. Where a context's memory lies depends on when it was made,
+        // and that alone is worth some percent: so those that are compared stand next to each other, and the last one,
+        // plain again, shows what coming late costs.
+        let mut contenders = vec![make(Case::Plain)?];
         let plugin = session.plugin()?;
-        for (case, profile) in [(Case::Empty, &profiles.empty), (Case::Add, &profiles.add)] {
-            plugin.load_profile(Some(profile))?;
-            contenders.push(make(case)?);
+        for case in &Case::ALL[1..] {
+            let profile = match case {
+                Case::Empty => Some(&*profiles.empty),
+                Case::Add => Some(&*profiles.add),
+                Case::Plain | Case::PlainAgain | Case::Native => None,
+            };
+            plugin.load_profile(profile)?;
+            let mut contender = make(*case)?;
+            if *case == Case::Native {
+                let values: Vec<f32> = vector.directions.values().flatten().copied().collect();
+                contender.context.set_control_vector(Some(&values))?;
+            }
+            contenders.push(contender);
         }
         Ok(Field { contenders, plugin, folder })
     }

@@ -50,7 +50,9 @@ pub fn show(report: &Report) {
     }
     screen::print(&table);
     println!(
-        "\nThe line `plain again` compares two equal contexts: no interval is sharper than that one. All contexts share one"
+        "\nThe line `plain again` compares two contexts without a profile, made first and last: no interval is sharper than"
     );
-    println!("process and one set of weights; those called plain were made before the plug-in was loaded.");
+    println!(
+        "that one. All contexts share one process and one set of weights; plain was made before the plug-in was loaded."
+    );
 }
