@@ -18,3 +18,4 @@ pub mod model;
 pub mod plan;
 pub mod profile;
 pub mod report;
+pub mod sequence;

@@ -5,7 +5,7 @@ mod toy;
 
 use std::sync::Arc;
 
-use evenkeel_core::profile::Operator;
+use evenkeel_core::profile::{Operator, Tokens};
 use evenkeel_core::{
     lower::{
         GateTable, GraphView, Leaf, LowerError, Lowered, Missed, NewNode, Op, Patch, Ref, Substitution, TensorView,
@@ -31,6 +31,8 @@ fn plan() -> Plan {
         operator: Operator::Add,
         strength: 1.0,
         gate,
+        adjustable: true,
+        tokens: Tokens::All,
         site: Site::Residual,
         layers: (0..N_LAYER).collect(),
         dropped: None,
@@ -39,7 +41,7 @@ fn plan() -> Plan {
         vec![
             Term::AddConst { rules: vec![RuleIndex(0)], vector: vector(1.0) },
             Term::AddGated {
-                rule: RuleIndex(1),
+                rules: vec![RuleIndex(1)],
                 dose: Dose { gate: Some(GateIndex(0)), when: None },
                 vector: vector(-3.0),
             },

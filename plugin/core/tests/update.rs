@@ -5,7 +5,7 @@ mod toy;
 
 use std::sync::Arc;
 
-use evenkeel_core::profile::Operator;
+use evenkeel_core::profile::{Operator, Tokens};
 use evenkeel_core::{
     lower::{Lowered, Patch, lower},
     model::ModelFacts,
@@ -43,6 +43,8 @@ fn patch_with(terms: Vec<Term>, probes: Vec<Probe>) -> Patch {
         operator: Operator::Add,
         strength: 1.0,
         gate: gated.then_some(GateIndex(0)),
+        adjustable: gated,
+        tokens: Tokens::All,
         site: Site::Residual,
         layers: vec![0],
         dropped: None,

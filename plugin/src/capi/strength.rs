@@ -57,7 +57,7 @@ fn each(name: &str, mut act: impl FnMut(&Instance, RuleIndex, usize)) -> Result<
     let (mut found, mut fixed) = (false, false);
     for instance in contexts.iter().filter_map(|c| c.instance()) {
         for (index, rule) in (0..).zip(&instance.plan.rules).filter(|(_, r)| r.name == name) {
-            match rule.gate {
+            match rule.gate.filter(|_| rule.adjustable) {
                 Some(gate) => {
                     act(instance, RuleIndex(index), usize::from(gate.0));
                     found = true;

@@ -75,7 +75,8 @@ fn context(c: &Context) -> Value {
             json!({
                 "name": rule.name,
                 "strength": rule.gate.map_or(rule.strength, |g| instance.strength(usize::from(g.0))),
-                "adjustable": rule.gate.is_some(),
+                "adjustable": rule.adjustable,
+                "tokens": rule.tokens.name(),
                 "layers": rule.layers,
                 "dropped": rule.dropped,
                 "sites": counter.sites.load(Relaxed),

@@ -12,7 +12,7 @@ impl Plan {
         let mut largest = 0.0f32;
         for term in self.sites.iter().flat_map(|site| &site.terms) {
             match term {
-                Term::AddGated { rule: found, vector, .. } if *found == rule => {
+                Term::AddGated { rules, vector, .. } if rules.contains(&rule) => {
                     largest = vector.iter().fold(largest, |max, v| max.max(v.abs()));
                 }
                 Term::Update { rules, .. } if rules.contains(&rule) => return MAX_DOSE,

@@ -9,7 +9,7 @@ use super::taps::{Places, Taps};
 use super::types::{GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, When};
 use crate::asset::Assets;
 use crate::model::ModelFacts;
-use crate::profile::{Operator, Profile, SteerRule};
+use crate::profile::{Operator, Profile, SteerRule, Tokens};
 use crate::report::{Errors, Located};
 
 impl Plan {
@@ -68,7 +68,7 @@ fn rules_of(profile: &Profile, layers: Vec<BTreeSet<u32>>) -> Vec<Rule> {
     let rule = |(typed, layers): (&SteerRule, BTreeSet<u32>)| {
         let still = matches!(typed.operator, Operator::Rotate { angle } if angle % 360.0 == 0.0);
         let off = still || typed.strength.value == 0.0 && !typed.adjustable;
-        let gate = typed.adjustable.then(|| {
+        let gate = (typed.adjustable || typed.tokens != Tokens::All).then(|| {
             n_gates += 1;
             GateIndex(n_gates - 1)
         });
@@ -77,6 +77,8 @@ fn rules_of(profile: &Profile, layers: Vec<BTreeSet<u32>>) -> Vec<Rule> {
             operator: typed.operator,
             strength: typed.strength.value,
             gate,
+            adjustable: typed.adjustable,
+            tokens: typed.tokens,
             site: typed.site,
             layers: if off { vec![] } else { layers.into_iter().collect() },
             dropped: off.then(|| nothing(typed.operator).to_owned()),

@@ -6,7 +6,7 @@ use super::fit::ranges;
 use super::rotation::degrees;
 use super::types::{Dose, Map, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
 use crate::asset::norm;
-use crate::profile::Operator;
+use crate::profile::{Operator, Tokens};
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -53,9 +53,24 @@ fn show_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
         Operator::Rotate { angle } => write!(f, ": rotate by {angle} degrees")?,
     }
     if let Some(gate) = rule.gate {
-        write!(f, " (adjustable, gate {})", gate.0)?;
+        let why = match (rule.adjustable, rule.tokens) {
+            (true, Tokens::All) => "adjustable".to_owned(),
+            (true, tokens) => format!("adjustable, on {}", show_tokens(tokens)),
+            (false, tokens) => format!("on {}", show_tokens(tokens)),
+        };
+        write!(f, " ({why}, gate {})", gate.0)?;
     }
     write!(f, ", {}, layers {}", rule.site, ranges(rule.layers.iter().copied()))
+}
+
+fn show_tokens(tokens: Tokens) -> String {
+    match tokens {
+        Tokens::All => "all tokens".into(),
+        Tokens::Prompt => "prompt tokens".into(),
+        Tokens::Generated => "generated tokens".into(),
+        Tokens::Last => "the last prompt token".into(),
+        Tokens::Positions { first, last } => format!("positions {first}..{last}"),
+    }
 }
 
 /// The condition of a rule that acts somewhere.
@@ -89,9 +104,10 @@ fn show_site(f: &mut fmt::Formatter<'_>, plan: &Plan, site: &SitePlan) -> fmt::R
                 let names: Vec<_> = rules.iter().map(name).collect();
                 write!(f, "add {} (norm {})", names.join(" + "), round(norm(vector)))?;
             }
-            Term::AddGated { rule, dose, vector } => {
+            Term::AddGated { rules, dose, vector } => {
+                let names: Vec<_> = rules.iter().map(name).collect();
                 let at = if dose.gate.is_some() { " at strength 1" } else { "" };
-                write!(f, "add {}{} (norm {}{at})", show_dose(dose), name(rule), round(norm(vector)))?;
+                write!(f, "add {}{} (norm {}{at})", show_dose(dose), names.join(" + "), round(norm(vector)))?;
             }
             Term::Update { rules, dose, update } => {
                 let names: Vec<_> = rules.iter().map(name).collect();

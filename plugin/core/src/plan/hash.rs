@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::types::{Dose, Map, Plan, Probe, RuleIndex, Site, Term, Update, When};
 use crate::asset::hex;
+use crate::profile::Tokens;
 
 /// SHA-256 over what a plan does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -43,9 +44,9 @@ impl Plan {
                         hash.update([0]);
                         values(&mut hash, vector);
                     }
-                    Term::AddGated { rule, dose, vector } => {
+                    Term::AddGated { rules, dose, vector } => {
                         hash.update([1]);
-                        hash_dose(&mut hash, self, dose, &[*rule]);
+                        hash_dose(&mut hash, self, dose, rules);
                         values(&mut hash, vector);
                     }
                     Term::Update { rules, dose, update } => {
@@ -68,13 +69,27 @@ impl Plan {
 fn hash_dose(hash: &mut Sha256, plan: &Plan, dose: &Dose, rules: &[RuleIndex]) {
     number(hash, dose.gate.map_or(0, |g| usize::from(g.0) + 1));
     if dose.gate.is_some() {
-        let strength = rules.first().and_then(|r| plan.rules.get(usize::from(r.0))).map_or(0.0, |r| r.strength);
-        values(hash, &[strength]);
+        let rule = rules.first().and_then(|r| plan.rules.get(usize::from(r.0)));
+        values(hash, &[rule.map_or(0.0, |r| r.strength)]);
+        hash_tokens(hash, rule.map_or(Tokens::All, |r| r.tokens));
     }
     match &dose.when {
         None => hash.update([0]),
         Some(when) => hash_when(hash, when),
     }
+}
+
+fn hash_tokens(hash: &mut Sha256, tokens: Tokens) {
+    let (kind, first, last) = match tokens {
+        Tokens::All => (0, 0, 0),
+        Tokens::Prompt => (1, 0, 0),
+        Tokens::Generated => (2, 0, 0),
+        Tokens::Last => (3, 0, 0),
+        Tokens::Positions { first, last } => (4, first, last),
+    };
+    hash.update([kind]);
+    hash.update(first.to_le_bytes());
+    hash.update(last.to_le_bytes());
 }
 
 fn hash_when(hash: &mut Sha256, when: &When) {

@@ -8,6 +8,7 @@ mod factored;
 mod fit;
 mod hash;
 mod hint;
+mod merge;
 mod place;
 mod rotation;
 mod subspace;
@@ -17,4 +18,5 @@ mod types;
 
 pub use error::{PlanError, PlanErrors};
 pub use hash::PlanHash;
+pub use merge::{GateSource, Merged};
 pub use types::{Dose, GateIndex, Map, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, Update, When};

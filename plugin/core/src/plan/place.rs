@@ -97,7 +97,7 @@ impl Place<'_> {
             // An adjustable rule's strength is in the gate table.
             let strength = if dose.gate.is_some() { 1.0 } else { strength };
             let vector = direction.iter().map(|v| v * strength).collect();
-            terms.list.push(Term::AddGated { rule, dose, vector });
+            terms.list.push(Term::AddGated { rules: vec![rule], dose, vector });
         }
     }
 

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::{model::ModelFacts, profile::Operator};
+use crate::{
+    model::ModelFacts,
+    profile::{Operator, Tokens},
+};
 
 /// Index into [`Plan::rules`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -33,8 +36,13 @@ pub struct Rule {
     pub operator: Operator,
     /// Its dose: for add a factor on the direction in the direction's own units, for project a fraction, else 1.
     pub strength: f32,
-    /// The row of the gate table that scales this rule, if its strength can change while the model runs.
+    /// The row of the gate table that scales this rule, if its dose can change while the model runs or differs between
+    /// tokens.
     pub gate: Option<GateIndex>,
+    /// Whether the strength can change while the model runs.
+    pub adjustable: bool,
+    /// Which tokens it acts on.
+    pub tokens: Tokens,
     /// Where it acts.
     pub site: Site,
     /// Layers it acts on, ascending, without duplicates. Empty if the rule was dropped (see `dropped`).
@@ -56,8 +64,8 @@ pub enum Term {
     },
     /// `x += dose(row) · vector`: a dose of 0 leaves the row as it is.
     AddGated {
-        /// The rule.
-        rule: RuleIndex,
+        /// The rules: more than one only where a constant sum got a gate.
+        rules: Vec<RuleIndex>,
         /// What scales it.
         dose: Dose,
         /// `n_embd` finite values; the strength is included if no gate holds it.
@@ -163,8 +171,7 @@ impl Term {
     /// The rules that act in it.
     pub fn rules(&self) -> &[RuleIndex] {
         match self {
-            Term::AddConst { rules, .. } | Term::Update { rules, .. } => rules,
-            Term::AddGated { rule, .. } => std::slice::from_ref(rule),
+            Term::AddConst { rules, .. } | Term::AddGated { rules, .. } | Term::Update { rules, .. } => rules,
             Term::Tap { .. } => &[],
         }
     }

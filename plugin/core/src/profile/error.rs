@@ -146,6 +146,14 @@ pub enum ProfileError {
         /// The cap.
         max: usize,
     },
+    /// More routes than a profile may have.
+    #[error("too many routes, got {got}, allowed: at most {max}")]
+    TooManyRoutes {
+        /// Number of `[[route]]` tables.
+        got: usize,
+        /// The cap.
+        max: usize,
+    },
     /// More rules than a profile may have.
     #[error("too many rules, got {got}, allowed: at most {max}")]
     TooManyRules {

@@ -60,6 +60,83 @@ pub const KEYS: &[Key] = &[
          in these, in order. A file outside all of them is refused, also if only a link leads there.",
     ),
     Key::new(
+        "runtime.on-error",
+        Kind::Text,
+        "\"refuse\" or \"bypass\"",
+        "\"refuse\"",
+        "What becomes of one sequence that cannot be served as asked, for example because a request chooses a profile \
+         that it may not choose. refuse: it can only end, so that the answer is empty. bypass: it runs without a \
+         profile. Other sequences notice nothing of either.",
+    )
+    .values(&["refuse", "bypass"]),
+    Key::new(
+        "runtime.reload",
+        Kind::Text,
+        "\"watch\" or \"off\"",
+        "\"watch\"",
+        "Whether a change of the profile, or of a vector file it names, takes effect while the model runs. watch: looked \
+         for once a second; what is being generated goes on as it began, the next request is new. off: never, also not \
+         when a program asks for it (ek_reload).",
+    )
+    .values(&["watch", "off"]),
+    Key::new(
+        "runtime.cache",
+        Kind::Text,
+        "\"exact\" or \"keep\"",
+        "\"exact\"",
+        "What becomes of cached keys and values that were computed for generated tokens, under a rule for some tokens \
+         only, when a later request has those tokens in its prompt. exact: they are computed again. keep: they stay.",
+    )
+    .values(&["exact", "keep"]),
+    Key::new(
+        "runtime.max-plans",
+        Kind::Integer,
+        "a whole number from 1 to 16",
+        "4",
+        "How many profiles one graph may hold at once. More are served one after the other: a reload waits until \
+         there is room, a request that chooses one more is in error.",
+    )
+    .unit("profiles"),
+    Key::new("requests", Kind::Table, "one table [requests]", "no choice", "What a request to a server may ask for."),
+    Key::new(
+        "requests.choose",
+        Kind::Texts,
+        "a list of names of profiles that are loaded, and \"off\"",
+        "[]",
+        "Profiles that a client may choose for its request, by name. \"off\" lets it switch evenkeel off. Empty: no client \
+         changes anything. In llama-server a request chooses with \"dry_sequence_breakers\": [\"evenkeel=NAME\"].",
+    ),
+    Key::new(
+        "route",
+        Kind::Tables,
+        "tables [[route]], at most 64",
+        "no route",
+        "Chooses a profile by what a sequence's text contains. It takes effect at the first token after the match and never \
+         on earlier ones, so that cached prefixes stay right. The earliest match counts, of two at one token the first in \
+         the file. What a request chooses counts more.",
+    ),
+    Key::new(
+        "route.when",
+        Kind::Table,
+        "a table { text = \"…\" }",
+        "required",
+        "What the route looks for.",
+    ),
+    Key::new(
+        "route.when.text",
+        Kind::Text,
+        "one line of text",
+        "required",
+        "Text that the sequence contains, byte for byte, special tokens included as they are written.",
+    ),
+    Key::new(
+        "route.use",
+        Kind::Text,
+        "the name of a loaded profile, or \"off\"",
+        "the profile that the table stands in",
+        "The profile from there on.",
+    ),
+    Key::new(
         "steer",
         Kind::Tables,
         "tables [[steer]], at most 64",
@@ -190,11 +267,13 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "steer.tokens",
         Kind::Text,
+        "\"all\", \"prompt\", \"generated\", \"last\" or a range of positions \"0..31\"",
         "\"all\"",
-        "\"all\"",
-        "Which tokens. all: the prompt's and the generated ones.",
-    )
-    .values(&["all"]),
+        "Which tokens. all: the prompt's and the generated ones. prompt: those that are fed before the first token of the \
+         request is sampled. generated: those that are fed after it. last: the last token of the prompt, from which the \
+         first generated one comes. A range: tokens at these positions of the sequence, counted from 0, both ends \
+         included.",
+    ),
     Key::new(
         "steer.adjustable",
         Kind::Bool,
@@ -297,22 +376,12 @@ const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
 /// Keys and tables that the language has and this version lacks.
 pub(super) const PLANNED: &[&str] = &[
-    "requests",
-    "heads",
-    "invariance",
-    "calibrate",
-    "contrast",
-    "route",
-    "runtime.on-error",
-    "runtime.reload",
-    "runtime.cache",
-    "runtime.max-plans",
+    "heads", "invariance", "calibrate", "contrast",
 ];
 
 /// Values that the language has and this version lacks.
 pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[
     ("steer.site", &["attn-out", "ffn-out", "heads", "final-norm"]),
-    ("steer.tokens", &["prompt", "generated", "last"]),
     ("steer.when.at", &["prompt"]),
 ];
 

@@ -14,9 +14,11 @@ mod parse;
 mod percent;
 mod read;
 mod reader;
+mod route;
 mod steer;
 mod suggest;
 mod text;
+mod tokens;
 mod types;
 mod value;
 mod when;
@@ -28,6 +30,8 @@ pub use key::{Key, Kind};
 pub use keys::KEYS;
 pub use layers::{LayerItem, Layers};
 pub use percent::Percent;
-pub use types::{ModelGuard, ModelHint, Operator, Profile, Runtime, SteerRule, Tokens};
+pub use types::{
+    CachePolicy, ModelGuard, ModelHint, OnError, Operator, Profile, Reload, Requests, Route, Runtime, SteerRule, Tokens,
+};
 
 pub(crate) use suggest::nearest;

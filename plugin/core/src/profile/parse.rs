@@ -8,11 +8,15 @@ use toml::de::{DeTable, DeValue};
 use super::error::ProfileError;
 use super::read::Section;
 use super::reader::Reader;
+use super::route;
 use super::steer;
 use super::text::{Text, shorten};
-use super::types::{ModelGuard, Profile, Runtime};
+use super::types::{CachePolicy, ModelGuard, OnError, Profile, Reload, Requests, Runtime};
 use super::value::is_name;
 use crate::report::{Errors, MAX_ERRORS};
+
+/// Most plans that one graph may be asked to hold.
+const MAX_PLANS: u32 = 16;
 
 impl Profile {
     /// Reads a profile's text. `file` is the path as messages shall show it; its name is the default of `name`.
@@ -44,8 +48,16 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>, file: &str) -> Profile {
         block_count: s.count("block-count"),
         embeddings: s.bool("embeddings").unwrap_or(false),
     });
-    let runtime = table(&mut top, "runtime", |s| Runtime { asset_dirs: s.texts("asset-dirs").unwrap_or_default() });
-    Profile { file: file_name, name, description, model, runtime, steer: steer::rules(&mut top) }
+    let runtime = table(&mut top, "runtime", |s| Runtime {
+        asset_dirs: s.texts("asset-dirs").unwrap_or_default(),
+        on_error: s.choice("on-error", &[OnError::Refuse, OnError::Bypass]).unwrap_or_default(),
+        reload: s.choice("reload", &[Reload::Watch, Reload::Off]).unwrap_or_default(),
+        cache: s.choice("cache", &[CachePolicy::Exact, CachePolicy::Keep]).unwrap_or_default(),
+        max_plans: s.count_up_to("max-plans", MAX_PLANS),
+    });
+    let requests = table(&mut top, "requests", |s| Requests { choose: s.names("choose").unwrap_or_default() });
+    let routes = route::routes(&mut top);
+    Profile { file: file_name, name, description, model, runtime, requests, routes, steer: steer::rules(&mut top) }
 }
 
 fn schema(top: &mut Section<'_, '_, '_>) {

@@ -180,6 +180,21 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
         Some(list.iter().filter_map(|item| self.text_of(item, name)).collect())
     }
 
+    /// A list of names.
+    pub(super) fn names(&mut self, name: &str) -> Option<Vec<Spanned<String>>> {
+        let at = self.get(name)?;
+        let found = self.texts(name)?;
+        for item in at.get_ref().as_array().into_iter().flat_map(|list| list.iter()) {
+            if let Some(text) = item.get_ref().as_str()
+                && !text.is_empty()
+                && !is_name(text)
+            {
+                self.bad_text::<()>(item, name, text);
+            }
+        }
+        Some(found)
+    }
+
     pub(super) fn bool(&mut self, name: &str) -> Option<bool> {
         let at = self.get(name)?;
         at.get_ref().as_bool().or_else(|| self.wrong_type(at, name))
@@ -193,6 +208,16 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
             Ok(n) if n > 0 => Some(self.spanned(at, n)),
             _ => self.out_of_range(at, name, int.as_str()),
         }
+    }
+
+    /// A whole number from 1 to `max`.
+    pub(super) fn count_up_to(&mut self, name: &str, max: u32) -> Option<u32> {
+        let found = self.count(name)?.value;
+        if found <= max {
+            return Some(found);
+        }
+        let at = self.get(name)?;
+        self.out_of_range(at, name, &found.to_string())
     }
 
     /// A finite number; one that is not 0 must not become 0 in 32 bits.

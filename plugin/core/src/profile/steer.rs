@@ -8,7 +8,8 @@ use super::error::ProfileError;
 use super::layers::{LayerItem, Layers};
 use super::read::{Section, Value};
 use super::reader::Reader;
-use super::types::{ModelHint, Operator, SteerRule, Tokens};
+use super::tokens;
+use super::types::{ModelHint, Operator, SteerRule};
 use super::value::describe;
 use super::when;
 use crate::asset::{MAX_CONDITIONS, MAX_RULES};
@@ -63,7 +64,7 @@ fn rule<'t>(
     let plane = section.text("plane");
     let layers = layers(&mut section).unwrap_or(Spanned { value: Layers::All, pos });
     let site = section.choice("site", &[Site::Residual]).unwrap_or(Site::Residual);
-    let tokens = section.choice("tokens", &[Tokens::All]).unwrap_or(Tokens::All);
+    let tokens = tokens::tokens(&mut section);
     let adjustable = section.bool("adjustable").unwrap_or(false);
     let mut left = MAX_CONDITIONS;
     let when = section.get("when").and_then(|at| when::condition(section.reader, at, &mut left));

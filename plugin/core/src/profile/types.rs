@@ -20,6 +20,10 @@ pub struct Profile {
     pub model: ModelGuard,
     /// `[runtime]`.
     pub runtime: Runtime,
+    /// `[requests]`.
+    pub requests: Requests,
+    /// `[[route]]`, in file order.
+    pub routes: Vec<Route>,
     /// `[[steer]]`, in file order.
     pub steer: Vec<SteerRule>,
 }
@@ -42,6 +46,62 @@ pub struct ModelGuard {
 pub struct Runtime {
     /// `asset-dirs`: folders in which vector files may lie, relative to the profile.
     pub asset_dirs: Vec<Spanned<String>>,
+    /// `on-error`.
+    pub on_error: OnError,
+    /// `reload`.
+    pub reload: Reload,
+    /// `cache`.
+    pub cache: CachePolicy,
+    /// `max-plans`: how many plans one graph may hold; `None` for the default.
+    pub max_plans: Option<u32>,
+}
+
+/// What becomes of one sequence that cannot be served as asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// Only tokens that end the generation are possible on its rows.
+    #[default]
+    Refuse,
+    /// It runs without a profile.
+    Bypass,
+}
+
+/// Whether changed files take effect while the model runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reload {
+    /// Looked for once a second.
+    #[default]
+    Watch,
+    /// Never: a context keeps what it was made with.
+    Off,
+}
+
+/// What to do with cells that were generated under a rule for some tokens only, once they are part of a prompt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CachePolicy {
+    /// They are evaluated again.
+    #[default]
+    Exact,
+    /// They are kept as they are.
+    Keep,
+}
+
+/// `[requests]`: what a client of a server may ask for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Requests {
+    /// `choose`: names of profiles, or `off`.
+    pub choose: Vec<Spanned<String>>,
+}
+
+/// One `[[route]]` table: from the first row after the matching tokens on, a sequence runs under another profile.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// Where the table begins.
+    pub pos: Pos,
+    /// `when = { text = … }`: what the sequence's text must contain.
+    pub text: Spanned<String>,
+    /// `use`: a profile's name or `off`; the profile that the table stands in if it is absent.
+    pub target: Option<Spanned<String>>,
 }
 
 /// One `[[steer]]` table.
@@ -136,11 +196,38 @@ impl Operator {
 }
 
 /// Which tokens a rule acts on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Tokens {
     /// Every token, of the prompt and generated.
+    #[default]
     All,
+    /// What the host feeds before the first token of the request is sampled, the last prompt token included.
+    Prompt,
+    /// What is fed after it.
+    Generated,
+    /// The prompt token whose logits give the first generated one.
+    Last,
+    /// Tokens at these positions of the sequence, both ends included.
+    Positions {
+        /// From 0.
+        first: u32,
+        /// At least `first`.
+        last: u32,
+    },
+}
+
+impl Tokens {
+    /// The word in the profile, or the range.
+    pub fn name(&self) -> String {
+        match self {
+            Self::All => "all".into(),
+            Self::Prompt => "prompt".into(),
+            Self::Generated => "generated".into(),
+            Self::Last => "last".into(),
+            Self::Positions { first, last } => format!("{first}..{last}"),
+        }
+    }
 }
 
 /// What to do with the model family a vector file says it was made for.

@@ -1,0 +1,132 @@
+//! Several plans as one, for sequences with different plans in one graph.
+
+use std::collections::BTreeMap;
+
+use super::types::{Dose, GateIndex, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, When};
+
+/// What the values of one row of the gate table come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GateSource {
+    /// Which of the merged plans: a row of another plan, or of none, has the value 0.
+    pub plan: usize,
+    /// The rule, by its place in that plan, whose strength and tokens decide; `None`: every row of the plan has 1.
+    pub rule: Option<RuleIndex>,
+}
+
+/// Plans whose terms stand in one graph, each on the rows of its own sequences.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Merged {
+    /// All terms. Its rules are those of the plans, one plan after the other.
+    pub plan: Plan,
+    /// By [`GateIndex`].
+    pub gates: Vec<GateSource>,
+    /// By plan: the place of its first rule in `plan.rules`.
+    pub first_rule: Vec<usize>,
+}
+
+impl Merged {
+    /// One plan on every row: what it adds to every row needs no gate.
+    pub fn alone(plan: &Plan) -> Merged {
+        Merged { plan: plan.clone(), gates: sources(0, plan), first_rule: vec![0] }
+    }
+
+    /// Several plans, or one that not every row has. Every term gets a gate; a row on which all gates are 0 keeps every
+    /// bit but the sign of a zero. There must be at least one plan, all for one model.
+    pub fn gated(plans: &[&Plan]) -> Merged {
+        let mut merged = Merging::default();
+        plans.iter().enumerate().for_each(|(index, plan)| merged.add(index, plan));
+        let names: Vec<&str> = plans.iter().map(|p| p.profile.as_str()).collect();
+        let sites = merged.sites.into_iter().map(|((layer, site), terms)| SitePlan { site, layer, terms }).collect();
+        let plan = Plan {
+            profile: names.join(" | "),
+            model: plans[0].model.clone(),
+            rules: merged.rules,
+            probes: merged.probes,
+            n_gates: merged.gates.len() as u16,
+            sites,
+        };
+        Merged { plan, gates: merged.gates, first_rule: merged.first_rule }
+    }
+
+    /// The plan that a rule of [`Merged::plan`] belongs to, and its place there.
+    pub fn origin(&self, rule: RuleIndex) -> (usize, RuleIndex) {
+        let index = usize::from(rule.0);
+        let plan = self.first_rule.partition_point(|first| *first <= index) - 1;
+        (plan, RuleIndex((index - self.first_rule[plan]) as u16))
+    }
+}
+
+/// The rows of the gate table that a plan's own rules have, in their order.
+fn sources(index: usize, plan: &Plan) -> Vec<GateSource> {
+    let rules = (0..).map(RuleIndex).zip(&plan.rules);
+    rules.filter(|(_, r)| r.gate.is_some()).map(|(rule, _)| GateSource { plan: index, rule: Some(rule) }).collect()
+}
+
+#[derive(Default)]
+struct Merging {
+    rules: Vec<Rule>,
+    probes: Vec<Probe>,
+    gates: Vec<GateSource>,
+    first_rule: Vec<usize>,
+    sites: BTreeMap<(u32, Site), Vec<Term>>,
+}
+
+impl Merging {
+    fn add(&mut self, index: usize, plan: &Plan) {
+        // At most 16 plans of 64 rules with 16 probes each.
+        let (rule, probe, gate) = (self.rules.len() as u16, self.probes.len() as u16, self.gates.len() as u16);
+        self.first_rule.push(self.rules.len());
+        self.rules.extend(plan.rules.iter().cloned().map(|r| Rule { gate: r.gate.map(|g| GateIndex(g.0 + gate)), ..r }));
+        self.probes.extend(plan.probes.iter().cloned());
+        self.gates.extend(sources(index, plan));
+        let on = GateIndex(self.gates.len() as u16);
+        let mut moved = Moved { rule, probe, gate, on, uses_on: false };
+        for site in &plan.sites {
+            let terms = self.sites.entry((site.layer, site.site)).or_default();
+            terms.extend(site.terms.iter().map(|term| moved.term(term)));
+        }
+        if moved.uses_on {
+            self.gates.push(GateSource { plan: index, rule: None });
+        }
+    }
+}
+
+/// Where the numbers of one plan begin.
+struct Moved {
+    rule: u16,
+    probe: u16,
+    gate: u16,
+    on: GateIndex,
+    uses_on: bool,
+}
+
+impl Moved {
+    fn term(&mut self, term: &Term) -> Term {
+        match term {
+            Term::AddConst { rules, vector } => {
+                let dose = self.dose(&Dose::default());
+                Term::AddGated { rules: self.rules(rules), dose, vector: vector.clone() }
+            }
+            Term::AddGated { rules, dose, vector } => {
+                Term::AddGated { rules: self.rules(rules), dose: self.dose(dose), vector: vector.clone() }
+            }
+            Term::Update { rules, dose, update } => {
+                Term::Update { rules: self.rules(rules), dose: self.dose(dose), update: update.clone() }
+            }
+            Term::Tap { probe } => Term::Tap { probe: ProbeIndex(probe.0 + self.probe) },
+        }
+    }
+
+    fn rules(&self, rules: &[RuleIndex]) -> Vec<RuleIndex> {
+        rules.iter().map(|r| RuleIndex(r.0 + self.rule)).collect()
+    }
+
+    fn dose(&mut self, dose: &Dose) -> Dose {
+        self.uses_on |= dose.gate.is_none();
+        let mut when: Option<When> = dose.when.clone();
+        if let Some(when) = &mut when {
+            when.probes_mut(&mut |probe| probe.0 += self.probe);
+        }
+        Dose { gate: Some(dose.gate.map_or(self.on, |g| GateIndex(g.0 + self.gate))), when }
+    }
+}
