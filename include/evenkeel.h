@@ -17,7 +17,11 @@
  * - A strength is what the rule's operator makes of it: for add a factor on the direction as stored, as in llama.cpp's
  *   --control-vector-scaled; for project the fraction that is taken out; for clamp and rotate how much of their
  *   correction is made.
- * - A context is bound to the profile that is in force when it is made, and keeps it for its life.
+ * - A context is bound to the profiles that are loaded when it is made. Their files are watched and taken up again when they
+ *   change, unless a profile says reload = "off"; a sequence keeps what its request began with.
+ * - A request begins: in llama-server by itself; at ek_begin; at ek_set_profile; else when the end of a sequence's cells is
+ *   removed. Cells that stay and were computed under another profile are then evaluated again, before the next call to
+ *   decode runs, so that an answer never depends on what was asked before.
  */
 #ifndef EVENKEEL_H
 #define EVENKEEL_H
@@ -41,7 +45,8 @@ enum {
     EK_E_PROFILE  = 4, /* the profile or one of its files has errors */
     EK_E_RULE     = 5, /* no such rule, or its strength cannot be changed */
     EK_E_SPACE    = 6, /* the buffer is too small */
-    EK_E_INTERNAL = 7  /* an internal error: the model runs on as the host built it, ek_stats_json says "poisoned" */
+    EK_E_INTERNAL = 7, /* an internal error: the model runs on as the host built it, ek_stats_json says "poisoned" */
+    EK_E_CONTEXT  = 8  /* no llama_context that runs under a profile */
 };
 
 /* ---- versions ---------------------------------------------------------------------------------------------------- */
@@ -74,16 +79,40 @@ ek_status ek_install(void);
 
 /*
  * Reads a profile with all its files; contexts made from now on run under it. It takes the place of EVENKEEL_PROFILE.
- *   path  the TOML file; NULL: contexts made from now on run without a profile
- * Errors: EK_E_PROFILE, and the text lists all errors of the file, one a line; the profile in force before stays so.
+ *   path  the TOML file, or a folder of them; NULL: contexts made from now on run without a profile
+ * Errors: EK_E_PROFILE, and the text lists all errors of the files, one a line; the profile in force before stays so.
  */
 ek_status ek_load_profile(const char * path);
+
+/*
+ * Reads the loaded profiles again, now. Every context takes them up between two calls to decode; requests that have begun go
+ * on as they are.
+ * Errors: EK_E_PROFILE if a file has errors, or a profile says reload = "off"; what was in force stays so.
+ */
+ek_status ek_reload(void);
+
+/*
+ * Chooses the profile of one sequence, from now on: a request begins with it.
+ *   ctx   the llama_context *
+ *   seq   the llama_seq_id, 0 or more
+ *   name  of a loaded profile, or "off"; NULL: the default again
+ * Errors: EK_E_CONTEXT, EK_E_ARGUMENT; EK_E_PROFILE if no profile of that name is loaded.
+ */
+ek_status ek_set_profile(const void * ctx, int32_t seq, const char * name);
+
+/*
+ * Says that a request begins on a sequence: what is fed next is prompt until a row gives output. From the first call on, only
+ * these begin a request on it; without, a removal of its last cells does.
+ * Errors: EK_E_CONTEXT, EK_E_ARGUMENT.
+ */
+ek_status ek_begin(const void * ctx, int32_t seq);
 
 /* ---- live control ------------------------------------------------------------------------------------------------ */
 
 /*
  * Changes the strength of a rule that has `adjustable = true`, in every context that runs it. It takes effect with the next
- * micro-batch; what is already in a key-value cache stays as it was computed. 0 leaves the model exactly as it is.
+ * micro-batch; what is already in a key-value cache stays as it was computed until a request begins. 0 leaves the model
+ * exactly as it is.
  * Errors: EK_E_RULE if no context has such a rule, or it is not adjustable; EK_E_ARGUMENT if strength is not finite, or so
  * large that what it scales would not be.
  */
@@ -101,9 +130,10 @@ ek_status ek_get_strength(const char * rule, float * strength);
 /*
  * What the library does, as JSON: status ("idle": nothing asked for; "waiting": no context yet; "active"; "failed";
  * "poisoned"), the profile, every context with its standing ("ours"; "idle": made without a profile; "left": it generates
- * no text; "other": another model than the profile's; "failed") and why; per rule the strength, layers, sites, evaluated
- * graphs and rows (also those on which a rule's condition does not hold); what passed through; the hooks' own time in
- * nanoseconds.
+ * no text; "other": another model than the profile's; "failed") and why; per rule its profile, strength, layers, sites,
+ * evaluated graphs and rows (also those on which a rule's condition does not hold); the sequences with their profiles and
+ * cells; requests that ended or were refused, cells that were evaluated again or left as another profile made them; what passed
+ * through; the hooks' own time in nanoseconds.
  *   buffer  gets the text with its zero byte; NULL with size 0: only asks for the length
  *   size    of buffer, in bytes
  *   needed  gets the bytes needed, zero byte included

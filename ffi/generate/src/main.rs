@@ -21,7 +21,9 @@ fn main() -> ExitCode {
         eprintln!("usage: evenkeel-ffi-generate [--check] FOLDER, with llama.cpp's headers or its source tree");
         return ExitCode::from(2);
     };
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // As cargo says it now: a target folder that several clones share may hold a program that another one built.
+    let here = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    let here = Path::new(&here);
     let list = symbols::List::parse(&std::fs::read_to_string(here.join("symbols.txt")).expect("symbols.txt"));
     let (types, symbols) = symbols::split(&bindings(here, Path::new(tree), &list), &list);
 

@@ -466,6 +466,40 @@ pub struct Llama {
     ) -> i32,
     /// `llama_context_default_params`
     pub llama_context_default_params: unsafe extern "C-unwind" fn() -> llama_context_params,
+    /// `llama_get_memory`
+    pub llama_get_memory: unsafe extern "C-unwind" fn(ctx: *const llama_context) -> llama_memory_t,
+    /// `llama_memory_seq_rm`
+    pub llama_memory_seq_rm:
+        unsafe extern "C-unwind" fn(mem: llama_memory_t, seq_id: llama_seq_id, p0: llama_pos, p1: llama_pos) -> bool,
+    /// `llama_memory_seq_pos_max`
+    pub llama_memory_seq_pos_max: unsafe extern "C-unwind" fn(mem: llama_memory_t, seq_id: llama_seq_id) -> llama_pos,
+    /// `llama_n_batch`
+    pub llama_n_batch: unsafe extern "C-unwind" fn(ctx: *const llama_context) -> u32,
+    /// `llama_n_seq_max`
+    pub llama_n_seq_max: unsafe extern "C-unwind" fn(ctx: *const llama_context) -> u32,
+    /// `llama_decode`
+    pub llama_decode: unsafe extern "C-unwind" fn(ctx: *mut llama_context, batch: llama_batch) -> i32,
+    /// `llama_model_get_vocab`
+    pub llama_model_get_vocab: unsafe extern "C-unwind" fn(model: *const llama_model) -> *const llama_vocab,
+    /// `llama_model_n_swa`
+    pub llama_model_n_swa: unsafe extern "C-unwind" fn(model: *const llama_model) -> i32,
+    /// `llama_model_is_recurrent`
+    pub llama_model_is_recurrent: unsafe extern "C-unwind" fn(model: *const llama_model) -> bool,
+    /// `llama_model_is_hybrid`
+    pub llama_model_is_hybrid: unsafe extern "C-unwind" fn(model: *const llama_model) -> bool,
+    /// `llama_vocab_n_tokens`
+    pub llama_vocab_n_tokens: unsafe extern "C-unwind" fn(vocab: *const llama_vocab) -> i32,
+    /// `llama_vocab_is_eog`
+    pub llama_vocab_is_eog: unsafe extern "C-unwind" fn(vocab: *const llama_vocab, token: llama_token) -> bool,
+    /// `llama_token_to_piece`
+    pub llama_token_to_piece: unsafe extern "C-unwind" fn(
+        vocab: *const llama_vocab,
+        token: llama_token,
+        buf: *mut ::std::os::raw::c_char,
+        length: i32,
+        lstrip: i32,
+        special: bool,
+    ) -> i32,
 }
 impl Llama {
     /// Resolves every function of the group.
@@ -492,6 +526,19 @@ impl Llama {
                     "llama_context_default_params",
                     &mut missing,
                 ),
+                llama_get_memory: crate::table::required(lookup, "llama_get_memory", &mut missing),
+                llama_memory_seq_rm: crate::table::required(lookup, "llama_memory_seq_rm", &mut missing),
+                llama_memory_seq_pos_max: crate::table::required(lookup, "llama_memory_seq_pos_max", &mut missing),
+                llama_n_batch: crate::table::required(lookup, "llama_n_batch", &mut missing),
+                llama_n_seq_max: crate::table::required(lookup, "llama_n_seq_max", &mut missing),
+                llama_decode: crate::table::required(lookup, "llama_decode", &mut missing),
+                llama_model_get_vocab: crate::table::required(lookup, "llama_model_get_vocab", &mut missing),
+                llama_model_n_swa: crate::table::required(lookup, "llama_model_n_swa", &mut missing),
+                llama_model_is_recurrent: crate::table::required(lookup, "llama_model_is_recurrent", &mut missing),
+                llama_model_is_hybrid: crate::table::required(lookup, "llama_model_is_hybrid", &mut missing),
+                llama_vocab_n_tokens: crate::table::required(lookup, "llama_vocab_n_tokens", &mut missing),
+                llama_vocab_is_eog: crate::table::required(lookup, "llama_vocab_is_eog", &mut missing),
+                llama_token_to_piece: crate::table::required(lookup, "llama_token_to_piece", &mut missing),
             }
         };
         missing.or(table)

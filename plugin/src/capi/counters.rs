@@ -48,8 +48,11 @@ impl Stats {
     fn now() -> Stats {
         let mut contexts: Vec<_> = lock(&state::get().contexts).values().cloned().collect();
         contexts.sort_by_key(|c| c.id);
-        let of = |c: &Context| c.instance().map(|i| i.sites.iter().map(|s| entry(c, i, s)).collect::<Vec<_>>());
-        Stats { entries: contexts.iter().filter_map(|c| of(c)).flatten().collect() }
+        let of = |c: &Context| {
+            let instances = c.instances();
+            instances.iter().flat_map(|i| i.sites.iter().map(|s| entry(c, i, s))).collect::<Vec<_>>()
+        };
+        Stats { entries: contexts.iter().flat_map(|c| of(c)).collect() }
     }
 }
 

@@ -20,4 +20,6 @@ pub enum Status {
     Space = 6,
     /// An internal error: the plug-in passes everything through from here on.
     Internal = 7,
+    /// No context of ours.
+    Context = 8,
 }

@@ -1,9 +1,6 @@
 //! Changing a rule's strength while the model runs.
 
-use std::{
-    ffi::c_char,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{ffi::c_char, sync::Arc};
 
 use evenkeel_core::plan::RuleIndex;
 
@@ -34,7 +31,8 @@ pub unsafe extern "C" fn ek_set_strength(rule: *const c_char, strength: f32) -> 
                 format!("strength: got {strength}, allowed: at most {max} for this direction"),
             ));
         }
-        each(rule, |instance, _, gate| instance.strengths[gate].store(strength.to_bits(), Ordering::Relaxed))
+        let identities = &state::get().identities;
+        each(rule, |instance, _, gate| instance.set_strength(gate, strength, identities))
     })
 }
 
@@ -55,11 +53,11 @@ pub unsafe extern "C" fn ek_get_strength(rule: *const c_char, strength: *mut f32
 fn each(name: &str, mut act: impl FnMut(&Instance, RuleIndex, usize)) -> Result<(), Failure> {
     let contexts: Vec<Arc<Context>> = lock(&state::get().contexts).values().cloned().collect();
     let (mut found, mut fixed) = (false, false);
-    for instance in contexts.iter().filter_map(|c| c.instance()) {
+    for instance in contexts.iter().flat_map(|c| c.instances()) {
         for (index, rule) in (0..).zip(&instance.plan.rules).filter(|(_, r)| r.name == name) {
             match rule.gate.filter(|_| rule.adjustable) {
                 Some(gate) => {
-                    act(instance, RuleIndex(index), usize::from(gate.0));
+                    act(&instance, RuleIndex(index), usize::from(gate.0));
                     found = true;
                 }
                 None => fixed = true,

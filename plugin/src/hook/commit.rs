@@ -1,14 +1,21 @@
 //! A patch, committed: its memory, its nodes, and what is kept of it.
 
-use std::{mem::ManuallyDrop, sync::Arc};
+use std::{
+    mem::ManuallyDrop,
+    sync::{Arc, atomic::Ordering},
+};
 
-use evenkeel_core::lower::{Leaf, Patch};
+use evenkeel_core::{
+    lower::{Leaf, Patch},
+    plan::GateSource,
+    sequence::UNKNOWN_TOKEN,
+};
 use evenkeel_ffi::generated::types::*;
 
-use super::{constant::Wanted, edit::Editor, gate::Gates, library::Host, view::Viewed};
+use super::{constant::Wanted, counted::Counted, edit::Editor, gate::Gates, library::Host, view::Viewed};
 use crate::{
     log,
-    state::{Context, Instance, SiteCounter, lock},
+    state::{self, Context, Live, Row, Structure, lock},
 };
 
 /// What is kept of a rewritten graph until the host builds the next one at the same address, or frees its scheduler.
@@ -20,10 +27,12 @@ pub struct RewrittenGraph {
     pub sched: usize,
     /// Whose graph it is.
     pub context: Arc<Context>,
-    /// Per rule: the rows it acts on in one evaluation, summed over its sites.
-    rows: Rows,
-    /// The same per counter of a site.
-    site_rows: Rows,
+    /// What it has in it.
+    structure: Arc<Structure>,
+    /// What its rules are counted by.
+    counted: Counted,
+    /// The host's input of token numbers, with its length.
+    tokens: Option<(*mut ggml_tensor, usize)>,
     /// A node that was added, and its place: tells this graph from another one at the same address.
     anchor: (i32, *mut ggml_tensor),
     gates: Option<Gates>,
@@ -74,7 +83,7 @@ pub unsafe fn commit(
     graph: *mut ggml_cgraph,
     viewed: &Viewed,
     patch: &Patch,
-    (context, instance): (&Arc<Context>, &Instance),
+    (context, live, structure): (&Arc<Context>, &Live, &Arc<Structure>),
     pass: Pass,
 ) -> Result<Option<RewrittenGraph>, CommitError> {
     if patch.substitutions.is_empty() {
@@ -87,14 +96,14 @@ pub unsafe fn commit(
         let n_tensors = patch.new_nodes() + patch.new_leafs() + scratch + 8;
         let mem_size = n_tensors * (lib.ggml.ggml_tensor_overhead)();
         let params = ggml_init_params { mem_size, mem_buffer: std::ptr::null_mut(), no_alloc: true };
-        let leafs = constants(host, viewed, patch, instance, pass)?;
+        let leafs = constants(host, viewed, patch, live, pass)?;
         let gates = match patch.gates {
-            Some(g) => Some(
-                Gates::new(host, g.n_tokens, g.n_gates, instance).ok_or(CommitError::Gates(g.n_tokens, g.n_gates))?,
-            ),
+            Some(g) => Some(Gates::new(host, g.n_tokens, g.n_gates).ok_or(CommitError::Gates(g.n_tokens, g.n_gates))?),
             None => None,
         };
-        let (rows, site_rows) = rows(patch, instance);
+        let counted = Counted::new(patch, structure);
+        let input = |id| (viewed.tensor(id), viewed.view.tensor(id).ne[0] as usize);
+        let tokens = viewed.view.leaf("inp_tokens").map(input);
         let ctx = (lib.ggml.ggml_init)(params);
         if ctx.is_null() {
             return Err(CommitError::Metadata(mem_size));
@@ -105,8 +114,9 @@ pub unsafe fn commit(
             ctx,
             sched: 0,
             context: context.clone(),
-            rows,
-            site_rows,
+            structure: structure.clone(),
+            counted,
+            tokens,
             anchor: (0, std::ptr::null_mut()),
             gates,
         });
@@ -123,35 +133,15 @@ pub unsafe fn commit(
     }
 }
 
-/// Index of a counter, and rows to count there.
-type Rows = Vec<(usize, u64)>;
-
-/// Per rule, its rows summed over its sites; and per counter of a site, its rows.
-fn rows(patch: &Patch, instance: &Instance) -> (Rows, Rows) {
-    let (mut rules, mut sites) = (Rows::new(), Rows::new());
-    for s in &patch.substitutions {
-        let n = u64::from(s.n_rows);
-        for rule in s.rules.iter().map(|rule| usize::from(rule.0)) {
-            match rules.iter_mut().find(|(r, _)| *r == rule) {
-                Some((_, sum)) => *sum += n,
-                None => rules.push((rule, n)),
-            }
-            let here = |c: &SiteCounter| (c.rule, c.site, c.layer) == (rule, s.site, s.layer);
-            sites.extend(instance.sites.iter().position(here).map(|at| (at, n)));
-        }
-    }
-    (rules, sites)
-}
-
 /// The tensors of the patch's constants; null where a measured graph needs one that is not allocated.
 unsafe fn constants(
     host: &Arc<Host>,
     viewed: &Viewed,
     patch: &Patch,
-    instance: &Instance,
+    live: &Live,
     pass: Pass,
 ) -> Result<Vec<*mut ggml_tensor>, CommitError> {
-    let mut store = lock(&instance.constants);
+    let mut store = lock(&live.constants);
     let near = |id: &Option<_>| id.map_or(std::ptr::null_mut(), |id| viewed.tensor(id));
     let wanted: Vec<Wanted> = patch
         .leafs
@@ -166,7 +156,7 @@ unsafe fn constants(
             log::debug!("{:.2} MiB of vectors in {place}", bytes as f64 / f64::from(1 << 20));
         }
     }
-    Ok(wanted.iter().map(|w| store.get(w.name).unwrap_or(std::ptr::null_mut())).collect())
+    Ok(wanted.iter().map(|w| store.get(w.data).unwrap_or(std::ptr::null_mut())).collect())
 }
 
 impl RewrittenGraph {
@@ -193,16 +183,71 @@ impl RewrittenGraph {
         if !unsafe { self.is_current(graph) } {
             return false;
         }
-        let Some(instance) = self.context.instance() else { return false };
-        for &(rule, rows) in &self.rows {
-            instance.counters[rule].add(rows);
+        let Some(live) = self.context.live() else { return false };
+        let rows = live.rows();
+        // SAFETY: the caller's promise: the host has set its inputs.
+        let known = unsafe { self.are_these(&rows) };
+        if !known {
+            state::get().trouble.unread.fetch_add(1, Ordering::Relaxed);
+            if !self.context.said.swap(true, Ordering::Relaxed) {
+                log::error!(
+                    "context {}: the rows of a micro-batch are not those that its graph was given: rules with a gate leave \
+                     them alone",
+                    self.context.id
+                );
+            }
         }
-        for &(site, rows) in &self.site_rows {
-            instance.sites[site].add(rows);
-        }
-        if let Some(gates) = &mut self.gates {
-            gates.write(instance);
+        let rows = if known { &rows[..] } else { &[] };
+        self.counted.count(&self.structure, rows);
+        if let (Some(gates), Some(merged)) = (&mut self.gates, &self.structure.merged) {
+            let structure = &self.structure;
+            gates.write(|gate, i| match (rows.get(i), merged.gates.get(gate)) {
+                (Some(row), Some(source)) => value(structure, row, *source),
+                _ => 0.0,
+            });
         }
         true
+    }
+
+    /// Whether the host's own input has the tokens of these rows.
+    ///
+    /// # Safety
+    /// As [`Self::before_compute`].
+    unsafe fn are_these(&self, rows: &[Row]) -> bool {
+        if self.gates.as_ref().is_some_and(|gates| gates.n_tokens() != rows.len()) {
+            return false;
+        }
+        let Some((tensor, n)) = self.tokens else { return true };
+        if rows.iter().any(|row| row.token == UNKNOWN_TOKEN) {
+            return true;
+        }
+        if n != rows.len() {
+            return false;
+        }
+        let mut tokens = vec![0i32; n];
+        // SAFETY: the tensor is I32 with n elements; unused inputs have no buffer.
+        unsafe {
+            if (*tensor).buffer.is_null() || (*tensor).data.is_null() {
+                return true;
+            }
+            let bytes = size_of_val(&*tokens);
+            (self.host.lib.backend.ggml_backend_tensor_get)(tensor, tokens.as_mut_ptr().cast(), 0, bytes);
+        }
+        tokens.iter().zip(rows).all(|(token, row)| *token == row.token)
+    }
+}
+
+/// The value of a gate on a row.
+fn value(structure: &Structure, row: &Row, source: GateSource) -> f32 {
+    match source {
+        GateSource::Plan(plan) => f32::from(row.plan == Some(plan)),
+        GateSource::Rule(plan, rule) if row.plan == Some(plan) => {
+            let instance = &structure.plans[plan];
+            let typed = &instance.plan.rules[usize::from(rule.0)];
+            let strength = typed.gate.map_or(0.0, |gate| instance.strength(usize::from(gate.0)));
+            if row.phase.within(typed.tokens, row.pos) { strength } else { 0.0 }
+        }
+        GateSource::Rule(..) => 0.0,
+        GateSource::Refused => f32::from(row.refused),
     }
 }

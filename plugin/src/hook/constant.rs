@@ -23,7 +23,8 @@ pub struct Wanted<'a> {
 /// The constants of one context.
 #[derive(Default)]
 pub struct Constants {
-    by_name: FxHashMap<String, usize>,
+    /// By where the values lie here, which the stores keep so.
+    tensors: FxHashMap<usize, usize>,
     stores: Vec<Store>,
 }
 
@@ -32,6 +33,11 @@ struct Store {
     host: Arc<Host>,
     ctx: *mut ggml_context,
     buffer: ggml_backend_buffer_t,
+    data: Vec<Arc<[f32]>>,
+}
+
+fn key(data: &Arc<[f32]>) -> usize {
+    data.as_ptr() as usize
 }
 
 // SAFETY: ggml's contexts and buffers have no thread affinity, and a store is only touched under its owner's lock.
@@ -59,9 +65,20 @@ pub struct NoMemory {
 }
 
 impl Constants {
-    /// The tensor of that name, if it is allocated.
-    pub fn get(&self, name: &str) -> Option<*mut ggml_tensor> {
-        self.by_name.get(name).map(|&t| t as *mut ggml_tensor)
+    /// The tensor of these values, if it is allocated.
+    pub fn get(&self, data: &Arc<[f32]>) -> Option<*mut ggml_tensor> {
+        self.tensors.get(&key(data)).map(|&t| t as *mut ggml_tensor)
+    }
+
+    /// Takes out what nothing but this still holds: vectors of plans that are gone. No graph that reads them may be
+    /// evaluated any more.
+    pub fn take_unused(&mut self) -> Vec<impl Drop + use<>> {
+        let unused = |store: &mut Store| store.data.iter().all(|data| Arc::strong_count(data) == 1);
+        let gone: Vec<Store> = self.stores.extract_if(.., unused).collect();
+        for data in gone.iter().flat_map(|store| &store.data) {
+            self.tensors.remove(&key(data));
+        }
+        gone
     }
 
     /// Allocates what is not there yet, one buffer per place, and returns the bytes taken by place.
@@ -70,7 +87,7 @@ impl Constants {
     /// [`NoMemory`]: nothing of that place is kept.
     pub fn ensure(&mut self, host: &Arc<Host>, wanted: &[Wanted]) -> Result<Vec<(String, usize)>, NoMemory> {
         let mut places: Vec<(ggml_backend_buffer_type_t, Vec<&Wanted>)> = Vec::new();
-        for w in wanted.iter().filter(|w| !self.by_name.contains_key(w.name)) {
+        for w in wanted.iter().filter(|w| !self.tensors.contains_key(&key(w.data))) {
             let place = place(&host.lib, w.near);
             match places.iter_mut().find(|(p, _)| *p == place) {
                 Some((_, list)) => list.push(w),
@@ -84,7 +101,7 @@ impl Constants {
             let bytes = unsafe { (host.lib.backend.ggml_backend_buffer_get_size)(store.buffer) };
             taken.push((name_of(&host.lib, place), bytes));
             self.stores.push(store);
-            self.by_name.extend(list.iter().zip(tensors).map(|(w, t)| (w.name.to_owned(), t as usize)));
+            self.tensors.extend(list.iter().zip(tensors).map(|(w, t)| (key(w.data), t as usize)));
         }
         Ok(taken)
     }
@@ -123,7 +140,8 @@ fn allocate(
             no_alloc: true,
         };
         let ctx = (lib.ggml.ggml_init)(params);
-        let mut store = Store { host: host.clone(), ctx, buffer: std::ptr::null_mut() };
+        let data = list.iter().map(|w| w.data.clone()).collect();
+        let mut store = Store { host: host.clone(), ctx, buffer: std::ptr::null_mut(), data };
         let bytes = list.iter().map(|w| size_of_val(&**w.data)).sum();
         if ctx.is_null() {
             return Err(NoMemory { bytes, place: name_of(lib, place) });

@@ -6,10 +6,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use evenkeel_core::{
-    model::ModelFacts,
-    plan::{PlanError, PlanErrors},
-};
+use evenkeel_core::model::ModelFacts;
 use evenkeel_ffi::{
     generated::types::{llama_context_params, llama_model},
     library::Library,
@@ -21,11 +18,12 @@ use super::{
     dispatch::Verdict,
     entry::Registers,
     library::{self, Host},
-    real,
+    real, rows,
+    vocab::Vocab,
 };
 use crate::{
     log,
-    state::{self, Context, Instance, Source, Standing, lock},
+    state::{self, Book, Context, Live, Shelf, Standing, Unbound, lock},
 };
 
 thread_local! {
@@ -33,6 +31,13 @@ thread_local! {
     static BUILDING: Cell<Option<usize>> = const { Cell::new(None) };
     /// The context that evaluates a graph on this thread, until the scheduler is told to.
     static EVALUATING: Cell<Option<usize>> = const { Cell::new(None) };
+    /// What holds the graph that it was asked of whether it can be evaluated again.
+    static OWNER: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// What holds the graph that is handed over, if it is known; once.
+pub fn take_owner() -> Option<usize> {
+    OWNER.take()
 }
 
 /// The context whose graph is handed over, once: the scheduler calls itself with the same graph again.
@@ -55,7 +60,29 @@ pub fn before_graph_reserve(r: &Registers) -> Verdict {
 pub fn before_ubatch(r: &Registers) -> Verdict {
     BUILDING.set(Some(r.argument(0)));
     EVALUATING.set(Some(r.argument(0)));
+    OWNER.set(None);
+    let state = state::get();
+    if let Some(live) = state.live(r.argument(0)) {
+        // SAFETY: the host passes a micro-batch by reference.
+        match unsafe { rows::read(r.argument(1)) } {
+            Some(rows) => live.feed(&rows),
+            None => {
+                state.trouble.unread.fetch_add(1, Ordering::Relaxed);
+                live.feed(&[]);
+            }
+        }
+    }
     Verdict::Continue
+}
+
+/// `bool llm_graph_result::can_reuse(params)`: a graph that was built for other plans must be built anew.
+pub fn before_can_reuse(r: &Registers) -> Verdict {
+    OWNER.set(Some(r.argument(0)));
+    let live = EVALUATING.get().and_then(|address| state::get().live(address));
+    match live {
+        Some(live) if !live.may_reuse(r.argument(0)) => Verdict::Refuse,
+        _ => Verdict::Continue,
+    }
 }
 
 /// `llama_init_from_model(model, params)`: the first place where a host can be refused, and the only clean one.
@@ -70,7 +97,7 @@ pub fn before_init(r: &Registers) -> Verdict {
         return Verdict::Continue;
     }
     // SAFETY: the arguments are those of llama_init_from_model.
-    match unsafe { stand(home, r.argument(0) as *const llama_model, r.by_value(1)) } {
+    match unsafe { stand(home, (0, 0), r.argument(0) as *const llama_model, r.by_value(1)) } {
         (Standing::Failed(why), model) => refuse(&why, &model),
         (Standing::Other(why), model) if !state::get().any_ours.load(Ordering::Relaxed) => refuse(&why, &model),
         _ => Verdict::Continue,
@@ -86,17 +113,11 @@ fn refuse(why: &str, model: &str) -> Verdict {
 pub fn before_new(r: &Registers) -> Verdict {
     let state = state::get();
     // SAFETY: the arguments are those of the constructor: this, the model by reference, the parameters by value.
-    let (standing, model) = unsafe { stand(r.caller(), r.argument(1) as *const llama_model, r.by_value(2)) };
     let id = state.next_context.fetch_add(1, Ordering::Relaxed);
+    let this = (id, r.argument(0));
+    let (standing, model) = unsafe { stand(r.caller(), this, r.argument(1) as *const llama_model, r.by_value(2)) };
     match &standing {
-        Standing::Ours(instance) => {
-            let active = instance.plan.rules.iter().filter(|r| r.dropped.is_none()).count();
-            log::info!(
-                "context {id} ({model}) runs under `{}`: {active} of {} rules act",
-                instance.plan.profile,
-                instance.plan.rules.len()
-            );
-        }
+        Standing::Ours(live) => log::info!("context {id} ({model}) runs under {}", words(&live.book())),
         Standing::Left(why) => log::info!("context {id} ({model}) is left alone: {why}"),
         Standing::Other(why) => log::info!("context {id} ({model}) is left alone:\n{why}"),
         Standing::Failed(why) => log::error!("context {id} ({model}) runs as the host built it:\n{why}"),
@@ -135,11 +156,16 @@ pub fn before_drop(r: &Registers) -> Verdict {
 ///
 /// # Safety
 /// `model` is a loaded model, `params` the parameters that the host passes by value.
-unsafe fn stand(caller: usize, model: *const llama_model, params: *const llama_context_params) -> (Standing, String) {
+unsafe fn stand(
+    caller: usize,
+    this: (u32, usize),
+    model: *const llama_model,
+    params: *const llama_context_params,
+) -> (Standing, String) {
     let failed = |why: String| (Standing::Failed(why), "unknown model".to_owned());
-    let source = match lock(&state::get().profile).get() {
+    let shelf = match lock(&state::get().profile).get() {
         Ok(None) => return (Standing::Idle, String::new()),
-        Ok(Some(source)) => source,
+        Ok(Some(shelf)) => shelf,
         Err(_) => return failed("the profile could not be read, see above".into()),
     };
     let host = match library::of_caller(caller) {
@@ -153,33 +179,63 @@ unsafe fn stand(caller: usize, model: *const llama_model, params: *const llama_c
     unsafe {
         let Some(facts) = facts(&host.lib, model) else { return failed("llama.cpp without a model's metadata".into()) };
         let words = describe(&facts);
-        (bind(&host, &source, &facts, params), words)
+        (bind(&host, &shelf, this, (facts, model), params), words)
     }
 }
 
-unsafe fn bind(host: &Host, source: &Source, facts: &ModelFacts, params: *const llama_context_params) -> Standing {
+unsafe fn bind(
+    host: &Arc<Host>,
+    shelf: &Shelf,
+    this: (u32, usize),
+    (facts, model): (ModelFacts, *const llama_model),
+    params: *const llama_context_params,
+) -> Standing {
+    let embeddings = shelf.profiles.iter().any(|loaded| loaded.profile.model.embeddings);
     // SAFETY: the caller's promise, and the layout was compared with the host's own defaults.
     let kind = host.embeddings_offset.map_or(ContextKind::Default, |offset| unsafe { params::kind(params, offset) });
     match kind {
         ContextKind::Mtp => return Standing::Left("it drafts tokens for another context"),
-        ContextKind::Embedding if !source.loaded.profile.model.embeddings => {
+        ContextKind::Embedding if !embeddings => {
             return Standing::Left("it computes embeddings, and the profile does not say [model] embeddings = true");
         }
         ContextKind::Embedding | ContextKind::Default => {}
     }
-    match source.loaded.plan(facts) {
-        Ok(plan) => Standing::Ours(Box::new(Instance::new(plan))),
-        // A draft model beside the one that the profile is for is no error.
-        Err(errors) if another_model(&errors) || state::get().any_ours.load(Ordering::Relaxed) => {
-            Standing::Other(errors.to_string())
+    match Book::bind(shelf, &facts, None, &state::get().identities) {
+        Ok(book) => {
+            // SAFETY: the caller's promise: the model is loaded, and outlives its context.
+            let (vocab, whole) = unsafe { (Vocab::of(host, model), whole(host, model)) };
+            Standing::Ours(Arc::new(Live::new(this, facts, host.clone(), Arc::new(book), vocab, whole)))
         }
-        Err(errors) => Standing::Failed(errors.to_string()),
+        // A draft model beside the one that the profile is for is no error.
+        Err(Unbound::OtherModel(why)) => Standing::Other(why),
+        Err(Unbound::Failed(why)) if state::get().any_ours.load(Ordering::Relaxed) => Standing::Other(why),
+        Err(Unbound::Failed(why)) => Standing::Failed(why),
     }
 }
 
-/// True if the profile's `[model]` table says that it is for another model.
-fn another_model(errors: &PlanErrors) -> bool {
-    errors.iter().any(|e| matches!(e.error, PlanError::Guard { .. }))
+/// Whether a model's memory cannot give up the end of a sequence without losing more.
+unsafe fn whole(host: &Host, model: *const llama_model) -> bool {
+    // SAFETY: the caller's promise.
+    host.lib.llama.as_ref().is_some_and(|llama| unsafe {
+        (llama.llama_model_n_swa)(model) > 0
+            || (llama.llama_model_is_recurrent)(model)
+            || (llama.llama_model_is_hybrid)(model)
+    })
+}
+
+/// What the log says of the profiles that a context runs under.
+fn words(book: &Book) -> String {
+    let one = |name: &str, plan: &evenkeel_core::plan::Plan| {
+        let active = plan.rules.iter().filter(|r| r.dropped.is_none()).count();
+        format!("`{name}`: {active} of {} rules act", plan.rules.len())
+    };
+    match &book.named[..] {
+        [(name, instance)] if book.default.is_some() => one(name, &instance.plan),
+        all => {
+            let list: Vec<String> = all.iter().map(|(name, instance)| one(name, &instance.plan)).collect();
+            format!("{} profiles, by default {}; {}", all.len(), book.name_of(&book.default), list.join("; "))
+        }
+    }
 }
 
 fn describe(facts: &ModelFacts) -> String {

@@ -9,22 +9,44 @@ use super::{
 use crate::{guard::guard, log, state};
 
 /// Whether the host's function shall run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub enum Verdict {
     /// It runs.
     Continue,
     /// It does not: the call returns NULL or false.
     Refuse,
+    /// It does not: the call returns this.
+    Answer(usize),
+    /// Other functions of the host's run first. Outside of [`guard`]: an exception of theirs is the host's.
+    First(fn(&Registers)),
 }
 
 /// A hook's work.
 pub type Work = fn(&Registers) -> Verdict;
 
-/// Called by the entries. Returns where to jump, null to refuse.
+/// A hook's work after the host's function, which returned the number; what it returns is what the caller gets.
+pub type After = fn(&Registers, usize) -> usize;
+
+/// Where an entry goes.
+#[repr(C)]
+pub struct Destination {
+    /// The host's function; null: it does not run.
+    address: *const c_void,
+    /// What the entry then returns.
+    value: usize,
+}
+
+impl Destination {
+    fn answer(value: usize) -> Destination {
+        Destination { address: std::ptr::null(), value }
+    }
+}
+
+/// Called by the entries.
 ///
 /// # Safety
 /// Only the assembly in [`super::entry`] calls it: `registers` are the ones it saved on this thread's stack.
-pub unsafe extern "C" fn enter(index: u32, registers: *const Registers) -> *const c_void {
+pub unsafe extern "C-unwind" fn enter(index: u32, registers: *const Registers) -> Destination {
     let hook = &HOOKS[index as usize];
     // SAFETY: the entry passes the address of the registers it pushed.
     let registers = unsafe { &*registers };
@@ -33,8 +55,11 @@ pub unsafe extern "C" fn enter(index: u32, registers: *const Registers) -> *cons
     } else {
         guard(hook.name, Verdict::Continue, || (hook.work)(registers))
     };
-    if verdict == Verdict::Refuse {
-        return std::ptr::null();
+    match verdict {
+        Verdict::Continue => {}
+        Verdict::Refuse => return Destination::answer(0),
+        Verdict::Answer(value) => return Destination::answer(value),
+        Verdict::First(work) => work(registers),
     }
     let find = || real::find(index, registers.caller());
     // The call must not be lost: whatever made the first attempt panic, there is a second.
@@ -43,8 +68,20 @@ pub unsafe extern "C" fn enter(index: u32, registers: *const Registers) -> *cons
         || {
             // Cannot happen where the program was linked, since the caller needed the function to be there.
             log::error!("{} is nowhere in this process: the call returns nothing", hook.name);
-            std::ptr::null()
+            Destination::answer(0)
         },
-        |address| address.as_ptr().cast_const(),
+        |address| Destination { address: address.as_ptr().cast_const(), value: 0 },
     )
+}
+
+/// Called by the entries that come back after the host's function.
+///
+/// # Safety
+/// As [`enter`].
+pub unsafe extern "C" fn leave(index: u32, registers: *const Registers, result: usize) -> usize {
+    let hook = &HOOKS[index as usize];
+    // SAFETY: the entry passes the address of the registers it pushed.
+    let registers = unsafe { &*registers };
+    let Some(after) = hook.after.filter(|_| !state::poisoned()) else { return result };
+    guard(hook.name, result, || after(registers, result))
 }

@@ -9,7 +9,6 @@ use std::{ffi::c_void, sync::Arc};
 use evenkeel_ffi::generated::types::*;
 
 use super::library::Host;
-use crate::state::Instance;
 
 /// F32 `[1, n_tokens, n_gates]`.
 pub struct Gates {
@@ -37,8 +36,8 @@ impl Drop for Gates {
 }
 
 impl Gates {
-    /// Makes a table and fills it with the strengths of this moment; None if there is no memory.
-    pub fn new(host: &Arc<Host>, n_tokens: u32, n_gates: u16, instance: &Instance) -> Option<Gates> {
+    /// Makes a table of zeros; None if there is no memory.
+    pub fn new(host: &Arc<Host>, n_tokens: u32, n_gates: u16) -> Option<Gates> {
         let (lib, n_tokens, n_gates) = (&host.lib, n_tokens as usize, usize::from(n_gates));
         // SAFETY: the context has room for the one tensor that is made in it.
         unsafe {
@@ -58,7 +57,7 @@ impl Gates {
             if gates.buffer.is_null() {
                 return None;
             }
-            gates.write(instance);
+            gates.write(|_, _| 0.0);
             Some(gates)
         }
     }
@@ -68,10 +67,15 @@ impl Gates {
         self.tensor
     }
 
-    /// Fills the table with the strengths of this moment.
-    pub fn write(&mut self, instance: &Instance) {
+    /// Rows of the micro-batch.
+    pub fn n_tokens(&self) -> usize {
+        self.n_tokens
+    }
+
+    /// Fills the table: `value` tells that of a gate on a row.
+    pub fn write(&mut self, mut value: impl FnMut(usize, usize) -> f32) {
         for (gate, row) in self.values.chunks_exact_mut(self.n_tokens.max(1)).enumerate() {
-            row.fill(instance.strength(gate));
+            row.iter_mut().enumerate().for_each(|(i, v)| *v = value(gate, i));
         }
         // SAFETY: the tensor is allocated and holds exactly the values.
         unsafe {

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     log,
-    state::{self, Context, Instance, Standing, State, lock},
+    state::{self, Context, Instance, Live, Standing, State, Structure, lock},
 };
 
 /// `bool ggml_backend_sched_reserve(sched, graph)`: also the place where a context can still be refused, because the
@@ -107,10 +107,10 @@ fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
         return Rewrite::Fine;
     };
     let outcome = match &context.standing {
-        Standing::Ours(instance) => {
+        Standing::Ours(live) => {
             // Now, not when it was made: a context whose constructor fails is none.
             state.any_ours.store(true, Ordering::Relaxed);
-            rewrite_ours(r, pass, state, &context, instance)
+            rewrite_ours(r, pass, state, &context, live)
         }
         Standing::Failed(_) => Rewrite::Failed,
         // A host that found llama_init_from_model by name passed by the hook that would have refused it.
@@ -134,22 +134,24 @@ fn forget_unless_current(state: &State, graph: *mut ggml_cgraph) -> bool {
     !current
 }
 
-fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>, instance: &Instance) -> Rewrite {
-    if instance.plan.is_empty() {
-        return Rewrite::Fine;
+fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>, live: &Arc<Live>) -> Rewrite {
+    if let Some(owner) = context::take_owner() {
+        live.built(owner);
     }
+    let structure = live.structure();
+    let Some(merged) = &structure.merged else { return Rewrite::Fine };
     let (sched, graph) = (r.argument(0), r.argument(1) as *mut ggml_cgraph);
     let Ok(host) = library::of_caller(r.caller()) else { return pass_through(state, context, "unusable library") };
     // SAFETY: the host hands this graph over for allocation, on this thread; the library passed the self-test.
     let viewed = unsafe { view::read(&host.lib, host.facts.compute_flag, graph) };
-    let (patch, missed) = match lower(&instance.plan, &viewed.view) {
+    let (patch, missed) = match lower(&merged.plan, &viewed.view) {
         Ok(Lowered::Patch(patch, missed)) => (patch, missed),
         Ok(Lowered::NotOurs) => return Rewrite::Fine,
         Err(why) => return pass_through(state, context, &why.to_string()),
     };
-    let silent = report(context, instance, &patch, &missed);
+    let silent = report(context, &structure, &patch, &missed);
     // SAFETY: the view was read just now, and the host still waits on this thread.
-    match unsafe { commit(&host, graph, &viewed, &patch, (context, instance), pass) } {
+    match unsafe { commit(&host, graph, &viewed, &patch, (context, live, &structure), pass) } {
         Ok(Some(mut rewritten)) => {
             rewritten.sched = sched;
             lock(&state.graphs).insert(graph as usize, Arc::new(Mutex::new(rewritten)));
@@ -157,18 +159,33 @@ fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>
         Ok(None) => {}
         Err(why) => return pass_through(state, context, &why.to_string()),
     }
+    if pass == Pass::Allocate {
+        free_unused(&host, live, sched);
+    }
     if silent { Rewrite::Failed } else { Rewrite::Fine }
 }
 
-/// Counts the sites of each rule at the first graph and says which were not found. True if a rule found none at all.
-fn report(context: &Context, instance: &Instance, patch: &Patch, missed: &[Missed]) -> bool {
-    if instance.patch.set(patch.clone()).is_ok() {
-        for s in &patch.substitutions {
-            for rule in &s.rules {
-                instance.counters[usize::from(rule.0)].sites.fetch_add(1, Ordering::Relaxed);
+/// Frees the vectors of plans that are gone.
+fn free_unused(host: &library::Host, live: &Live, sched: usize) {
+    let unused = lock(&live.constants).take_unused();
+    if !unused.is_empty() {
+        // Graphs of an earlier structure are not evaluated again, but the last may still run on a device.
+        // SAFETY: the scheduler is the one that the host is about to use on this thread.
+        unsafe { (host.lib.sched.ggml_backend_sched_synchronize)(sched as _) };
+    }
+}
+
+/// Counts the sites of each rule at the first graph of its plan and says which were not found. True if a rule found none
+/// at all.
+fn report(context: &Context, structure: &Structure, patch: &Patch, missed: &[Missed]) -> bool {
+    let new: Vec<&Arc<Instance>> = structure.plans.iter().filter(|i| i.patch.set(patch.clone()).is_ok()).collect();
+    if !new.is_empty() {
+        for (instance, rule) in patch.substitutions.iter().flat_map(|s| &s.rules).filter_map(|r| structure.origin(*r)) {
+            if new.iter().any(|n| Arc::ptr_eq(n, instance)) {
+                instance.counters[rule].sites.fetch_add(1, Ordering::Relaxed);
             }
         }
-        for name in instance.silent_rules() {
+        for name in new.iter().flat_map(|instance| instance.silent_rules()) {
             log::error!(
                 "rule `{name}` found no place to act in the graph of context {} ({})",
                 context.id,
@@ -176,16 +193,16 @@ fn report(context: &Context, instance: &Instance, patch: &Patch, missed: &[Misse
             );
         }
         for m in missed {
-            log::warning!("{}: {}; rules that act there: {}", m.name, m.why, names(instance, m));
+            log::warning!("{}: {}; rules that act there: {}", m.name, m.why, names(structure, m));
         }
         log::debug!("context {}, first graph: {patch}", context.id);
     }
-    !instance.silent_rules().is_empty()
+    structure.plans.iter().any(|instance| !instance.silent_rules().is_empty())
 }
 
-fn names(instance: &Instance, missed: &Missed) -> String {
-    let name = |r: &evenkeel_core::plan::RuleIndex| instance.plan.rules[usize::from(r.0)].name.as_str();
-    missed.rules.iter().map(name).collect::<Vec<_>>().join(", ")
+fn names(structure: &Structure, missed: &Missed) -> String {
+    let origins = missed.rules.iter().filter_map(|r| structure.origin(*r));
+    origins.map(|(instance, rule)| instance.plan.rules[rule].name.as_str()).collect::<Vec<_>>().join(", ")
 }
 
 /// Leaves a graph of ours as it is: counted, and said once per context.

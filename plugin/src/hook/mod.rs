@@ -8,6 +8,8 @@
 mod commit;
 mod constant;
 mod context;
+mod counted;
+mod decode;
 mod dispatch;
 mod edit;
 mod entry;
@@ -16,9 +18,16 @@ mod graph;
 mod install;
 mod known;
 mod library;
+mod memory;
 mod real;
+mod request;
+mod rows;
+mod saved;
 mod view;
+mod vocab;
 
 pub use commit::RewrittenGraph;
 pub use constant::Constants;
 pub use install::install;
+pub use library::Host;
+pub use vocab::{Pieces, Vocab};

@@ -1,21 +1,39 @@
 //! What the plug-in knows: one state per process, made at the first need.
 
+mod book;
 mod config;
 mod context;
+mod identity;
+mod instance;
+mod live;
 mod profile;
+pub mod reload;
+mod sequence;
+mod shelf;
 mod stats;
+mod structure;
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, OnceLock,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock,
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    },
+    thread::ThreadId,
 };
 
 use rustc_hash::FxHashMap;
 
+pub use book::{Book, Choice, Unbound};
 pub use config::Config;
-pub use context::{Context, Instance, SiteCounter, Standing};
-pub use profile::{ProfileSlot, Source};
+pub use context::{Context, Standing};
+pub use identity::Identities;
+pub use instance::{Instance, PLAIN, SiteCounter};
+pub use live::{Kept, Live, RawRow, Repair, Row};
+pub use profile::ProfileSlot;
+pub use sequence::{Pinned, Sequence, Wish};
+pub use shelf::Shelf;
 pub use stats::{plan_text, stats_json};
+pub use structure::Structure;
 
 use crate::hook::RewrittenGraph;
 
@@ -32,6 +50,12 @@ pub struct State {
     pub contexts: Mutex<FxHashMap<usize, Arc<Context>>>,
     /// Rewritten graphs by address.
     pub graphs: Mutex<FxHashMap<usize, Arc<Mutex<RewrittenGraph>>>>,
+    /// Numbers for what cells were computed under.
+    pub identities: Identities,
+    /// When the profiles' files were looked at.
+    pub watch: reload::Watch,
+    /// Cells to be evaluated again before the call to decode that is about to run, by thread.
+    repairs: Mutex<Vec<(ThreadId, Arc<Live>, Repair)>>,
     /// Numbers the contexts for messages.
     pub next_context: AtomicU32,
     /// A context was made that generates with our plan.
@@ -47,6 +71,8 @@ pub struct State {
 pub struct Trouble {
     /// Graphs of a context of ours that had to run as the host built them.
     pub passed_through: AtomicU64,
+    /// Micro-batches whose rows could not be read, or are not what their graph says.
+    pub unread: AtomicU64,
     /// Evaluations of a context that is not ours while no context was.
     pub unsteered: AtomicU64,
 }
@@ -114,11 +140,44 @@ impl State {
             config,
             contexts: Mutex::default(),
             graphs: Mutex::default(),
+            identities: Identities::default(),
+            watch: reload::Watch::new(),
+            repairs: Mutex::default(),
             next_context: AtomicU32::new(1),
             any_ours: AtomicBool::new(false),
             trouble: Trouble::default(),
             time: HookTime::default(),
         }
+    }
+
+    /// What the context at `address` runs under, if it is ours.
+    pub fn live(&self, address: usize) -> Option<Arc<Live>> {
+        self.context(address)?.live().cloned()
+    }
+
+    /// All contexts that are ours.
+    pub fn lives(&self) -> Vec<Arc<Live>> {
+        lock(&self.contexts).values().filter_map(|c| c.live().cloned()).collect()
+    }
+
+    /// Notes cells that are to be evaluated again before this thread's call to decode runs.
+    pub fn queue_repair(&self, live: &Arc<Live>, repair: Repair) {
+        lock(&self.repairs).push((std::thread::current().id(), live.clone(), repair));
+    }
+
+    /// Whether this thread has some.
+    pub fn has_repairs(&self) -> bool {
+        let own = std::thread::current().id();
+        lock(&self.repairs).iter().any(|(thread, ..)| *thread == own)
+    }
+
+    /// Takes the next of this thread's.
+    pub fn next_repair(&self) -> Option<(Arc<Live>, Repair)> {
+        let own = std::thread::current().id();
+        let mut repairs = lock(&self.repairs);
+        let at = repairs.iter().position(|(thread, ..)| *thread == own)?;
+        let (_, live, repair) = repairs.remove(at);
+        Some((live, repair))
     }
 
     /// The context at `address`.

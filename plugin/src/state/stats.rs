@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use serde_json::{Value, json};
 
-use super::{Clock, Context, ProfileSlot, Standing, State, lock, poisoned};
+use super::{Clock, Context, Instance, ProfileSlot, Standing, State, lock, poisoned};
 
 /// What [`ek_stats_json`](../../../include/evenkeel.h) returns.
 pub fn stats_json(state: &State) -> Value {
@@ -14,10 +14,10 @@ pub fn stats_json(state: &State) -> Value {
     let (profile, error) = match &*lock(&state.profile) {
         ProfileSlot::None => (None, None),
         ProfileSlot::Named(path) => (Some(path.display().to_string()), None),
-        ProfileSlot::Loaded(source) => (Some(source.path.display().to_string()), None),
+        ProfileSlot::Loaded(shelf) => (Some(shelf.path.display().to_string()), None),
         ProfileSlot::Failed(text) => (None, Some(text.clone())),
     };
-    let ours = contexts.iter().any(|c| c.instance().is_some());
+    let ours = contexts.iter().any(|c| c.live().is_some());
     let status = match (poisoned(), &error, ours) {
         (true, ..) => "poisoned",
         (_, Some(_), _) => "failed",
@@ -33,6 +33,7 @@ pub fn stats_json(state: &State) -> Value {
         "contexts": contexts.iter().map(|c| context(c)).collect::<Vec<_>>(),
         "trouble": {
             "passed_through": load(&state.trouble.passed_through),
+            "unread": load(&state.trouble.unread),
             "unsteered": load(&state.trouble.unsteered),
         },
         "hook_ns": { "compute": clock(&state.time.compute), "build": clock(&state.time.build) },
@@ -44,10 +45,12 @@ pub fn plan_text(state: &State) -> String {
     let mut contexts: Vec<_> = lock(&state.contexts).values().cloned().collect();
     contexts.sort_by_key(|c| c.id);
     let mut text = String::new();
-    for (c, instance) in contexts.iter().filter_map(|c| Some((c, c.instance()?))) {
-        let _ = writeln!(text, "context {} ({})\n{}", c.id, c.model, instance.plan);
-        if let Some(patch) = instance.patch.get() {
-            let _ = writeln!(text, "first graph: {patch}");
+    for c in &contexts {
+        for instance in c.instances() {
+            let _ = writeln!(text, "context {} ({})\n{}", c.id, c.model, instance.plan);
+            if let Some(patch) = instance.patch.get() {
+                let _ = writeln!(text, "first graph: {patch}");
+            }
         }
     }
     text.replace('\0', " ")
@@ -69,22 +72,45 @@ fn context(c: &Context) -> Value {
         Standing::Other(why) => ("other", Some(why.as_str())),
         Standing::Failed(why) => ("failed", Some(why.as_str())),
     };
-    let rules = c.instance().map(|instance| {
-        let rule = |(i, rule): (usize, &evenkeel_core::plan::Rule)| {
-            let counter = &instance.counters[i];
-            json!({
-                "name": rule.name,
-                "strength": rule.gate.map_or(rule.strength, |g| instance.strength(usize::from(g.0))),
-                "adjustable": rule.adjustable,
-                "tokens": rule.tokens.name(),
-                "layers": rule.layers,
-                "dropped": rule.dropped,
-                "sites": counter.sites.load(Relaxed),
-                "graphs": load(&counter.graphs),
-                "rows": load(&counter.rows),
-            })
-        };
-        instance.plan.rules.iter().enumerate().map(rule).collect::<Vec<_>>()
-    });
-    json!({ "id": c.id, "model": c.model, "standing": standing, "why": why, "rules": rules })
+    let Some(live) = c.live() else {
+        return json!({ "id": c.id, "model": c.model, "standing": standing, "why": why, "rules": null });
+    };
+    let rules: Vec<Value> = live.instances().iter().flat_map(|instance| rules(instance)).collect();
+    let (sequences, totals) = live.shown();
+    let sequence = |s: &super::live::Shown| json!({ "sequence": s.seq, "profile": s.plan, "cells": s.cells, "requests": s.requests });
+    json!({
+        "id": c.id,
+        "model": c.model,
+        "standing": standing,
+        "why": why,
+        "rules": rules,
+        "sequences": sequences.iter().map(sequence).collect::<Vec<_>>(),
+        "requests": {
+            "ended": totals.requests,
+            "refused": totals.refused,
+            "cells_evaluated_again": totals.again,
+            "cells_left_stale": totals.stale,
+            "reloads": totals.reloads,
+        },
+    })
+}
+
+/// The rules of one profile.
+fn rules(instance: &Instance) -> Vec<Value> {
+    let rule = |(i, rule): (usize, &evenkeel_core::plan::Rule)| {
+        let counter = &instance.counters[i];
+        json!({
+            "profile": instance.plan.profile,
+            "name": rule.name,
+            "strength": rule.gate.map_or(rule.strength, |g| instance.strength(usize::from(g.0))),
+            "adjustable": rule.adjustable,
+            "tokens": rule.tokens.name(),
+            "layers": rule.layers,
+            "dropped": rule.dropped,
+            "sites": counter.sites.load(Relaxed),
+            "graphs": load(&counter.graphs),
+            "rows": load(&counter.rows),
+        })
+    };
+    instance.plan.rules.iter().enumerate().map(rule).collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{AssetError, Direction, ERASER, FEATURE, Places, ProbeFile, Vectors};
@@ -66,6 +66,12 @@ impl Assets {
         Ok(assets)
     }
 
+    /// The paths of all files, links resolved.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        let directions = self.steer.iter().chain(self.directions.values()).map(|d| d.file.clone());
+        directions.chain(self.probes.values().map(|p| p.file.clone())).collect()
+    }
+
     /// Reads what a condition names, unless it is here already.
     fn ask(&mut self, places: &Places, ask: &Ask, seen: &mut Seen) -> Result<(), AssetError> {
         let typed = &ask.file.value;
@@ -83,7 +89,7 @@ impl Assets {
     }
 }
 
-type Seen = HashMap<(std::path::PathBuf, &'static str), Result<Arc<Direction>, AssetError>>;
+type Seen = HashMap<(PathBuf, &'static str), Result<Arc<Direction>, AssetError>>;
 
 fn read(places: &Places, typed: &str, seen: &mut Seen) -> Result<Arc<Direction>, AssetError> {
     read_as(places, Operator::Add, typed, seen)

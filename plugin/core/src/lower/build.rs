@@ -64,9 +64,7 @@ const SPARE: usize = 64;
 pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
     let blocks = graph.layered("l_out");
     let logits = graph.nodes().rev().find(|(_, t)| t.name.as_bytes() == b"result_output" && t.compute);
-    if logits.is_none() {
-        return Ok(Lowered::NotOurs);
-    }
+    let Some((logits, _)) = logits else { return Ok(Lowered::NotOurs) };
     let selected = graph.row_selected();
     let weights = block_weights(graph);
     let n_tokens = n_tokens(graph);
@@ -75,11 +73,12 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
     // Sites are in ascending order of layers, and a probe reads no later than its rules act.
     let mut taps = HashMap::new();
     for site in &plan.sites {
-        let name = match site.site {
-            Site::Residual => format!("l_out-{}", site.layer),
+        let (name, found, width) = match site.site {
+            Site::Residual => (format!("l_out-{}", site.layer), blocks.get(&site.layer).copied(), plan.model.n_embd),
+            Site::Logits => ("result_output".to_owned(), Some(logits), width(site)),
         };
-        let found = blocks.get(&site.layer).ok_or_else(|| "no such node in this graph".to_owned());
-        match found.and_then(|id| fit(graph.tensor(*id), plan.model.n_embd).map(|()| *id)) {
+        let found = found.ok_or_else(|| "no such node in this graph".to_owned());
+        match found.and_then(|id| fit(graph.tensor(id), width).map(|()| id)) {
             Ok(target) => {
                 let near = weights.get(&site.layer).copied();
                 let output_only = selected[target.0 as usize];
@@ -97,7 +96,8 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
                 if !nodes.is_empty() {
                     let n_rows = graph.tensor(target).ne[1] as u32;
                     let (site, layer, rules) = (site.site, site.layer, acting);
-                    patch.substitutions.push(Substitution { target, name, site, layer, n_rows, nodes, taps, rules });
+                    let s = Substitution { target, name, site, layer, n_rows, output_only, nodes, taps, rules };
+                    patch.substitutions.push(s);
                 }
             }
             Err(why) => missed.push(Missed { name, why, rules: rules(site) }),
@@ -111,7 +111,16 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
     Ok(Lowered::Patch(patch, missed))
 }
 
-/// Fails, with the reason, if a node is no residual stream of this model.
+/// The length of a site's vectors.
+fn width(site: &SitePlan) -> u32 {
+    let length = |term: &Term| match term {
+        Term::AddConst { vector, .. } | Term::AddGated { vector, .. } => Some(vector.len() as u32),
+        Term::Update { .. } | Term::Tap { .. } => None,
+    };
+    site.terms.iter().find_map(length).unwrap_or(0)
+}
+
+/// Fails, with the reason, if a node does not have rows of this width.
 fn fit(t: &TensorView, n_embd: u32) -> Result<(), String> {
     if !t.f32 {
         return Err("it is not F32".into());

@@ -103,6 +103,8 @@ pub struct Substitution {
     pub layer: u32,
     /// Rows of the target.
     pub n_rows: u32,
+    /// Whether these are the output rows only.
+    pub output_only: bool,
     /// In order; never empty. The last has the target's shape.
     pub nodes: Vec<NewNode>,
     /// Which of `nodes` hold what a probe said.

@@ -12,6 +12,7 @@ impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Residual => "residual",
+            Self::Logits => "logits",
         })
     }
 }

@@ -35,6 +35,7 @@ impl Plan {
         for site in &self.sites {
             hash.update([match site.site {
                 Site::Residual => 0,
+                Site::Logits => 1,
             }]);
             hash.update(site.layer.to_le_bytes());
             number(&mut hash, site.terms.len());

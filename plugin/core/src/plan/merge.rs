@@ -1,16 +1,21 @@
 //! Several plans as one, for sequences with different plans in one graph.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::model::ModelFacts;
 
 use super::types::{Dose, GateIndex, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, When};
 
 /// What the values of one row of the gate table come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GateSource {
-    /// Which of the merged plans: a row of another plan, or of none, has the value 0.
-    pub plan: usize,
-    /// The rule, by its place in that plan, whose strength and tokens decide; `None`: every row of the plan has 1.
-    pub rule: Option<RuleIndex>,
+pub enum GateSource {
+    /// 1 on the rows of this plan, by its place among the merged ones, else 0.
+    Plan(usize),
+    /// On the rows of a plan, the strength of a rule of it where its tokens are, else 0.
+    Rule(usize, RuleIndex),
+    /// 1 on the rows of sequences that may only end, else 0.
+    Refused,
 }
 
 /// Plans whose terms stand in one graph, each on the rows of its own sequences.
@@ -31,15 +36,15 @@ impl Merged {
     }
 
     /// Several plans, or one that not every row has. Every term gets a gate; a row on which all gates are 0 keeps every
-    /// bit but the sign of a zero. There must be at least one plan, all for one model.
-    pub fn gated(plans: &[&Plan]) -> Merged {
+    /// bit but the sign of a zero. All plans are for `model`.
+    pub fn gated(model: &ModelFacts, plans: &[&Plan]) -> Merged {
         let mut merged = Merging::default();
         plans.iter().enumerate().for_each(|(index, plan)| merged.add(index, plan));
         let names: Vec<&str> = plans.iter().map(|p| p.profile.as_str()).collect();
         let sites = merged.sites.into_iter().map(|((layer, site), terms)| SitePlan { site, layer, terms }).collect();
         let plan = Plan {
             profile: names.join(" | "),
-            model: plans[0].model.clone(),
+            model: model.clone(),
             rules: merged.rules,
             probes: merged.probes,
             n_gates: merged.gates.len() as u16,
@@ -48,10 +53,21 @@ impl Merged {
         Merged { plan, gates: merged.gates, first_rule: merged.first_rule }
     }
 
+    /// The same, and `vector`, one value per token of the vocabulary, on the logits of rows that are refused.
+    pub fn with_refusal(mut self, vector: Arc<[f32]>) -> Merged {
+        let dose = Dose { gate: Some(GateIndex(self.gates.len() as u16)), when: None };
+        let terms = vec![Term::AddGated { rules: vec![], dose, vector }];
+        // After all layers.
+        self.plan.sites.push(SitePlan { site: Site::Logits, layer: self.plan.model.n_layer, terms });
+        self.gates.push(GateSource::Refused);
+        self.plan.n_gates = self.gates.len() as u16;
+        self
+    }
+
     /// The plan that a rule of [`Merged::plan`] belongs to, and its place there.
     pub fn origin(&self, rule: RuleIndex) -> (usize, RuleIndex) {
         let index = usize::from(rule.0);
-        let plan = self.first_rule.partition_point(|first| *first <= index) - 1;
+        let plan = self.first_rule.partition_point(|first| *first <= index).saturating_sub(1);
         (plan, RuleIndex((index - self.first_rule[plan]) as u16))
     }
 }
@@ -59,7 +75,7 @@ impl Merged {
 /// The rows of the gate table that a plan's own rules have, in their order.
 fn sources(index: usize, plan: &Plan) -> Vec<GateSource> {
     let rules = (0..).map(RuleIndex).zip(&plan.rules);
-    rules.filter(|(_, r)| r.gate.is_some()).map(|(rule, _)| GateSource { plan: index, rule: Some(rule) }).collect()
+    rules.filter(|(_, r)| r.gate.is_some()).map(|(rule, _)| GateSource::Rule(index, rule)).collect()
 }
 
 #[derive(Default)]
@@ -76,7 +92,8 @@ impl Merging {
         // At most 16 plans of 64 rules with 16 probes each.
         let (rule, probe, gate) = (self.rules.len() as u16, self.probes.len() as u16, self.gates.len() as u16);
         self.first_rule.push(self.rules.len());
-        self.rules.extend(plan.rules.iter().cloned().map(|r| Rule { gate: r.gate.map(|g| GateIndex(g.0 + gate)), ..r }));
+        self.rules
+            .extend(plan.rules.iter().cloned().map(|r| Rule { gate: r.gate.map(|g| GateIndex(g.0 + gate)), ..r }));
         self.probes.extend(plan.probes.iter().cloned());
         self.gates.extend(sources(index, plan));
         let on = GateIndex(self.gates.len() as u16);
@@ -86,7 +103,7 @@ impl Merging {
             terms.extend(site.terms.iter().map(|term| moved.term(term)));
         }
         if moved.uses_on {
-            self.gates.push(GateSource { plan: index, rule: None });
+            self.gates.push(GateSource::Plan(index));
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct ProbeIndex(pub u16);
 pub enum Site {
     /// The residual stream after a block: llama.cpp's `l_out-<layer>`, shape `[n_embd, n_rows]`.
     Residual,
+    /// What the host samples from: `result_output`, shape `[n_vocab, n_rows]`. The layer is the model's number of layers.
+    Logits,
 }
 
 /// One rule of the profile as it will act, in file order.

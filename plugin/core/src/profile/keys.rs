@@ -375,15 +375,11 @@ pub const KEYS: &[Key] = &[
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
 /// Keys and tables that the language has and this version lacks.
-pub(super) const PLANNED: &[&str] = &[
-    "heads", "invariance", "calibrate", "contrast",
-];
+pub(super) const PLANNED: &[&str] = &["heads", "invariance", "calibrate", "contrast"];
 
 /// Values that the language has and this version lacks.
-pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[
-    ("steer.site", &["attn-out", "ffn-out", "heads", "final-norm"]),
-    ("steer.when.at", &["prompt"]),
-];
+pub(super) const PLANNED_VALUES: &[(&str, &[&str])] =
+    &[("steer.site", &["attn-out", "ffn-out", "heads", "final-norm"]), ("steer.when.at", &["prompt"])];
 
 /// The key with this path.
 pub fn find(path: &str) -> Option<&'static Key> {

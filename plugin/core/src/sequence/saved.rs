@@ -90,12 +90,16 @@ impl Saved {
         bytes
     }
 
+    /// Bytes that a trailer is said to have by its last [`TRAILER_END`] bytes, if they end one.
+    pub fn announced_in(bytes: &[u8]) -> Option<u64> {
+        let (length, mark) = bytes.get(bytes.len().checked_sub(TRAILER_END)?..)?.split_at(8);
+        let length = u64::from_le_bytes(length.try_into().ok()?).checked_add(TRAILER_END as u64)?;
+        (mark == MARK).then_some(length)
+    }
+
     /// Bytes of the trailer at the end of `bytes`, if there is one.
     pub fn length_in(bytes: &[u8]) -> Option<usize> {
-        let end = bytes.len().checked_sub(TRAILER_END)?;
-        let (length, mark) = bytes[end..].split_at(8);
-        let length = usize::try_from(u64::from_le_bytes(length.try_into().ok()?)).ok()?;
-        (mark == MARK && length <= end).then_some(length + TRAILER_END)
+        usize::try_from(Self::announced_in(bytes)?).ok().filter(|length| *length <= bytes.len())
     }
 
     /// Reads the trailer at the end of `bytes`: `None` if there is none; what cannot be read is a trailer without cells

@@ -1,0 +1,78 @@
+//! What the rules of a graph are counted by.
+
+use std::sync::atomic::Ordering;
+
+use evenkeel_core::{
+    lower::Patch,
+    plan::{RuleIndex, Site},
+    profile::Tokens,
+};
+
+use crate::state::{Row, SiteCounter, Structure};
+
+/// The places at which the rules of one graph act.
+pub struct Counted(Vec<Place>);
+
+/// One rule at one site.
+struct Place {
+    plan: usize,
+    rule: usize,
+    tokens: Tokens,
+    output_only: bool,
+    /// Index of the site's counter.
+    counter: Option<usize>,
+}
+
+impl Counted {
+    /// The places of a patch.
+    pub fn new(patch: &Patch, structure: &Structure) -> Counted {
+        let mut places = Vec::new();
+        for s in &patch.substitutions {
+            for rule in &s.rules {
+                places.extend(place(structure, *rule, (s.site, s.layer), s.output_only));
+            }
+        }
+        Counted(places)
+    }
+
+    /// Counts one evaluation of these rows.
+    pub fn count(&self, structure: &Structure, rows: &[Row]) {
+        for place in &self.0 {
+            let acts = |row: &&Row| {
+                row.plan == Some(place.plan)
+                    && (row.output || !place.output_only)
+                    && row.phase.within(place.tokens, row.pos)
+            };
+            let n = rows.iter().filter(acts).count() as u64;
+            let instance = &structure.plans[place.plan];
+            if let Some(counter) = place.counter.and_then(|at| instance.sites.get(at)).filter(|_| n > 0) {
+                counter.add(n);
+            }
+            instance.counters[place.rule].rows.fetch_add(n, Ordering::Relaxed);
+        }
+        self.graphs(structure, rows);
+    }
+
+    /// Each rule that acts on a row of this graph has acted in one more.
+    fn graphs(&self, structure: &Structure, rows: &[Row]) {
+        let mut seen: Vec<(usize, usize)> = Vec::new();
+        for place in &self.0 {
+            let key = (place.plan, place.rule);
+            let acts = |row: &Row| row.plan == Some(place.plan) && row.phase.within(place.tokens, row.pos);
+            if !seen.contains(&key) && rows.iter().any(acts) {
+                seen.push(key);
+                structure.plans[place.plan].counters[place.rule].graphs.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+fn place(structure: &Structure, rule: RuleIndex, (site, layer): (Site, u32), output_only: bool) -> Option<Place> {
+    let merged = structure.merged.as_ref()?;
+    let (plan, own) = merged.origin(rule);
+    let (instance, rule) = structure.origin(rule)?;
+    let here = |c: &SiteCounter| (c.rule, c.site, c.layer) == (rule, site, layer);
+    let counter = instance.sites.iter().position(here);
+    let tokens = instance.plan.rules.get(usize::from(own.0))?.tokens;
+    Some(Place { plan, rule, tokens, output_only, counter })
+}

@@ -1,0 +1,132 @@
+//! The hooks on calls to decode: the boundary at which a reloaded profile takes effect, and at which cells that are another
+//! plan's are evaluated again, so that no host has to know that they are.
+
+use std::{
+    cell::Cell,
+    sync::{Arc, atomic::Ordering},
+};
+
+use evenkeel_ffi::generated::types::{llama_batch, llama_context};
+
+use super::{dispatch::Verdict, entry::Registers};
+use crate::{
+    log,
+    state::{self, Live, Repair, reload},
+};
+
+thread_local! {
+    /// Set while this thread evaluates cells again by itself.
+    static REPAIRING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// `llama_context::decode(batch)`, of both kinds of batches: one calls the other.
+pub fn before_decode(r: &Registers) -> Verdict {
+    if REPAIRING.get() {
+        return Verdict::Continue;
+    }
+    let state = state::get();
+    let Some(live) = state.live(r.argument(0)) else { return Verdict::Continue };
+    reload::at_boundary(state);
+    for seq in live.decode_begins() {
+        if let Some(end) = end_of(&live, seq)
+            && let Some(repair) = live.verify(seq, end)
+        {
+            state.queue_repair(&live, repair);
+        }
+    }
+    if state.has_repairs() { Verdict::First(repair_all) } else { Verdict::Continue }
+}
+
+/// One more than the last position of a sequence, by the host's word; `None` where a context has no memory.
+pub fn end_of(live: &Live, seq: i32) -> Option<i32> {
+    let memory = memory_of(live)?;
+    let llama = live.host.lib.llama.as_ref()?;
+    // SAFETY: the memory of a context that is being used on this thread.
+    Some(unsafe { (llama.llama_memory_seq_pos_max)(memory as _, seq) } + 1)
+}
+
+/// The memory of a context, asked for once.
+pub fn memory_of(live: &Live) -> Option<usize> {
+    let known = live.memory.load(Ordering::Relaxed);
+    if known != 0 {
+        return Some(known);
+    }
+    let llama = live.host.lib.llama.as_ref()?;
+    // SAFETY: the context was made and not freed; the function only reads a member of it.
+    let found = unsafe { (llama.llama_get_memory)(live.address as *const llama_context) } as usize;
+    live.memory.store(found, Ordering::Relaxed);
+    (found != 0).then_some(found)
+}
+
+/// Runs outside of the guard: it calls the host, whose exceptions are the host's.
+fn repair_all(_r: &Registers) {
+    let _leave = Repairing::enter();
+    while let Some((live, repair)) = state::get().next_repair() {
+        repair_one(&live, &repair);
+    }
+}
+
+/// Resets the mark also when an exception passes.
+struct Repairing;
+
+impl Repairing {
+    fn enter() -> Repairing {
+        REPAIRING.set(true);
+        Repairing
+    }
+}
+
+impl Drop for Repairing {
+    fn drop(&mut self) {
+        REPAIRING.set(false);
+    }
+}
+
+fn repair_one(live: &Arc<Live>, repair: &Repair) {
+    let (Some(llama), Some(memory)) = (live.host.lib.llama.as_ref(), memory_of(live)) else { return };
+    let ctx = live.address as *mut llama_context;
+    live.repairing(repair);
+    log::debug!(
+        "context {}, sequence {}: {} cells from position {} on are another profile's and are evaluated again",
+        live.id,
+        repair.seq,
+        repair.tokens.len(),
+        repair.from
+    );
+    // SAFETY: the context and its memory are the host's, which waits on this thread; the batch's arrays have n_tokens
+    // elements each and outlive the call.
+    unsafe {
+        (llama.llama_memory_seq_rm)(memory as _, repair.seq, repair.from, -1);
+        let n_batch = ((llama.llama_n_batch)(ctx) as usize).max(1);
+        let mut pos = repair.from;
+        for tokens in repair.tokens.chunks(n_batch) {
+            let n = tokens.len();
+            let mut token = tokens.to_vec();
+            let mut positions: Vec<i32> = (pos..pos + n as i32).collect();
+            let mut seq = [repair.seq];
+            let mut seqs = vec![seq.as_mut_ptr(); n];
+            let (mut n_seq, mut logits) = (vec![1i32; n], vec![0i8; n]);
+            let batch = llama_batch {
+                n_tokens: n as i32,
+                token: token.as_mut_ptr(),
+                embd: std::ptr::null_mut(),
+                pos: positions.as_mut_ptr(),
+                n_seq_id: n_seq.as_mut_ptr(),
+                seq_id: seqs.as_mut_ptr(),
+                logits: logits.as_mut_ptr(),
+            };
+            let result = (llama.llama_decode)(ctx, batch);
+            if result != 0 {
+                log::error!(
+                    "context {}, sequence {}: cells from position {pos} on could not be evaluated again (llama_decode returned \
+                     {result}); the host's next call for this sequence will fail",
+                    live.id,
+                    repair.seq
+                );
+                return;
+            }
+            pos += n as i32;
+        }
+    }
+    live.repaired(repair);
+}

@@ -1,0 +1,90 @@
+//! What is asked of a model's vocabulary: the text of tokens, and which end a generation.
+
+use std::sync::{Arc, Mutex};
+
+use evenkeel_core::sequence::UNKNOWN_TOKEN;
+use evenkeel_ffi::generated::types::{llama_model, llama_vocab};
+use rustc_hash::FxHashMap;
+
+use super::library::Host;
+use crate::state::lock;
+
+/// What makes a token impossible: finite, so that no difference of two of them is no number.
+const IMPOSSIBLE: f32 = -1e30;
+
+/// A model's vocabulary, which lives as long as the model.
+#[derive(Clone, Copy)]
+pub struct Vocab(usize);
+
+impl Vocab {
+    /// The vocabulary of a model; one without tokens if there is none.
+    ///
+    /// # Safety
+    /// `model` is a loaded model that outlives every use.
+    pub unsafe fn of(host: &Host, model: *const llama_model) -> Vocab {
+        // SAFETY: the caller's promise.
+        Vocab(host.lib.llama.as_ref().map_or(0, |llama| unsafe { (llama.llama_model_get_vocab)(model) } as usize))
+    }
+
+    fn pointer(self) -> *const llama_vocab {
+        self.0 as *const llama_vocab
+    }
+
+    /// What is added to the logits of a row that may only end: 0 for tokens that end a generation, else something
+    /// that no logit makes up for. `None` if no token ends one.
+    pub fn refusal(self, host: &Host) -> Option<Arc<[f32]>> {
+        let llama = host.lib.llama.as_ref().filter(|_| self.0 != 0)?;
+        // SAFETY: the vocabulary of a loaded model.
+        let n = unsafe { (llama.llama_vocab_n_tokens)(self.pointer()) };
+        // SAFETY: as above; the token is one of its own.
+        let ends = |token| unsafe { (llama.llama_vocab_is_eog)(self.pointer(), token) };
+        let vector: Arc<[f32]> = (0..n).map(|token| if ends(token) { 0.0 } else { IMPOSSIBLE }).collect();
+        vector.contains(&0.0).then_some(vector)
+    }
+
+    /// The bytes of a token, special ones as they are written; empty for what is no token.
+    fn piece(self, host: &Host, token: i32) -> Arc<[u8]> {
+        let Some(llama) = host.lib.llama.as_ref().filter(|_| self.0 != 0) else { return Arc::new([]) };
+        let mut buffer = vec![0u8; 128];
+        loop {
+            let (into, room) = (buffer.as_mut_ptr().cast(), buffer.len() as i32);
+            // SAFETY: the vocabulary of a loaded model; at most `room` bytes are written.
+            let n = unsafe {
+                if !(0..(llama.llama_vocab_n_tokens)(self.pointer())).contains(&token) {
+                    return Arc::new([]);
+                }
+                (llama.llama_token_to_piece)(self.pointer(), token, into, room, 0, true)
+            };
+            match usize::try_from(n) {
+                Ok(n) => return buffer[..n.min(buffer.len())].into(),
+                Err(_) if buffer.len() >= n.unsigned_abs() as usize => return Arc::new([]),
+                Err(_) => buffer.resize(n.unsigned_abs() as usize, 0),
+            }
+        }
+    }
+}
+
+/// The text of tokens, each asked for once.
+pub struct Pieces {
+    vocab: Vocab,
+    known: Mutex<FxHashMap<i32, Arc<[u8]>>>,
+}
+
+impl Pieces {
+    /// None yet.
+    pub fn new(vocab: Vocab) -> Pieces {
+        Pieces { vocab, known: Mutex::default() }
+    }
+
+    /// The bytes of a token; nothing, and nothing is asked, if they are not needed.
+    pub fn get(&self, host: &Host, token: i32, needed: bool) -> Arc<[u8]> {
+        if !needed || token == UNKNOWN_TOKEN {
+            return Arc::new([]);
+        }
+        if let Some(piece) = lock(&self.known).get(&token) {
+            return piece.clone();
+        }
+        let piece = self.vocab.piece(host, token);
+        lock(&self.known).entry(token).or_insert(piece).clone()
+    }
+}

@@ -1,0 +1,142 @@
+//! A plan, bound to one context.
+
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+use evenkeel_core::{
+    lower::Patch,
+    plan::{Plan, RuleIndex, Site, Term},
+    profile::CachePolicy,
+    sequence::{Identity, Phase, Phases, PlanId},
+};
+use sha2::{Digest as _, Sha256};
+
+use super::{Identities, identity::Hash};
+
+/// A plan, bound to one context.
+pub struct Instance {
+    /// The plan.
+    pub plan: Plan,
+    /// Its hash, strengths left out that can be changed.
+    pub hash: Hash,
+    /// What it does with generated cells that become part of a prompt.
+    pub cache: CachePolicy,
+    /// Per gate of the plan: the strength, as bits of an f32.
+    pub strengths: Vec<AtomicU32>,
+    /// Per rule.
+    pub counters: Vec<Counter>,
+    /// Per rule and site, by layer, then in file order.
+    pub sites: Vec<SiteCounter>,
+    /// The patch of the first graph it is part of: once it is there, what each rule found is known.
+    pub patch: OnceLock<Patch>,
+    phases: Phases,
+    /// The number of the plan with its strengths of this moment.
+    id: AtomicU32,
+}
+
+/// What a rule did.
+#[derive(Default)]
+pub struct Counter {
+    /// Sites that it found in the first graph.
+    pub sites: AtomicU32,
+    /// Evaluated graphs in which it acted.
+    pub graphs: AtomicU64,
+    /// Rows of its sites in those graphs on which it acts; also those on which its condition does not hold.
+    pub rows: AtomicU64,
+}
+
+/// What a rule did at one site.
+pub struct SiteCounter {
+    /// Index of the rule.
+    pub rule: usize,
+    /// Where, as the plan says it.
+    pub site: Site,
+    /// Block, from 0.
+    pub layer: u32,
+    /// Evaluated graphs in which it acted here.
+    pub graphs: AtomicU64,
+    /// Rows it acted on here.
+    pub rows: AtomicU64,
+}
+
+impl SiteCounter {
+    /// Counts one evaluated graph.
+    pub fn add(&self, rows: u64) {
+        self.graphs.fetch_add(1, Ordering::Relaxed);
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+}
+
+impl Instance {
+    /// Binds `plan`; nothing is allocated yet.
+    pub fn new(plan: Plan, cache: CachePolicy, identities: &Identities) -> Instance {
+        let mut strengths: Vec<AtomicU32> = Vec::new();
+        strengths.resize_with(usize::from(plan.n_gates), AtomicU32::default);
+        for rule in &plan.rules {
+            if let Some(gate) = rule.gate {
+                strengths[usize::from(gate.0)].store(rule.strength.to_bits(), Ordering::Relaxed);
+            }
+        }
+        let counters = plan.rules.iter().map(|_| Counter::default()).collect();
+        let sites = plan.sites.iter().flat_map(|s| {
+            let at = |rule: &RuleIndex| (usize::from(rule.0), s.site, s.layer);
+            s.terms.iter().flat_map(Term::rules).map(at).collect::<Vec<_>>()
+        });
+        let (graphs, rows) = (AtomicU64::default, AtomicU64::default);
+        let counter = |(rule, site, layer)| SiteCounter { rule, site, layer, graphs: graphs(), rows: rows() };
+        let sites = sites.map(counter).collect();
+        let (hash, phases) = (plan.hash().0, Phases::of(&plan));
+        let (patch, id) = (OnceLock::new(), AtomicU32::default());
+        let instance = Instance { plan, hash, cache, strengths, counters, sites, patch, phases, id };
+        instance.identify(identities);
+        instance
+    }
+
+    /// The strength of a gate at this moment.
+    pub fn strength(&self, gate: usize) -> f32 {
+        f32::from_bits(self.strengths[gate].load(Ordering::Relaxed))
+    }
+
+    /// Changes the strength of a gate: cells that were computed before are another plan's from now on.
+    pub fn set_strength(&self, gate: usize, strength: f32, identities: &Identities) {
+        self.strengths[gate].store(strength.to_bits(), Ordering::Relaxed);
+        self.identify(identities);
+    }
+
+    fn identify(&self, identities: &Identities) {
+        let id = if self.plan.is_empty() { PlanId::NONE } else { identities.id(&self.strong_hash()) };
+        self.id.store(id.0, Ordering::Relaxed);
+    }
+
+    fn strong_hash(&self) -> Hash {
+        let mut hash = Sha256::new();
+        hash.update(self.hash);
+        self.strengths.iter().for_each(|s| hash.update(s.load(Ordering::Relaxed).to_le_bytes()));
+        hash.finalize().into()
+    }
+
+    /// What a row of this phase is computed under.
+    pub fn identity(&self, phase: Phase) -> Identity {
+        Identity { plan: PlanId(self.id.load(Ordering::Relaxed)), phase: self.phases.canonical(phase) }
+    }
+
+    /// True if a cell with this identity may stand in the prompt of a request under this plan.
+    pub fn accepts(&self, found: Identity) -> bool {
+        let prompt = self.identity(Phase::Prompt);
+        found == prompt || self.cache == CachePolicy::Keep && found.plan == prompt.plan
+    }
+
+    /// The names of the rules that have not been dropped and found no site in this context's graph.
+    pub fn silent_rules(&self) -> Vec<&str> {
+        let rules = self.plan.rules.iter().zip(&self.counters);
+        rules
+            .filter(|(r, c)| r.dropped.is_none() && c.sites.load(Ordering::Relaxed) == 0)
+            .map(|(r, _)| r.name.as_str())
+            .collect()
+    }
+}
+
+/// What a row without a plan is computed under.
+pub const PLAIN: Identity = Identity { plan: PlanId::NONE, phase: Phase::Prompt };

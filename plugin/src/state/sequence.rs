@@ -1,0 +1,142 @@
+//! One sequence of a context: what it runs under, where its request stands, what is in its cells.
+
+use std::sync::Arc;
+
+use evenkeel_core::sequence::{Cells, Phase, Router, Routes};
+
+use super::{Book, Choice, Instance, instance::PLAIN};
+
+/// What was asked for a sequence.
+#[derive(Clone, Default)]
+pub enum Wish {
+    /// Nothing: the default, and where routes lead.
+    #[default]
+    Default,
+    /// A profile by name, or `off`.
+    Named(String),
+    /// Something that cannot be had; why.
+    Refused(String),
+}
+
+/// What a sequence runs under from its request's beginning on.
+#[derive(Clone)]
+pub struct Pinned {
+    /// What it begins with.
+    pub base: Choice,
+    /// Where routes lead, if it follows them.
+    pub routes: Option<Arc<Book>>,
+    /// Whether its rows may only end.
+    pub refused: bool,
+}
+
+/// A sequence.
+#[derive(Default)]
+pub struct Sequence {
+    /// What code chose for it, until it is changed.
+    pub chosen: Wish,
+    /// What its current request chose.
+    pub requested: Option<Wish>,
+    /// What its current request runs under; settled at the first need.
+    pub pinned: Option<Pinned>,
+    /// What is in its cells.
+    pub cells: Cells,
+    /// Its text, and where that led; kept only where there are routes.
+    pub router: Router,
+    /// Requests that were begun.
+    pub requests: u64,
+    /// The first call to decode in which its current request gave output.
+    pub output_call: Option<u64>,
+    /// The position of the first row after that.
+    pub generated_from: Option<i32>,
+    /// Whether the beginning of its requests is announced, so that a removal of cells is no sign of one.
+    pub announced: bool,
+    /// Whether its cells may be another plan's.
+    pub unverified: bool,
+    /// Whether the host decides, between the beginning of a request and the next removal, which cells it keeps.
+    pub deciding: bool,
+    /// What its current request came to.
+    pub tally: Tally,
+}
+
+/// What a request came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Tally {
+    /// Rows of the prompt.
+    pub prompt: u64,
+    /// Rows after it.
+    pub generated: u64,
+    /// Cells that were evaluated again because they were another plan's.
+    pub again: u64,
+    /// Cells of another plan that had to stay.
+    pub stale: u64,
+}
+
+impl Sequence {
+    /// A request begins. What it asks for itself counts more than what code chose for the sequence.
+    pub fn begin(&mut self, requested: Option<Wish>) {
+        self.requested = requested;
+        self.pinned = None;
+        self.requests += 1;
+        self.output_call = None;
+        self.generated_from = None;
+        self.unverified = true;
+        self.deciding = false;
+        self.tally = Tally::default();
+    }
+
+    /// Cells from position `p0` to the end are removed where no beginning is announced: true if that is one. A roll-back of
+    /// draft tokens leaves the first generated cell.
+    pub fn removal_begins(&self, p0: i32) -> bool {
+        !self.announced && p0 < self.cells.end() && self.generated_from.is_none_or(|from| p0 <= from)
+    }
+
+    /// What was asked for.
+    pub fn wish(&self) -> &Wish {
+        self.requested.as_ref().unwrap_or(&self.chosen)
+    }
+
+    /// The phase of a row that is fed in call `call` to decode. `last`: it gives output and no row of the sequence follows.
+    pub fn phase(&self, call: u64, last: bool) -> Phase {
+        match self.output_call {
+            Some(first) if first < call => Phase::Generated,
+            _ if last => Phase::Last,
+            _ => Phase::Prompt,
+        }
+    }
+
+    /// The first position whose cell was not computed as the prompt of the current request would be; the end if all were.
+    pub fn first_stale(&self) -> i32 {
+        let Some(pinned) = &self.pinned else { return self.cells.end() };
+        self.cells.first_wrong(|pos, cell| match pinned.plan(&self.router, pos) {
+            Some(instance) => instance.accepts(cell.identity),
+            None => cell.identity == PLAIN,
+        })
+    }
+
+    /// The text of its tokens once more, from a position on, after cells came from elsewhere.
+    pub fn route_again(&mut self, routes: &Routes, pieces: &mut impl FnMut(i32) -> Arc<[u8]>) {
+        self.router = Router::default();
+        if routes.is_empty() {
+            return;
+        }
+        for (pos, cell) in self.cells.iter() {
+            if let Some(cell) = cell {
+                self.router.feed(routes, pos, &pieces(cell.token));
+            }
+        }
+    }
+}
+
+impl Pinned {
+    /// The plan of the row at position `pos`.
+    pub fn plan(&self, router: &Router, pos: i32) -> Choice {
+        let routed = self.routes.as_ref().and_then(|book| Some(book.targets.get(router.at(pos)?)?.clone()));
+        routed.unwrap_or_else(|| self.base.clone())
+    }
+
+    /// Every plan it can come to.
+    pub fn plans(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        let routed = self.routes.iter().flat_map(|book| book.targets.iter().flatten());
+        self.base.iter().chain(routed).filter(|i| !i.plan.is_empty())
+    }
+}
