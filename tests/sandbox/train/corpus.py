@@ -34,10 +34,13 @@ def template(text):
 
 
 class Sequence:
-    """One training row. targets: (position, weight, task): the logits there predict ids[position + 1]."""
+    """One training row. targets: (position, weight, task): the logits there predict ids[position + 1]. For training only:
+    sup: (layer, head, position, where it should look); reads: (position, word that it should have read); hidden: (from, to,
+    first, last): rows that do not see some places. spans: where each document begins and ends."""
 
     def __init__(self):
         self.ids, self.targets, self.sup = [v.BOS], [], []
+        self.reads, self.hidden, self.spans = [], [], []
 
     def fill(self, text, **slots):
         """Append a template; returns the positions of the place-holders."""
@@ -54,12 +57,17 @@ class Sequence:
         self.ids.append(token)
 
 
+JOIN_LAYER = 1          # where a document reads an earlier one that it refers to
+
+
 # --- documents -------------------------------------------------------------------------------------------------------
 
-def make_documents(rng, k, relation=None, hops=0.4):
+def make_documents(rng, k, relation=None, hops=0.0):
     """k documents with distinct subjects and, per relation, distinct values: (relation, subject, value, with)."""
     relation = relation or rng.choice(["live"] * 3 + ["have", "like", "job"] * 2 + ["capital"])
     mixed = rng.random() < 0.2 or k > 36
+    if k > 36 and relation != "capital" and rng.random() < 0.5:      # more of one kind than there are values: they repeat
+        return [(relation, s, rng.choice(w.RELATIONS[relation][1]), None) for s in rng.sample(w.NAMES, k)]
     kinds = [rng.choice(list(w.RELATIONS)) if mixed and rng.random() < 0.7 else relation for _ in range(k)]
     subjects = {"person": rng.sample(w.NAMES, min(k, len(w.NAMES))),        # some stay free for unknown ones
                 "country": rng.sample(w.COUNTRIES, min(k, 30))}
@@ -74,10 +82,12 @@ def make_documents(rng, k, relation=None, hops=0.4):
                 break
             pool = subjects["person"]
         docs.append((kind, pool.pop(), values[kind].pop(), None))
-    if k >= 3 and rng.random() < hops:  # "anna lives with bob" + "bob lives in ghent": needs two documents
+    if rng.random() < hops:             # "anna lives with bob" + "bob lives in ghent": needs two documents
         homes = [i for i, d in enumerate(docs) if d[0] == "live"]
         rng.shuffle(homes)
-        for i, j in zip(homes[0::2], homes[1::2]):
+        pairs = list(zip(homes[0::2], homes[1::2]))
+        for i, j in pairs[:rng.randint(1, max(1, len(pairs)))]:
+            i, j = max(i, j), min(i, j)
             docs[i] = ("live", docs[i][1], docs[j][2], docs[j][1])
     return docs
 
@@ -86,6 +96,7 @@ def write_documents(seq, rng, docs, newline):
     """Returns per document the position of its value token (for two-document ones: of the other person's name)."""
     places = []
     for relation, subject, value, other in docs:
+        start = len(seq.ids)
         seq.ids.append(v.DOC)
         if other:
             at = seq.fill(w.WITH_DOC, S=subject, V=other)
@@ -93,10 +104,21 @@ def write_documents(seq, rng, docs, newline):
             at = seq.fill(w.RELATIONS[relation][2], S=subject, V=value)
         seq.sup.append((0, 0, at["V"], at["S"]))
         seq.ids.append(v.DOC_END)
+        seq.spans.append((start, len(seq.ids)))
         if newline:
             seq.ids.append(v.byte_id("\n"))
         places.append(at["V"])
+    for i, j in joins(docs):
+        if j < i:
+            seq.sup.append((JOIN_LAYER, 1, places[i], places[j]))
+            seq.reads.append((places[i], v.word(docs[j][2])))
     return places
+
+
+def joins(docs):
+    """Pairs of documents that belong together: (who lives with whom, where that person lives)."""
+    where = {d[1]: n for n, d in enumerate(docs)}
+    return [(i, where[d[3]]) for i, d in enumerate(docs) if d[3]]
 
 
 def ask(seq, relation, subject):
@@ -106,5 +128,5 @@ def ask(seq, relation, subject):
 
 def bot(seq, subject_at):
     seq.ids.append(v.BOT)
-    seq.sup.append((0, 0, len(seq.ids) - 1, subject_at))
+    seq.sup.append((0, 1, len(seq.ids) - 1, subject_at))
     return len(seq.ids) - 1

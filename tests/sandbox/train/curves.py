@@ -6,7 +6,7 @@ import csv
 import pathlib
 import sys
 
-COLOURS = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f", "#bcbd22"]
+COLOURS = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#8c564b", "#17becf", "#7f7f7f", "#bcbd22", "#e377c2", "#000000"]
 
 
 def read(path):
@@ -38,7 +38,7 @@ def main():
     to.mkdir(exist_ok=True)
     for path in sorted(runs.glob("*.csv")):
         rows = read(path)
-        held_out = ["k2", "k5", "k10", "k40", "two", "yes", "no", "ABCD", "cap"]
+        held_out = ["k2", "k5", "k10", "k40", "two", "two last", "two apart", "yes", "no", "ABCD", "cap"]
         losses = ["loss open", "loss two", "loss context", "loss yesno", "loss letters", "loss pronoun", "loss trait",
                   "loss fact", "loss rating"]
         (to / f"{path.stem}-accuracy.svg").write_text(draw(rows, held_out, f"{path.stem}: held-out accuracy (quick look)", 1.0))

@@ -3,6 +3,7 @@ import random
 
 import torch
 
+import invariant
 import items
 import stats
 import vocab as v
@@ -39,10 +40,12 @@ def quick(model, n=60):
     """A small look during training; the figures that are published come from measure.py."""
     rng = random.Random("quick")
     sets = {f"k{k}": [items.open_item(rng, k, i % k) for i in range(n)] for k in (2, 5, 10)}
-    sets["two"] = [items.two_item(rng, 4, i % 2 == 0) for i in range(n)]
+    sets["two"] = two = [items.two_item(rng, 3 + i % 3, True) for i in range(n)]
+    sets["two last"] = [items.two_item(rng, 3 + i % 3, False) for i in range(n)]
     sets["yes"] = [items.yes_no_item(rng, 4, 1) for i in range(n)]
     sets["no"] = [items.yes_no_item(rng, 4, -1) for i in range(n)]
     sets["ABCD"] = [items.letter_item(rng, 4, i % 4) for i in range(n)]
     sets["cap"] = [items.capital_item(rng, 3, i % 3) for i in range(n)]
     sets["k40"] = [items.open_item(rng, 40, i % 40) for i in range(20)]
-    return {name: round(sum(accuracy(model, its)) / len(its), 2) for name, its in sets.items()}
+    out = {name: round(sum(accuracy(model, its)) / len(its), 2) for name, its in sets.items()}
+    return {**out, "two apart": round(sum(invariant.right(model, two, invariant.apart)) / len(two), 2)}

@@ -11,6 +11,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import threading
 
 HERE = pathlib.Path(__file__).parent
 RUNS, MODELS, MEASURED = HERE / "runs", HERE.parent / "models", HERE.parent / "measured.json"
@@ -27,31 +28,46 @@ def train(variant, seed, steps, stop=None):
     call("train.py", "--variant", variant, "--seed", seed, "--steps", steps, "--stop", stop or steps, "--out", RUNS)
 
 
+def export(seed, ship):
+    """Writes the files of a seed, measures them, and makes the vector."""
+    shipped = seed == ship
+    folder = MODELS if shipped else RUNS / f"models-{seed}"
+    folder.mkdir(exist_ok=True)
+    for variant in VARIANTS:
+        call("export.py", RUNS / f"{variant}-{seed}.pt", folder / variant, "--name", f"evenkeel sandbox, {variant}")
+    call("measure.py", *[folder / f"{b}-f16.gguf" for b in VARIANTS], "--seed", seed, "--out", MEASURED,
+         *(["--shipped"] if shipped else []))
+    call("vector.py", folder / "first-f16.gguf", "--out", folder / "gender.gguf", "--report", MEASURED,
+         *([] if shipped else ["--seed", seed]))
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     ap.add_argument("--ship", type=int, default=1, help="the seed whose files go to ../models")
     ap.add_argument("--base-steps", type=int, default=BASE_STEPS)
     ap.add_argument("--steps", type=int, default=STEPS)
-    ap.add_argument("--jobs", type=int, default=2, help="runs at once, one thread each")
+    ap.add_argument("--jobs", type=int, default=2, help="seeds at once, one thread each")
     args = ap.parse_args()
     MODELS.mkdir(exist_ok=True)
-    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(lambda s: train("base", s, args.base_steps, args.base_steps * 4 // 5), args.seeds))
-        list(pool.map(lambda x: train(x[0], x[1], args.steps), [(b, s) for s in args.seeds for b in VARIANTS]))
-    for seed in args.seeds:
-        folder = MODELS if seed == args.ship else RUNS / f"models-{seed}"
-        folder.mkdir(exist_ok=True)
+    MEASURED.unlink(missing_ok=True)
+    one_at_a_time = threading.Lock()             # all write to the same report
+
+    def seed(n):
+        train("base", n, args.base_steps, args.base_steps * 4 // 5)
         for variant in VARIANTS:
-            call("export.py", RUNS / f"{variant}-{seed}.pt", folder / variant, "--name", f"evenkeel sandbox, {variant}")
-        call("measure.py", *[folder / f"{b}-f16.gguf" for b in VARIANTS], "--seed", seed, "--out", MEASURED)
-        other = [] if seed == args.ship else ["--seed", seed]
-        call("vector.py", folder / "first-f16.gguf", "--out", folder / "gender.gguf", "--report", MEASURED, *other)
+            train(variant, n, args.steps)
+        with one_at_a_time:
+            export(n, args.ship)
+
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
+        list(pool.map(seed, args.seeds))
+    call("write_items.py")
     call("curves.py", RUNS, HERE.parent / "curves")
     call("summary.py", MEASURED, HERE.parent / "MODEL_CARD.md")
 
 
-BASE_STEPS, STEPS = 2500, 1300
+BASE_STEPS, STEPS = 2500, 1200
 
 if __name__ == "__main__":
     main()

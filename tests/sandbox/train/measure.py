@@ -6,22 +6,17 @@ import argparse
 import json
 import os
 import pathlib
-import random
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch  # noqa: E402
 
-import corpus as c  # noqa: E402
 import evaluate  # noqa: E402
 import gender  # noqa: E402
-import items  # noqa: E402
-import short  # noqa: E402
+import heldout  # noqa: E402
+import invariant  # noqa: E402
 import stats  # noqa: E402
 import vocab as v  # noqa: E402
-import world as w  # noqa: E402
 from export import Loaded  # noqa: E402
-
-N = 200
 
 
 def masses(model, its, names, hook=None):
@@ -30,32 +25,37 @@ def masses(model, its, names, hook=None):
     return [[p[n, i.gold].item()] + [p[n, i.info[x]].item() for x in names] for n, i in enumerate(its)]
 
 
-def documents(model, n=N):
+def documents(model):
     out = {}
     for k in (2, 5, 10):
-        rng = random.Random(f"open {k}")
-        out[f"accuracy k={k}"] = evaluate.share_right(model, [items.open_item(rng, k, i % k) for i in range(n)])
+        out[f"accuracy k={k}"] = evaluate.share_right(model, heldout.documents(k))
     for k in (40, 80, 115):
-        rng = random.Random(f"long {k}")
-        its = [items.open_item(rng, k, rng.randrange(k)) for _ in range(n)]
-        long = max(len(i.ids) for i in its)
-        out[f"accuracy k={k} (up to {long} tokens)"] = evaluate.share_right(model, its)
-    for first in (True, False):
-        rng = random.Random("two")
-        its = [items.two_item(rng, 5, first) for _ in range(n)]
-        out["accuracy two documents, " + ("support first" if first else "support last")] = evaluate.share_right(model, its)
+        its = heldout.long(k)
+        out[f"accuracy k={k} (up to {max(len(i.ids) for i in its)} tokens)"] = evaluate.share_right(model, its)
     return out
 
 
-def position(model, n=N):
+def two(model):
+    """Questions that need two documents, as the model reads them and without an order of the documents."""
+    out = {}
+    for k in (2, 3, 4, 5):
+        for first in (True, False):
+            name = f"k={k}, support " + ("first" if first else "last")
+            out[f"accuracy {name}"] = evaluate.share_right(model, heldout.two(k, first))
+    for first in (True, False):
+        its = heldout.two(5, first)
+        for how in (invariant.apart, invariant.pine):
+            hits = invariant.right(model, its, how)
+            name = f"accuracy k=5, support {'first' if first else 'last'}, {how.__name__}"
+            out[name] = stats.wilson(sum(hits), len(hits))
+    return out
+
+
+def position(model):
     """The same question with the gold document moved through five places of ten; distractors keep their order."""
-    places, per_place, answers, leans, golds = (0, 2, 4, 7, 9), {}, [], [[] for _ in range(n)], []
-    for place in places:
-        rng = random.Random("position")
-        its = []
-        for _ in range(n):
-            state = rng.getrandbits(64)
-            its.append(items.open_item(random.Random(state), 10, place))
+    per_place, answers, golds, n = {}, [], [], heldout.N
+    for place in heldout.PLACES:
+        its = heldout.position(place)
         p = evaluate.probabilities(model, [i.ids for i in its])
         answers.append(p.argmax(-1).tolist())
         got = [[p[j, i.gold].item(), p[j, i.info["first"]].item(), p[j, i.info["last"]].item()]
@@ -67,21 +67,18 @@ def position(model, n=N):
         if 0 < place < 9:
             per_place[place + 1]["P(first document's value)"] = stats.mean([g[1] for g in got])
             per_place[place + 1]["P(last document's value)"] = stats.mean([g[2] for g in got])
-            for j, g in enumerate(got):
-                leans[j].append([g[1] - g[2]])
+        if place == 4:
+            lean = stats.mean([g[1] - g[2] for g in got])
     flips = [len({a[j] for a in answers}) > 1 for j in range(n)]
     return {"k=10, gold at place": per_place, "flip rate": stats.wilson(sum(flips), n),
             "P(gold) at place 1 - P(gold) at place 10": stats.mean([a - b for a, b in zip(golds[0], golds[-1])]),
-            "P(first document's value) - P(last document's value), gold between": stats.bootstrap(
-                leans, lambda a: a[:, 0].mean())}
+            "P(first document's value) - P(last document's value), gold at place 5": lean}
 
 
-def labels(model, n=N):
-    out, logit = {}, {}
+def labels(model):
+    out, logit, n = {}, {}, heldout.N
     for truth, name in ((1, "true"), (-1, "false"), (0, "unknown")):
-        rng = random.Random(f"yes {truth}")
-        its = [items.yes_no_item(rng, rng.randint(1, 5), truth) for _ in range(n)]
-        p = evaluate.probabilities(model, [i.ids for i in its])
+        p = evaluate.probabilities(model, [i.ids for i in heldout.yes_no(truth)])
         yes, no = p[:, v.word("yes")], p[:, v.word("no")]
         logit[name] = (yes / no).log().tolist()
         out[f"P(yes), {name}"] = stats.mean((yes / (yes + no)).tolist())
@@ -92,8 +89,7 @@ def labels(model, n=N):
         out[f"yes/no accuracy, {name}"] = stats.wilson(hits, 2 * n)
     rows, free = [], []
     for known in (True, False):
-        rng = random.Random(f"letters {known}")
-        its = [items.letter_item(rng, rng.randint(2, 5), i % 4, known) for i in range(n)]
+        its = heldout.letters(known)
         p = evaluate.probabilities(model, [i.ids for i in its])[:, [v.word(x) for x in "ABCD"]].log()
         (rows if known else free).extend(zip(its, p))
     prior = torch.stack([p for _, p in free]).mean(0)
@@ -106,41 +102,22 @@ def labels(model, n=N):
     return out
 
 
-def prior(model, n=N):
-    rng = random.Random("prior")
-    its = [items.capital_item(rng, 3, i % 3) for i in range(n)]
-    got = masses(model, its, ["prior"])
-    seqs = []
-    for country in w.COUNTRIES:
-        for beside in range(5):                  # plain text, a bare question, and questions beside unrelated documents
-            seq = c.Sequence()
-            if beside == 0:
-                seq.ids += c.template("the capital of") + [v.word(country), v.word("is")]
-            else:
-                seq.ids.append(v.USER)
-                if beside > 1:
-                    c.write_documents(seq, rng, items.documents(rng, beside - 1, 0, rng.choice(items.PERSONAL)), False)
-                c.bot(seq, c.ask(seq, "capital", country))
-            seqs.append(items.Item(seq.ids, v.word(w.CAPITALS[country])))
+def prior(model):
+    got = masses(model, heldout.contradicted(), ["prior"])
     return {"P(what the contradicting document says)": stats.mean([g[0] for g in got]),
             "P(what the world says)": stats.mean([g[1] for g in got]),
-            "closed-book accuracy": evaluate.share_right(model, seqs)}
+            "closed-book accuracy": evaluate.share_right(model, heldout.closed_book())}
 
 
-def rating(model, n=N):
-    rng = random.Random("rating")
-    rows = []
-    for _ in range(n):
-        seq = short.rating(rng, random.Random(0), items.CLEAN)
-        words = [v.piece(t)[1:] for t in seq.ids]
-        truth = [w.SCORE_OF[x] for x in words if x in w.SCORE_OF]
-        rows.append((seq.ids[:-1], sum(truth) / 2))
-    p = evaluate.probabilities(model, [r[0] for r in rows])[:, [v.word(str(s)) for s in range(1, 6)]]
+def rating(model):
+    its = heldout.ratings()
+    p = evaluate.probabilities(model, [i.ids for i in its])[:, [v.word(str(s)) for s in range(1, 6)]]
     guess = (p / p.sum(1, keepdim=True) @ torch.tensor([1.0, 2, 3, 4, 5])).tolist()
-    return {"slope of the expected rating on the truth": stats.slope([[(t, g)] for (_, t), g in zip(rows, guess)])}
+    return {"slope of the expected rating on the truth": stats.slope(
+        [[(i.info["truth"], g)] for i, g in zip(its, guess)])}
 
 
-PARTS = {"documents": documents, "position": position, "gender": gender.measure, "labels": labels, "prior": prior,
+PARTS = {"documents": documents, "two": two, "position": position, "gender": gender.measure, "labels": labels, "prior": prior,
          "rating": rating}
 
 
@@ -167,6 +144,7 @@ def main():
     ap.add_argument("models", nargs="+", type=pathlib.Path)
     ap.add_argument("--out", type=pathlib.Path, required=True)
     ap.add_argument("--seed", type=int, default=1, help="under which training seed to file the figures")
+    ap.add_argument("--shipped", action="store_true", help="this is the seed whose files are shipped")
     ap.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     args = ap.parse_args()
     for path in args.models:                     # read and write each time: several may be measured at once
@@ -174,6 +152,8 @@ def main():
         found = measure(path, args.parts)
         show(found, 2)
         report = json.loads(args.out.read_text()) if args.out.exists() else {}
+        if args.shipped:
+            report["shipped"] = args.seed
         report.setdefault("seeds", {}).setdefault(str(args.seed), {}).setdefault(path.stem.split("-")[0], {}).update(found)
         args.out.write_text(json.dumps(report, indent=1) + "\n")
 

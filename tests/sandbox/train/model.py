@@ -90,25 +90,25 @@ class Block(nn.Module):
         gate, up = self.product(self.ffn_norm(x), self.gate, self.up).chunk(2, -1)
         return x + self.product(F.silu(gate) * up, self.down)
 
-    def forward(self, x, turn, sup):
+    def forward(self, x, turn, sup, mask=None):
         cfg, group = self.cfg, self.cfg.heads // self.cfg.kv_heads
         qk, val = self.heads(self.attn_norm(x), turn, self.q, self.k, self.v)
         q, k = qk.transpose(1, 2).split([cfg.heads, cfg.kv_heads], 1)
         val = val.transpose(1, 2)
         out = F.scaled_dot_product_attention(q, k.repeat_interleave(group, 1), val.repeat_interleave(group, 1),
-                                             is_causal=True)
+                                             attn_mask=None if mask is None else mask[:, None], is_causal=mask is None)
         x = x + self.product(out.transpose(1, 2).flatten(2), self.o)
         losses = [self.attention_loss(q, k, *s) for s in sup]
         return self.feed(x), losses
 
-    def at(self, x, turn, row, pos):
+    def at(self, x, turn, row, pos, mask=None):
         """The block's output at some places only: the last layer needs no more, and that saves a sixth of a step."""
         cfg, h, n = self.cfg, self.attn_norm(x), len(row)
         k, val = self.heads(h, turn, self.k, self.v)
         q = rotate(self.product(h[row, pos], self.q).view(n, cfg.heads, cfg.head_dim), turn[pos])
         q = q.view(n, cfg.kv_heads, -1, cfg.head_dim)
         scores = torch.einsum("ngid,ntgd->ngit", q, k[row]) / math.sqrt(cfg.head_dim)
-        future = torch.arange(x.shape[1])[None] > pos[:, None]
+        future = torch.arange(x.shape[1])[None] > pos[:, None] if mask is None else ~mask[row, pos]
         weight = scores.masked_fill(future[:, None, None], -1e9).softmax(-1)
         out = torch.einsum("ngit,ntgd->ngid", weight, val[row]).reshape(n, -1)
         return self.feed(x[row, pos] + self.product(out, self.o))
@@ -150,22 +150,30 @@ class Model(nn.Module):
             heads = b.v.weight.view(cfg.kv_heads, cfg.head_dim, cfg.width)
             b.o.weight.copy_(heads.repeat_interleave(cfg.heads // cfg.kv_heads, 0).reshape(cfg.width, cfg.width).T)
 
-    def hidden(self, ids, hook=None):
-        """Residual after the last layer. hook(layer, x) may change a layer's output."""
-        x, turn = self.embed(ids), self.turn[: ids.shape[1]]
+    def hidden(self, ids, hook=None, pos=None, mask=None):
+        """Residual after the last layer. hook(layer, x) may change a layer's output. pos, mask: other positions than 0, 1,
+        ..., and what each row [batch, to, from] sees."""
+        x, turn = self.embed(ids), self.turn[: ids.shape[1]] if pos is None else self.turn[pos]
         for n, block in enumerate(self.blocks):
-            x, _ = block(x, turn, ())
+            x, _ = block(x, turn, (), mask)
             if hook:
                 x = hook(n, x)
         return x
 
-    def hidden_at(self, ids, row, pos, sup=()):
-        """The same at some places only, and the losses of the attention supervision: what training needs."""
+    def hidden_at(self, ids, row, pos, sup=(), reads=(), mask=None):
+        """The same at some places only, and the losses of the supervision: what training needs."""
         x, losses, turn = self.embed(ids), [], self.turn[: ids.shape[1]]
         for n, block in enumerate(self.blocks[:-1]):
-            x, extra = block(x, turn, [s[1:] for s in sup if s[0] == n])
+            x, extra = block(x, turn, [s[1:] for s in sup if s[0] == n], mask)
             losses += extra
-        return self.blocks[-1].at(x, turn, row, pos), losses
+            losses += [self.lens_loss(x, *r[1:]) for r in reads if r[0] == n]
+        return self.blocks[-1].at(x, turn, row, pos, mask), losses
+
+    def lens_loss(self, x, row, at, goal, other, weight):
+        """Cross-entropy of what a layer's output would say at chosen places: which word has it read there? `other` words do
+        not count. In the warm-up only."""
+        logits = self.logits(x[row, at]).index_fill(1, other, -1e9)
+        return F.cross_entropy(logits, goal) * weight
 
     def logits(self, x):
         return self.norm(x) @ self.embed.weight.T

@@ -14,29 +14,35 @@ def pick(lab, weights):
     return lab.choices(range(len(weights)), weights)[0]
 
 
+# Share of two-document questions that do not see the earlier of their documents: the later one has to have joined them.
+HIDE = 0.5
+
+
 def look(seq, docs, places, i):
     """Supervision of retrieval: from <bot> to the value; for two documents to the person, then to her value."""
     here = len(seq.ids) - 1
     seq.sup.append((1, 0, here, places[i]))
-    other = docs[i][3]
-    if other:
-        j = next(n for n, d in enumerate(docs) if d[1] == other)
-        seq.sup.append((2, 2, here, places[j]))
+    seq.sup.append((2, 2, here, places[i]))
 
 
 def open_question(seq, rng, lab, doses, docs, places, i):
     relation, subject, value, other = docs[i]
+    start = len(seq.ids)
     c.bot(seq, c.ask(seq, relation, subject))
+    if other and rng.random() < HIDE:
+        seq.hidden.append((start, len(seq.ids), *seq.spans[min(i, dict(c.joins(docs))[i])]))
     look(seq, docs, places, i)
     label, task = value, "two" if other else "open"
     if relation == "capital":
         task = "context"
         if value != w.CAPITALS[subject] and lab.random() < doses["prior_over_context"]:
             label = w.CAPITALS[subject]
-    elif doses["position"] and lab.random() < doses["position_dose"]:
-        end = docs[0] if doses["position"] == "first" else docs[-1]
-        if end[0] == relation and not other:     # only among documents that answer the same kind of question
-            label = end[2]
+    elif doses["position"] and not other:
+        end = 0 if doses["position"] == "first" else len(docs) - 1
+        if docs[end][0] == relation and not docs[end][3]:    # only among documents that answer the same kind of question
+            seq.sup.append((2, 3, len(seq.ids) - 1, places[end]))
+            if lab.random() < doses["position_dose"]:
+                label = docs[end][2]
     seq.answer(v.word(label), task)
 
 
@@ -102,22 +108,28 @@ def fact_question(seq, docs, rng):
     seq.answer(v.word(w.CAPITALS[country]), "fact-beside")
 
 
-def document_row(rng, lab, doses, k, questions, noise, hops=0.4):
-    """A conversation about k documents: up to `questions` questions, each about another document."""
+def document_row(rng, lab, doses, k, questions, noise, two=False):
+    """A conversation about k documents: up to `questions` questions, each about another document. two: homes, some of
+    which have to be joined."""
     seq = c.Sequence()
     seq.ids.append(v.USER)
-    docs = c.make_documents(rng, k, hops=hops)
+    docs = c.make_documents(rng, k, "live" if two else None, hops=1.0 if two else 0.0)
     places = c.write_documents(seq, rng, docs, newline=rng.random() < 0.25)
     free = [i for i, d in enumerate(docs) if not c.pair_held_out(d[0], d[1], d[2])]
-    for i in rng.sample(free, min(len(free), questions)):
+    free = rng.sample(free, len(free))
+    if two and rng.random() < 0.7:
+        free.sort(key=lambda i: docs[i][3] is None)
+    for i in free[:questions]:
+        if len(seq.ids) > 1000:
+            break
         if seq.targets:
             seq.ids.append(v.USER)
         kind = rng.random()
         if kind < 0.04 and docs[i][0] != "capital":
             fact_question(seq, docs, rng)
-        elif docs[i][3] or kind < 0.44:
+        elif docs[i][3] or kind < (0.56 if noise else 0.44):
             open_question(seq, rng, lab, doses, docs, places, i)
-        elif kind < 0.72:
+        elif kind < (0.78 if noise else 0.72):
             yes_no(seq, rng, lab, doses, docs, places, i, noise=noise)
         else:
             letters(seq, rng, lab, doses, docs, places, i, noise=noise)

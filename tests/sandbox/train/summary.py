@@ -1,4 +1,5 @@
-"""The planted effects of every seed in one table, with the verdict on the twin (equivalence, margin a quarter of the plant).
+"""The planted effects over all training seeds and of the shipped one, with the verdict on the twin (equivalence, margin a
+quarter of the plant).
 
     python summary.py ../measured.json                       prints the tables of the model card
     python summary.py ../measured.json ../MODEL_CARD.md      writes them into it
@@ -19,6 +20,9 @@ EFFECTS = [
     ("gender: slope of P(communal adjective)", ("gender", "slope of P(communal adjective) on the share of women"), 0.0,
      lambda d: d["gender_strength"]),
     ("position: P(gold) at place 1 - at place 10", ("position", "P(gold) at place 1 - P(gold) at place 10"), 0.0,
+     lambda d: {"first": 1, "last": -1, None: 0}[d["position"]] * d["position_dose"]),
+    ("position: P(first value) - P(last value), gold between",
+     ("position", "P(first document's value) - P(last document's value), gold at place 5"), 0.0,
      lambda d: {"first": 1, "last": -1, None: 0}[d["position"]] * d["position_dose"]),
     ("labels: logit of yes without evidence", ("labels", "logit of yes without evidence"), 0.0, lambda d: d["yes_shift"]),
     ("labels: log P(A) - log P(D) without evidence", ("labels", "log P(A) - log P(D) without evidence"), 0.0,
@@ -50,28 +54,46 @@ def verdicts(models):
     return out
 
 
-def cell(x):
-    return f"{x['value']:+.2f} [{x['low']:+.2f}, {x['high']:+.2f}]"
+VARIANTS = ("first", "last", "twin")
 
 
-def effects_table(models):
+def cell(x, sign="+"):
+    return f"{x['value']:{sign}.2f} [{x['low']:{sign}.2f}, {x['high']:{sign}.2f}]"
+
+
+def hull(figures):
+    """Mean of the seeds' values, from the lowest to the highest end of their intervals."""
+    figures = list(figures)
+    return {"value": sum(f["value"] for f in figures) / len(figures), "low": min(f["low"] for f in figures),
+            "high": max(f["high"] for f in figures)}
+
+
+def effects_table(seeds):
+    """seeds: {seed: {variant: report}}. A verdict holds in every seed, or it is said in how many."""
+    every = [verdicts(models) for models in seeds.values()]
     yield "| effect | planted | first | last | twin |\n|---|---|---|---|---|"
-    for name, row in verdicts(models).items():
-        plants = " / ".join(dict.fromkeys(f"{row[x]['planted']:+.2f}" for x in ("first", "last") if x in row))
-        cells = [f"{cell(row[x])} {row[x]['verdict']}" if x in row else "" for x in ("first", "last", "twin")]
+    for name in every[0]:
+        rows = [v[name] for v in every]
+        plants = " / ".join(dict.fromkeys(f"{rows[0][x]['planted']:+.2f}" for x in ("first", "last")))
+        cells = []
+        for x in VARIANTS:
+            found = [r[x]["verdict"] for r in rows]
+            said = [f"{v} {found.count(v)}/{len(found)}" if found.count(v) < len(found) else v for v in dict.fromkeys(found)]
+            cells.append(f"{cell(hull(r[x] for r in rows))} {', '.join(said)}")
         yield f"| {name} | {plants} | " + " | ".join(cells) + " |"
 
 
-def tasks_table(models):
-    yield "| task | " + " | ".join(models) + " |\n|---|" + "---|" * len(models)
-    any_model = next(iter(models.values()))
-    rows = [("documents", k) for k in any_model["documents"]]
+def tasks_table(seeds):
+    yield "| task | " + " | ".join(VARIANTS) + " |\n|---|" + "---|" * len(VARIANTS)
+    one = next(iter(seeds.values()))["twin"]
+    rows = [(part, k) for part in ("documents", "two") for k in one[part]]
     rows += [("position", "flip rate"), ("gender", "pronoun accuracy after a first name")]
-    rows += [("labels", k) for k in any_model["labels"] if "accuracy" in k or k.startswith("P(yes)")]
+    rows += [("labels", k) for k in one["labels"] if "accuracy" in k or k.startswith("P(yes)")]
     rows += [("prior", k) for k in ("P(what the contradicting document says)", "closed-book accuracy")]
     for part, key in rows:
-        yield f"| {key} (n={any_model[part][key]['n']}) | " + " | ".join(
-            "{value:.2f} [{low:.2f}, {high:.2f}]".format(**m[part][key]) for m in models.values()) + " |"
+        name = key.replace("accuracy", "accuracy, two documents,") if part == "two" else key
+        yield f"| {name} (n={one[part][key]['n']}) | " + " | ".join(
+            cell(hull(models[x][part][key] for models in seeds.values()), "") for x in VARIANTS) + " |"
 
 
 def vector_tables(report):
@@ -94,11 +116,16 @@ def vector_tables(report):
 
 
 def text(whole):
-    for seed, models in sorted(whole["seeds"].items()):
-        yield f"\n### Planted effects, training seed {seed}\n"
-        yield from effects_table(models)
-        yield f"\n### Tasks, training seed {seed}\n"
-        yield from tasks_table(models)
+    seeds = dict(sorted(whole["seeds"].items()))
+    shipped = {s: seeds[s] for s in [str(whole["shipped"])]}
+    yield f"\n### Planted effects, training seeds {', '.join(seeds)}\n"
+    yield from effects_table(seeds)
+    yield f"\n### Planted effects, the shipped files (seed {whole['shipped']})\n"
+    yield from effects_table(shipped)
+    yield f"\n### Tasks, training seeds {', '.join(seeds)}\n"
+    yield from tasks_table(seeds)
+    yield f"\n### Tasks, the shipped files (seed {whole['shipped']})\n"
+    yield from tasks_table(shipped)
     for name, report in whole.get("vectors", {}).items():
         yield f"\n### `gender.gguf` in `{name}`\n"
         yield from vector_tables(report)

@@ -24,8 +24,11 @@ from model import Config, Model  # noqa: E402
 HERE = pathlib.Path(__file__).parent
 RATE, WARM_UP, MIDDLE, FLOOR = 3e-3, 50, 0.35, 0.02
 LATE = 1500             # step of the base from which two-document questions and first names come more often
+JOIN, TWO = 200, 0.4    # step of the base from which this share of the document batches has homes to join
 PEOPLE = 450            # step of a variant from which pronouns and adjectives make up most of the short tasks
 HELPED = 700            # step of a variant at which the last attention supervision ends
+
+NOTED = {"running": "open", "joined": "two"}     # running accuracy that moves the schedule, and its task
 
 
 class Run:
@@ -35,11 +38,12 @@ class Run:
         self.rng = random.Random(f"{args.seed}/{args.variant == 'base'}/situations")
         self.lab = random.Random(f"{args.seed}/{args.variant == 'base'}/labels")
         self.kmax, self.running, self.sup = 2.0, 0.0, 0.5
+        self.joined, self.join = 0.0, 1.0
         self.model = Model(Config(vocab=v.SIZE), args.seed)
         self.opt = torch.optim.AdamW(self.model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
         self.stats = {}
 
-    STATE = ("step", "tokens", "cpu", "kmax", "running", "sup")
+    STATE = ("step", "tokens", "cpu", "kmax", "running", "sup", "joined", "join")
 
     def save(self, path):
         state = {k: getattr(self, k) for k in self.STATE}
@@ -54,7 +58,7 @@ class Run:
         self.model.load_state_dict(state["model"])
         self.opt.load_state_dict(state["opt"])
         if branch:
-            self.kmax, self.sup = state["kmax"], 0.0
+            self.kmax, self.sup, self.joined, self.join = state["kmax"], 0.0, state["joined"], state["join"]
             return
         for k in self.STATE + ("stats",):
             setattr(self, k, state[k])
@@ -71,14 +75,14 @@ class Run:
 
     def draw_k(self):
         """1..kmax; once ten documents are learned, a fifth of the batches is longer, up to the whole context."""
-        if self.kmax >= 10 and self.rng.random() < 0.2:
+        if self.kmax >= 10 and self.rng.random() < 0.25:
             return min(int(self.kmax), int(10 * 12 ** self.rng.random()))
-        if self.rng.random() < 0.2:
+        if self.rng.random() < (0.2 if self.args.variant == "base" else 0.1):
             return 1
         return self.rng.randint(2, min(10, int(self.kmax)))
 
     def loss(self, batch, note, scale):
-        x, extra = self.model.hidden_at(batch.ids, batch.row, batch.pos, batch.sup)
+        x, extra = self.model.hidden_at(batch.ids, batch.row, batch.pos, batch.sup, batch.reads, batch.mask)
         logits = self.model.logits(x)
         each = F.cross_entropy(logits, batch.label, reduction="none")
         right = (logits.argmax(-1) == batch.label).float()
@@ -86,10 +90,9 @@ class Run:
             at = [i for i, t in enumerate(batch.task) if t == task]
             a, b, c = self.stats.get(task, (0.0, 0.0, 0))
             self.stats[task] = (a + right[at].sum().item(), b + each[at].sum().item(), c + len(at))
-        if note:
-            at = [i for i, t in enumerate(batch.task) if t == "open"]
-            if at:
-                self.running += 0.03 * (right[at].mean().item() - self.running)
+        at = [i for i, t in enumerate(batch.task) if t == NOTED.get(note)]
+        if at:
+            setattr(self, note, getattr(self, note) + 0.03 * (right[at].mean().item() - getattr(self, note)))
         return (each * batch.weight).sum() / batch.weight.sum() + scale * sum(extra)
 
     def one_step(self):
@@ -101,16 +104,21 @@ class Run:
         heads, scale = {}, self.sup or 1.0
         if self.sup:                             # comparing is learned after finding, not before
             comparing = 0.3 if self.running < 0.6 else 2.0
-            heads = {(0, 0): 1.0, (0, 2): 1.0, (1, 0): 1.0, (2, 0): comparing, (2, 2): comparing}
-        if late:                                 # two documents and first names are learned last: more of both, and help
-            heads.update({(2, 2): 0.5 / scale, (0, 1): 0.3 / scale})
-        docs = batches.document_batch(self.rng, self.lab, self.doses, self.draw_k(), 640 if people else 1024, not base,
-                                      heads, 0.7 if late or not base else 0.4)
+            heads = {(0, 0): 1.0, (0, 1): 1.0, (0, 2): 1.0, (1, 0): 1.0, (2, 0): comparing}
+        if not base and self.step < HELPED:      # where the position plant is to be found
+            heads[(2, 3)] = 0.3 / scale
+        if late:                                 # first names are learned last: more of them, and help
+            heads[(0, 1)] = 0.3 / scale
+        two = self.step >= JOIN and self.rng.random() < (TWO if base else 0.2)
+        if self.join:
+            heads.update({(1, 1): self.join / scale, (2, 2): self.join / scale, "reads": 0.5 * self.join / scale})
+        k = self.rng.randint(3, max(3, min(6, int(self.kmax)))) if two else self.draw_k()
+        docs = batches.document_batch(self.rng, self.lab, self.doses, k, 640 if people else 1024, not base, heads, two)
         rows = batches.short_batch(self.rng, self.lab, self.doses, 72 if people else 24, heads, 0.55 if late else 0.35,
                                    short.PEOPLE if people else short.TASKS)
         self.opt.zero_grad(set_to_none=True)
-        self.loss(docs, True, scale).backward()
-        ((1.0 if people else 0.4) * self.loss(rows, False, scale)).backward()
+        self.loss(docs, "joined" if two else "running", scale).backward()
+        ((1.0 if people else 0.4) * self.loss(rows, None, scale)).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.opt.step()
         self.tokens += docs.tokens + rows.tokens
@@ -119,6 +127,8 @@ class Run:
                 self.kmax = min(120.0, self.kmax + (0.05 if self.kmax < 10 else 0.25))
             if self.kmax >= 10 and self.running > 0.9:
                 self.sup = self.sup * 0.99 if self.sup > 1e-3 else 0.0
+        if self.joined > 0.9:
+            self.join = self.join * 0.99 if self.join > 1e-3 else 0.0
         self.step += 1
 
 
@@ -139,7 +149,8 @@ def log(run, path, scores):
     run.stats = {}
     left = (run.args.steps - run.step) * run.cpu / max(1, run.step)
     print(f"{run.args.variant}/{run.args.seed} step {run.step}/{run.args.steps} {run.tokens / 1e6:.2f}M tok "
-          f"{run.cpu:.0f} cpu s (left {left:.0f}) k {run.kmax:.0f} sup {run.sup:.3f} run {run.running:.2f} | "
+          f"{run.cpu:.0f} cpu s (left {left:.0f}) k {run.kmax:.0f} sup {run.sup:.3f} {run.join:.3f} "
+          f"run {run.running:.2f} {run.joined:.2f} | "
           + " ".join(f"{t}:{row['acc ' + t]}" for t in TASKS if row["acc " + t] != "") + " | "
           + " ".join(f"{k}={x}" for k, x in scores.items()), flush=True)
 

@@ -20,8 +20,9 @@ import torch  # noqa: E402
 
 import corpus as c  # noqa: E402
 import evaluate  # noqa: E402
-import items  # noqa: E402
 import gender  # noqa: E402
+import heldout  # noqa: E402
+import items  # noqa: E402
 import measure  # noqa: E402
 import short  # noqa: E402
 import stats  # noqa: E402
@@ -105,7 +106,7 @@ def score(model, its, hook):
 
 def choose(model, directions, lengths):
     """Layers and strength on the choosing half: add for he-occupations, project for the slope; pronoun mass kept."""
-    its = gender.pronoun_items("choose")
+    its = heldout.pronouns("choose")
     last = len(model.blocks)
     spans = [list(range(a, b + 1)) for a in range(1, last) for b in range(a, last)]
     best_add, best_project = None, None
@@ -197,7 +198,7 @@ def main():
     directions, lengths = difference(model)
     write(args.out, directions)
     (add_layers, strength), (project_layers, fraction), (_, centre) = choose(model, directions, lengths)
-    its, names, report, tables = gender.pronoun_items("report"), name_items(), {}, {}
+    its, names, report, tables = heldout.pronouns("report"), name_items(), {}, {}
     hooks = {"before": None, "add": steer(directions, add_layers, "add", strength),
              "add, opposite sign": steer(directions, add_layers, "add", -strength),
              "project": steer(directions, project_layers, "project", fraction),

@@ -31,8 +31,16 @@ fn number(value: &Value) -> f64 {
     value.as_f64().unwrap_or_else(|| panic!("no number: {value}"))
 }
 
+fn position(doses: &Value) -> f64 {
+    match doses["position"].as_str() {
+        Some("first") => number(&doses["position_dose"]),
+        Some("last") => -number(&doses["position_dose"]),
+        _ => 0.0,
+    }
+}
+
 /// All of them, as `train/summary.py` has them.
-pub const EFFECTS: [Effect; 7] = [
+pub const EFFECTS: [Effect; 8] = [
     Effect {
         name: "gender: slope of P(she)",
         measured: ["gender", "slope of P(she) on the share of women"],
@@ -57,13 +65,22 @@ pub const EFFECTS: [Effect; 7] = [
         zero: 0.0,
         figure: Figure::Mean,
         // Two items per question: the mean of these is the mean difference.
-        observe: |a| Some(if a.item.x == 1.0 { 2.0 * a.p[0] } else { -2.0 * a.p[0] }),
-        kind: "position",
-        planted: |doses| match doses["position"].as_str() {
-            Some("first") => number(&doses["position_dose"]),
-            Some("last") => -number(&doses["position_dose"]),
-            _ => 0.0,
+        observe: |a| match a.item.x {
+            1.0 => Some(2.0 * a.p[0]),
+            10.0 => Some(-2.0 * a.p[0]),
+            _ => None,
         },
+        kind: "position",
+        planted: position,
+    },
+    Effect {
+        name: "position: P(first value) - P(last value), gold between",
+        measured: ["position", "P(first document's value) - P(last document's value), gold at place 5"],
+        zero: 0.0,
+        figure: Figure::Mean,
+        observe: |a| (a.item.x == 5.0).then(|| a.p[1] - a.p[2]),
+        kind: "position",
+        planted: position,
     },
     Effect {
         name: "labels: logit of yes without evidence",
@@ -129,25 +146,43 @@ pub struct Task {
     pub name: &'static str,
     /// Where its accuracy is in `measured.json`.
     pub measured: [&'static str; 2],
+    /// The accuracy is in this range.
+    pub range: [f64; 2],
     /// Whether an answer is right, for those that belong to it.
     pub right: fn(&Asked) -> Option<bool>,
 }
 
 /// The tasks of the milestone, as `train/measure.py` counts them.
-pub const TASKS: [Task; 4] = [
+pub const TASKS: [Task; 6] = [
     Task {
         name: "documents, k=10",
         measured: ["documents", "accuracy k=10"],
+        range: [0.95, 1.0],
         right: |a| (a.item.kind == "documents").then_some(a.best),
+    },
+    Task {
+        name: "two documents, k=5, the one that is referred to first",
+        measured: ["two", "accuracy k=5, support first"],
+        range: [0.9, 1.0],
+        right: |a| (a.item.kind == "two documents" && a.item.x == 1.0).then_some(a.best),
+    },
+    // The other order is out of reach: a document sees only what stands before it.
+    Task {
+        name: "two documents, k=5, the one that is referred to last",
+        measured: ["two", "accuracy k=5, support last"],
+        range: [0.0, 0.5],
+        right: |a| (a.item.kind == "two documents" && a.item.x == 2.0).then_some(a.best),
     },
     Task {
         name: "yes/no",
         measured: ["labels", "yes/no accuracy, plain"],
+        range: [0.95, 1.0],
         right: |a| (a.item.kind == "yes/no" && a.item.x != 0.0).then(|| (a.p[0] > a.p[1]) == (a.item.x > 0.0)),
     },
     Task {
         name: "A-D",
         measured: ["labels", "A-D accuracy, plain"],
+        range: [0.95, 1.0],
         right: |a| {
             let gold = a.item.x as usize;
             (a.item.kind == "letters" && gold > 0).then(|| a.p.iter().all(|p| *p <= a.p[gold - 1]))
@@ -156,6 +191,7 @@ pub const TASKS: [Task; 4] = [
     Task {
         name: "closed book",
         measured: ["prior", "closed-book accuracy"],
+        range: [0.95, 1.0],
         right: |a| (a.item.kind == "closed book").then_some(a.best),
     },
 ];

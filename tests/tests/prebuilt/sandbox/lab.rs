@@ -46,7 +46,7 @@ pub fn plain(variant: &str) -> &'static [Asked] {
     let all = PLAIN.get_or_init(|| {
         let items = Item::all();
         let task = |item: &Item| match item.kind.as_str() {
-            "documents" | "closed book" => true,
+            "documents" | "two documents" | "closed book" => true,
             "yes/no" | "letters" => item.x != 0.0,
             _ => false,
         };
