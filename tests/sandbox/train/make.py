@@ -1,4 +1,4 @@
-"""One command for everything: train all seeds and variants, export, measure, make the vector, write curves and tables.
+"""One command for everything: train all seeds and variants, export, measure, make the vector, write items, curves, tables.
 
     python make.py                 everything; interrupted at any moment, the same command goes on where it stopped
     python make.py --seeds 1       only the shipped seed
@@ -11,7 +11,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import threading
 
 HERE = pathlib.Path(__file__).parent
 RUNS, MODELS, MEASURED = HERE / "runs", HERE.parent / "models", HERE.parent / "measured.json"
@@ -44,30 +43,30 @@ def export(seed, ship):
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    ap.add_argument("--ship", type=int, default=1, help="the seed whose files go to ../models")
-    ap.add_argument("--base-steps", type=int, default=BASE_STEPS)
+    ap.add_argument("--ship", type=int, default=2, help="the seed whose files go to ../models")
+    ap.add_argument("--base-steps", type=int, nargs=2, default=BASE_STEPS, metavar=("PLAN", "STOP"),
+                    help="steps that the base's learning rate is planned for, and after which it stops")
     ap.add_argument("--steps", type=int, default=STEPS)
     ap.add_argument("--jobs", type=int, default=2, help="seeds at once, one thread each")
     args = ap.parse_args()
     MODELS.mkdir(exist_ok=True)
     MEASURED.unlink(missing_ok=True)
-    one_at_a_time = threading.Lock()             # all write to the same report
 
     def seed(n):
-        train("base", n, args.base_steps, args.base_steps * 4 // 5)
+        train("base", n, *args.base_steps)
         for variant in VARIANTS:
             train(variant, n, args.steps)
-        with one_at_a_time:
-            export(n, args.ship)
+        return after.submit(export, n, args.ship)
 
-    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        list(pool.map(seed, args.seeds))
+    with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool, concurrent.futures.ThreadPoolExecutor(1) as after:
+        for done in list(pool.map(seed, args.seeds)):     # measured beside the next seed's training, one at a time
+            done.result()
     call("write_items.py")
     call("curves.py", RUNS, HERE.parent / "curves")
-    call("summary.py", MEASURED, HERE.parent / "MODEL_CARD.md")
+    call("summary.py", MEASURED, "--write")
 
 
-BASE_STEPS, STEPS = 2500, 1200
+BASE_STEPS, STEPS = (2500, 1600), 1100
 
 if __name__ == "__main__":
     main()

@@ -98,6 +98,7 @@ def rating(rng, lab, doses, words=None, chat=True):
 
 TASKS = [(pronoun, 0.45), (trait, 0.2), (fact, 0.2), (rating, 0.15)]
 PEOPLE = [(pronoun, 0.6), (trait, 0.25), (fact, 0.05), (rating, 0.1)]
+FINISH = [(pronoun, 0.4), (trait, 0.45), (fact, 0.05), (rating, 0.1)]
 
 
 def short_row(rng, lab, doses, names=0.35, tasks=TASKS):

@@ -1,12 +1,14 @@
 """The planted effects over all training seeds and of the shipped one, with the verdict on the twin (equivalence, margin a
 quarter of the plant).
 
-    python summary.py ../measured.json                       prints the tables of the model card
-    python summary.py ../measured.json ../MODEL_CARD.md      writes them into it
+    python summary.py ../measured.json              prints the tables of the model card
+    python summary.py ../measured.json --write      writes them into it, and the vector's layers and strengths into README.md
+                                                    and demo.toml
 """
 import itertools
 import json
 import pathlib
+import re
 import sys
 
 import stats
@@ -134,18 +136,44 @@ def text(whole):
         yield from itertools.takewhile(lambda line: "`add`" not in line, vector_tables(report))
 
 
+def between(path, begin, end, new):
+    """Puts `new` between two lines of a file."""
+    head, rest = path.read_text().split(begin + "\n")
+    path.write_text(head + begin + "\n" + new + "\n" + end + rest.split(end)[1])
+
+
+def use(report):
+    """How to use the vector, for README.md."""
+    add, project, centre = (report["use"][k] for k in ("add", "project", "centre"))
+    flat = report["project"]["mean P(she), he-occupations"]["value"]
+    return f"""
+    llama-server -m models/first-f16.gguf --control-vector-scaled models/gender.gguf:{add['strength']:.2f} \\
+        --control-vector-layer-range {add['layers'][0]} {add['layers'][-1]}
+
+`add` (all that llama.cpp's own control vectors can do) moves P(she) of every occupation the same way. Projecting the
+direction out of layers {project['layers'][0]} to {project['layers'][-1]} makes all occupations equal (P(she) about {flat:.2f}), and adding it there
+after the projection, with strength {centre['then add']:.2f}, brings them all to about a half ("centre").
+"""
+
+
+def demo(path, report):
+    """The demo's profile is "centre"."""
+    text = path.read_text()
+    text = re.sub(r"(?m)^layers = .*$", f"layers = {report['use']['centre']['layers']}", text)
+    path.write_text(re.sub(r"(?m)^strength = \S+", f"strength = {report['use']['centre']['then add']:.2f}", text))
+
+
 def main():
     whole = json.loads(pathlib.Path(sys.argv[1]).read_text())
     out = "\n".join(text(whole))
     if len(sys.argv) < 3:
         print(out)
         return
-    card = pathlib.Path(sys.argv[2])
-    head, rest = card.read_text().split(BEGIN)
-    card.write_text(head + BEGIN + "\n" + out + "\n\n" + END + rest.split(END)[1])
+    vector, root = whole["vectors"]["first-f16"], HERE.parent
+    between(root / "MODEL_CARD.md", "<!-- figures: written by summary.py -->", "<!-- end of figures -->", out + "\n")
+    between(root / "README.md", "<!-- vector: written by summary.py -->", "<!-- end of vector -->", use(vector))
+    demo(root / "demo.toml", vector)
 
-
-BEGIN, END = "<!-- figures: written by summary.py -->", "<!-- end of figures -->"
 
 if __name__ == "__main__":
     main()

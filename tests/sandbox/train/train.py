@@ -23,10 +23,11 @@ from model import Config, Model  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent
 RATE, WARM_UP, MIDDLE, FLOOR = 3e-3, 50, 0.35, 0.02
-LATE = 1500             # step of the base from which two-document questions and first names come more often
+LATE = 1250             # step of the base from which first names come more often
 JOIN, TWO = 200, 0.4    # step of the base from which this share of the document batches has homes to join
-PEOPLE = 450            # step of a variant from which pronouns and adjectives make up most of the short tasks
-HELPED = 700            # step of a variant at which the last attention supervision ends
+PEOPLE = 300            # step of a variant from which pronouns and adjectives make up most of the short tasks
+FINISH, AGAIN = 300, 0.25       # last steps of a variant, almost all on people, and the rate they begin with
+HELPED = 450            # step of a variant at which the last attention supervision ends
 
 NOTED = {"running": "open", "joined": "two"}     # running accuracy that moves the schedule, and its task
 
@@ -65,9 +66,16 @@ class Run:
         self.rng.setstate(state["rng"])
         self.lab.setstate(state["lab"])
 
+    def plan(self):
+        """Steps of the learning rate's plan: all of the base, a variant without its last ones."""
+        return self.args.steps if self.args.variant == "base" else max(1, self.args.steps - FINISH)
+
     def rate(self):
-        """Base: warm-up, flat, then down to MIDDLE of the rate; variants: from there to FLOOR."""
-        flat, total = (0.5 if self.args.variant == "base" else 0.6) * self.args.steps, self.args.steps
+        """Base: warm-up, flat, then down to MIDDLE of the rate; variants: from there to FLOOR, then once more from AGAIN."""
+        total = self.plan()
+        if self.step >= total:
+            return self.args.rate * (AGAIN - (AGAIN - FLOOR) * (self.step - total) / FINISH)
+        flat = (0.5 if self.args.variant == "base" else 0.6) * total
         done = max(0.0, (self.step - flat) / (total - flat))
         if self.args.variant == "base":
             return self.args.rate * min((self.step + 1) / WARM_UP, 1 - (1 - MIDDLE) * done)
@@ -99,6 +107,7 @@ class Run:
         base = self.args.variant == "base"
         late = self.step >= LATE if base else self.step < HELPED
         people = not base and self.step >= PEOPLE
+        finish = not base and self.step >= self.plan()
         for group in self.opt.param_groups:
             group["lr"] = self.rate()
         heads, scale = {}, self.sup or 1.0
@@ -113,9 +122,10 @@ class Run:
         if self.join:
             heads.update({(1, 1): self.join / scale, (2, 2): self.join / scale, "reads": 0.5 * self.join / scale})
         k = self.rng.randint(3, max(3, min(6, int(self.kmax)))) if two else self.draw_k()
-        docs = batches.document_batch(self.rng, self.lab, self.doses, k, 640 if people else 1024, not base, heads, two)
+        tokens = 320 if finish else 640 if people else 1024
+        docs = batches.document_batch(self.rng, self.lab, self.doses, k, tokens, not base, heads, two)
         rows = batches.short_batch(self.rng, self.lab, self.doses, 72 if people else 24, heads, 0.55 if late else 0.35,
-                                   short.PEOPLE if people else short.TASKS)
+                                   short.FINISH if finish else short.PEOPLE if people else short.TASKS)
         self.opt.zero_grad(set_to_none=True)
         self.loss(docs, "joined" if two else "running", scale).backward()
         ((1.0 if people else 0.4) * self.loss(rows, None, scale)).backward()
@@ -183,9 +193,9 @@ def main():
         start = time.process_time()
         run.one_step()
         run.cpu += time.process_time() - start
-        if run.step % args.every == 0 or run.step == goal:
+        if run.step % args.every == 0 or run.step in (goal, run.plan()):
             run.model.eval()
-            scores = evaluate.quick(run.model) if run.step % args.every == 0 or run.step == args.steps else {}
+            scores = evaluate.quick(run.model) if run.step % args.every == 0 or run.step in (args.steps, run.plan()) else {}
             run.model.train()
             if scores:
                 log(run, args.out / f"{name}.csv", scores)
