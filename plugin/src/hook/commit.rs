@@ -31,8 +31,9 @@ pub struct RewrittenGraph {
     structure: Arc<Structure>,
     /// What its rules are counted by.
     counted: Counted,
-    /// The host's input of token numbers, with its length.
+    /// The host's inputs of token numbers and positions, with their lengths.
     tokens: Option<(*mut ggml_tensor, usize)>,
+    positions: Option<(*mut ggml_tensor, usize)>,
     /// A node that was added, and its place: tells this graph from another one at the same address.
     anchor: (i32, *mut ggml_tensor),
     gates: Option<Gates>,
@@ -103,7 +104,7 @@ pub unsafe fn commit(
         };
         let counted = Counted::new(patch, structure);
         let input = |id| (viewed.tensor(id), viewed.view.tensor(id).ne[0] as usize);
-        let tokens = viewed.view.leaf("inp_tokens").map(input);
+        let [tokens, positions] = ["inp_tokens", "inp_pos"].map(|name| viewed.view.leaf(name).map(input));
         let ctx = (lib.ggml.ggml_init)(params);
         if ctx.is_null() {
             return Err(CommitError::Metadata(mem_size));
@@ -117,6 +118,7 @@ pub unsafe fn commit(
             structure: structure.clone(),
             counted,
             tokens,
+            positions,
             anchor: (0, std::ptr::null_mut()),
             gates,
         });
@@ -217,23 +219,39 @@ impl RewrittenGraph {
         if self.gates.as_ref().is_some_and(|gates| gates.n_tokens() != rows.len()) {
             return false;
         }
-        let Some((tensor, n)) = self.tokens else { return true };
-        if rows.iter().any(|row| row.token == UNKNOWN_TOKEN) {
-            return true;
-        }
-        if n != rows.len() {
+        // With several positions per row, those along the sequence come first.
+        let positions = || rows.iter().map(|row| row.pos);
+        let tokens = || rows.iter().map(|row| row.token);
+        // SAFETY: the caller's promise.
+        let same = unsafe { self.holds(self.positions, rows.len(), positions) };
+        // SAFETY: as above.
+        same && (tokens().any(|t| t == UNKNOWN_TOKEN) || unsafe { self.holds(self.tokens, rows.len(), tokens) })
+    }
+
+    /// Whether an input of the host's begins with these numbers; true if the graph does not use it.
+    ///
+    /// # Safety
+    /// As [`Self::before_compute`].
+    unsafe fn holds<I: Iterator<Item = i32>>(
+        &self,
+        input: Option<(*mut ggml_tensor, usize)>,
+        n: usize,
+        numbers: impl Fn() -> I,
+    ) -> bool {
+        let Some((tensor, length)) = input else { return true };
+        if length < n {
             return false;
         }
-        let mut tokens = vec![0i32; n];
-        // SAFETY: the tensor is I32 with n elements; unused inputs have no buffer.
+        let mut found = vec![0i32; n];
+        // SAFETY: the tensor is I32 with at least n elements; unused inputs have no buffer.
         unsafe {
             if (*tensor).buffer.is_null() || (*tensor).data.is_null() {
                 return true;
             }
-            let bytes = size_of_val(&*tokens);
-            (self.host.lib.backend.ggml_backend_tensor_get)(tensor, tokens.as_mut_ptr().cast(), 0, bytes);
+            let bytes = size_of_val(&*found);
+            (self.host.lib.backend.ggml_backend_tensor_get)(tensor, found.as_mut_ptr().cast(), 0, bytes);
         }
-        tokens.iter().zip(rows).all(|(token, row)| *token == row.token)
+        found.into_iter().eq(numbers())
     }
 }
 

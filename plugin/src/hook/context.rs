@@ -64,7 +64,7 @@ pub fn before_ubatch(r: &Registers) -> Verdict {
     let state = state::get();
     if let Some(live) = state.live(r.argument(0)) {
         // SAFETY: the host passes a micro-batch by reference.
-        match unsafe { rows::read(r.argument(1)) } {
+        match unsafe { rows::read(&live.host.layout, r.argument(1)) } {
             Some(rows) => live.feed(&rows),
             None => {
                 state.trouble.unread.fetch_add(1, Ordering::Relaxed);

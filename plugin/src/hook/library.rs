@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use evenkeel_ffi::{library::Library, object, params, selftest, supported};
 
-use super::known::Known;
+use super::{known::Known, rows::Layout};
 use crate::{log, state};
 
 /// A llama.cpp whose structs are what the bindings say.
@@ -15,6 +15,8 @@ pub struct Host {
     pub facts: selftest::Facts,
     /// Where context parameters say that embeddings are wanted, if they can be read.
     pub embeddings_offset: Option<usize>,
+    /// Where its micro-batches have what.
+    pub layout: Layout,
 }
 
 /// The llama.cpp that the code at `caller` uses.
@@ -58,7 +60,7 @@ fn prove(caller: usize) -> Result<Host, String> {
     let lib = Library::of_caller(caller).map_err(|e| e.to_string())?;
     let facts = selftest::run(&lib).map_err(|e| e.to_string())?;
     let embeddings_offset = params::embeddings_offset(&lib);
-    Ok(Host { lib, facts, embeddings_offset })
+    Ok(Host { lib, facts, embeddings_offset, layout: Layout::default() })
 }
 
 /// True if the user wants every context that cannot be steered to be refused.
