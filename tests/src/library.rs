@@ -44,12 +44,28 @@ impl Door {
 /// When it cannot be built.
 pub fn library() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| env::var_os("EVENKEEL_LIBRARY").map_or_else(build, PathBuf::from)).clone()
+    PATH.get_or_init(|| env::var_os("EVENKEEL_LIBRARY").map_or_else(|| build(&["--release"]), PathBuf::from)).clone()
 }
 
-fn build() -> PathBuf {
+/// A library that leaves out what `name` says, loaded instead of the right one: a test that it passes is none.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn mutant(name: &str) -> Setting {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    // In a target folder of its own, because it would else take the place of the library that everyone else tests.
+    let build = || {
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::cache::source("../target"), PathBuf::from);
+        let folder = target.join("mutants").display().to_string();
+        build(&["--features", "inject-panics", "--target-dir", &folder])
+    };
+    Setting::new().env("LD_PRELOAD", PATH.get_or_init(build)).env("EVENKEEL_MUTANT", name)
+}
+
+fn build(arguments: &[&str]) -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--package", "evenkeel", "--message-format=json-render-diagnostics"])
+        .args(["build", "--package", "evenkeel", "--message-format=json-render-diagnostics"])
+        .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo starts");

@@ -1,6 +1,6 @@
 //! The hooks on saved sequences: what goes with them says what their keys and values were computed under.
 //!
-//! A state of cells that no plan touched is the host's own, byte for byte. One without our trailer was saved that way, or
+//! Where no plan acts, a state is the host's own, byte for byte. One without our trailer was saved that way, or
 //! by a host without the library, which is the same.
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use evenkeel_core::sequence::{Cell, Cells, PlanId, Saved, TRAILER_END, UNKNOWN_TOKEN};
+use evenkeel_core::sequence::{Cell, Cells, Saved, TRAILER_END, UNKNOWN_TOKEN};
 
 use super::{decode::end_of, dispatch::Verdict, entry::Registers};
 use crate::{
@@ -39,11 +39,12 @@ fn live(r: &Registers) -> Option<Arc<Live>> {
     state::get().live(r.argument(0))
 }
 
-/// What goes with a sequence, unless no plan touched it.
+/// What goes with a sequence of a context in which a plan acts; also where it touched none of the cells, so that their
+/// tokens are known.
 fn trailer(live: &Live, seq: i32) -> Option<Vec<u8>> {
     let cells = live.cells_of(seq);
-    let touched = cells.iter().any(|(_, cell)| cell.is_some_and(|c| c.identity.plan != PlanId::NONE));
-    touched.then(|| Saved::of(&cells, |id| state::get().identities.hash(id)).to_bytes())
+    let needed = !cells.is_empty() && live.structure().merged.is_some();
+    needed.then(|| Saved::of(&cells, |id| state::get().identities.hash(id)).to_bytes())
 }
 
 /// `size_t llama_state_seq_get_size_ext(ctx, seq, flags)`

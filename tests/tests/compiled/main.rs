@@ -2,5 +2,6 @@
 
 mod generations;
 mod libraries;
+mod requests;
 mod rust;
 mod server;

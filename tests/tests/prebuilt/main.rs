@@ -9,6 +9,7 @@ mod generations;
 mod identity;
 mod native;
 mod operators;
+mod requests;
 mod rotation;
 mod safetensors;
 mod sandbox;
