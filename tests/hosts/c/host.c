@@ -144,6 +144,9 @@ static void run(struct llama_model * model, const struct options * options) {
     if (options->vector) {
         apply_vector(context, model, options);
     }
+    if (options->choose) {
+        choose(context, options->choose);
+    }
     int vocabulary = llama_vocab_n_tokens(llama_model_get_vocab(model));
     evaluate(context, options, "prompt", 0, options->prompt, vocabulary);
     for (int i = 0; i < options->decode; i++) {

@@ -23,6 +23,7 @@ struct options {
     int          gpu_layers;
     int          flash;      /* -1 auto, 0 off, 1 on */
     int          contexts;   /* contexts made one after the other on one model */
+    const char * choose;     /* profiles of sequences, chosen through ek_set_profile, or NULL */
     bool         last_only;  /* logits of the last prompt row only */
     bool         count;      /* also write the number of nodes of each evaluation */
     bool         capture;    /* also write the residual stream after every layer; not together with count */
@@ -36,5 +37,8 @@ _Noreturn void fail(const char * what, const char * detail);
 
 /* Applies a control-vector file with llama.cpp's own adapter. */
 void apply_vector(struct llama_context * context, const struct llama_model * model, const struct options * options);
+
+/* Chooses profiles for sequences through ek_set_profile; the library is preloaded. */
+void choose(struct llama_context * context, const char * list);
 
 #endif

@@ -16,6 +16,7 @@ struct options parse(int argc, char ** argv) {
     const struct { const char * name; const char ** value; } texts[] = {
         {"--model", &options.model},       {"--out", &options.out},       {"--backends", &options.backends},
         {"--install", &options.install},   {"--vector", &options.vector},
+        {"--choose", &options.choose},
     };
     const struct { const char * name; int * value; } numbers[] = {
         {"--first", &options.first},       {"--last", &options.last},     {"--prompt", &options.prompt},

@@ -54,6 +54,8 @@ pub struct Decode {
     pub capture: bool,
     /// llama.cpp's own control vector.
     pub native: Option<Native>,
+    /// Profiles of sequences.
+    pub choose: Vec<(u32, String)>,
 }
 
 impl Decode {
@@ -71,6 +73,7 @@ impl Decode {
             count: false,
             capture: false,
             native: None,
+            choose: Vec::new(),
         }
     }
 
@@ -89,6 +92,10 @@ impl Decode {
         arguments.extend(self.last_only.then(|| "--last-only".into()));
         arguments.extend(self.count.then(|| "--count".into()));
         arguments.extend(self.capture.then(|| "--capture".into()));
+        if !self.choose.is_empty() {
+            let list: Vec<String> = self.choose.iter().map(|(sequence, name)| format!("{sequence}={name}")).collect();
+            arguments.extend(["--choose".into(), list.join(",").into()]);
+        }
         if let Some(native) = &self.native {
             arguments.extend(["--vector".into(), native.file.clone().into()]);
             arguments.extend(["--strength".into(), native.strength.to_string().into()]);
@@ -144,7 +151,7 @@ impl CHost {
         let include = Cache::locate().fetched("include");
         let mut command = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
         command.args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-o"]).arg(&program);
-        command.args(["host.c", "options.c", "vector.c"].map(|file| source("c").join(file)));
+        command.args(["host.c", "options.c", "vector.c", "choose.c"].map(|file| source("c").join(file)));
         command.arg("-I").arg(include);
         command.args(["llama", "ggml", "ggml-base"].map(|name| libraries::find(libraries, name)));
         // The older kind of search path: it also serves the libraries that these libraries need.
@@ -186,6 +193,15 @@ impl CHost {
         self.expect(decode, None, &Setting::new())
     }
 
+    /// Runs it with the library, where some rows may be no numbers.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn with_any(&self, decode: &Decode, door: Door, setting: &Setting) -> Recording {
+        let (finished, recording) = self.try_run(decode, Some(door), setting);
+        recording.unwrap_or_else(|| panic!("{}\n{}", finished.status, finished.stderr))
+    }
+
     /// Runs it with the library.
     ///
     /// # Panics
@@ -196,6 +212,8 @@ impl CHost {
 
     fn expect(&self, decode: &Decode, door: Option<Door>, setting: &Setting) -> Recording {
         let (finished, recording) = self.try_run(decode, door, setting);
-        recording.unwrap_or_else(|| panic!("{}\n{}", finished.status, finished.stderr))
+        let recording = recording.unwrap_or_else(|| panic!("{}\n{}", finished.status, finished.stderr));
+        recording.assert_finite();
+        recording
     }
 }

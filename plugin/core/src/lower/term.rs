@@ -8,8 +8,9 @@ use super::{
 };
 use crate::plan::{Dose, Map, Probe, ProbeIndex, Term, Update, When};
 
-/// What a coefficient is bounded by before a gate scales it: an off row times infinity would be no number.
-const HUGE: f32 = 1e30;
+/// What a coefficient is bounded by before a gate scales it: an off row times infinity would be no number, and with the
+/// largest dose it must stay small enough for its square to be finite.
+const HUGE: f32 = 1e12;
 
 /// Which probes have been read so far, and whether of output rows only.
 pub type Taps = HashMap<ProbeIndex, bool>;

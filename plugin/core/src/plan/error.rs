@@ -141,16 +141,16 @@ pub enum PlanError {
         /// The rule's first layer.
         first: u32,
     },
-    /// A strength so large that a product or a sum leaves the range of F32.
+    /// A strength so large that what is added would not stay finite in the norms that follow.
     #[error(
-        "the sum at layer {layer} is too large for F32, got infinity at value {index} of {rules}, allowed: finite sums"
+        "the sum at layer {layer} is too large, got more than 1e15 at value {index} of {rules}, allowed: at most 1e15"
     )]
     Overflow {
         /// The layer.
         layer: u32,
         /// The rules in the sum.
         rules: String,
-        /// Index of the first value that is not finite.
+        /// Index of the first value that is too large.
         index: usize,
     },
     /// Profile and assets do not belong together. Only a caller that mixes two profiles sees this.

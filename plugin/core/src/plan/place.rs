@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::bound::is_bounded;
 use super::error::PlanError;
 use super::factored::factored;
 use super::fit::Report;
@@ -87,7 +88,7 @@ impl Place<'_> {
     /// An adjustable or conditional add is a term of its own, unless its direction is zero, which no strength changes.
     fn gated(&self, report: &mut Report, terms: &mut Terms, rule: RuleIndex, dose: Dose, direction: &[f32]) {
         let strength = self.rules[usize::from(rule.0)].strength;
-        if let Some(index) = direction.iter().position(|v| !(v * strength).is_finite()) {
+        if let Some(index) = direction.iter().position(|v| !is_bounded(v * strength)) {
             self.overflow(report, &[rule], rule, index);
         }
         if terms.subspace.is_some() {

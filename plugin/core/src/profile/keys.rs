@@ -204,7 +204,7 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "steer.min",
         Kind::Number,
-        "a finite number, at most max",
+        "a number from -1e12 to 1e12, at most max",
         "no lower bound",
         "For clamp: the least that the residual stream may have along the direction of length 1.",
     )
@@ -212,7 +212,7 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "steer.max",
         Kind::Number,
-        "a finite number, at least min",
+        "a number from -1e12 to 1e12, at least min",
         "no upper bound",
         "For clamp: the most that the residual stream may have along the direction of length 1. At least one of min and \
          max is needed.",
@@ -239,7 +239,7 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "steer.target",
         Kind::Number,
-        "a number from 0",
+        "a number from 0 to 1e12",
         "required with sae",
         "For sae: the value that the feature shall have. What is missing, times decoder.N, is added. 0 switches the \
          feature off.",

@@ -86,6 +86,9 @@ fn rule<'t>(
     (name, rule)
 }
 
+/// What bounds and targets may be, as magnitudes: beyond, squares of activations would not be finite.
+const MAX_BOUND: f32 = 1e12;
+
 /// Keys that not every operator has.
 const KEYS: [(&str, &[&str]); 10] = [
     ("direction", &["add", "project", "clamp", "rotate"]),
@@ -121,9 +124,10 @@ fn operator(section: &mut Section<'_, '_, '_>) -> (Operator, Spanned<f32>) {
     let one = Spanned { value: 1.0, pos: section.pos() };
     let strength = section.number("strength");
     let fraction = section.number_in("fraction", 0.0..=1.0);
-    let (min, max) = (section.number("min"), section.number("max"));
+    let (min, max) =
+        (section.number_in("min", -MAX_BOUND..=MAX_BOUND), section.number_in("max", -MAX_BOUND..=MAX_BOUND));
     let angle = section.number_in("angle", -360.0..=360.0);
-    let target = section.number_in("target", 0.0..=f32::MAX);
+    let target = section.number_in("target", 0.0..=MAX_BOUND);
     match operator {
         Operator::Add => (operator, strength.unwrap_or(one)),
         Operator::Project | Operator::Affine => (operator, fraction.unwrap_or(one)),
