@@ -27,6 +27,11 @@ fn nor_with_a_sliding_window() {
 }
 
 #[test]
+fn nor_where_a_state_cannot_be_rolled_back() {
+    serving::answers_do_not_depend_on_what_was_asked_before(KIND, Arch::Lfm2, 60, &mutant("identity"));
+}
+
+#[test]
 fn saved_slots_carry_what_they_were_made_under() {
     serving::saved_slots_carry_what_they_were_made_under(KIND);
 }
