@@ -31,3 +31,14 @@ fn inject(name: &str) {
 
 #[cfg(not(feature = "inject-panics"))]
 fn inject(_name: &str) {}
+
+/// Whether this build, for a test of the tests, leaves out what `EVENKEEL_MUTANT` names.
+#[cfg(feature = "inject-panics")]
+pub fn mutant(name: &str) -> bool {
+    std::env::var("EVENKEEL_MUTANT").is_ok_and(|wanted| wanted == name)
+}
+
+#[cfg(not(feature = "inject-panics"))]
+pub fn mutant(_name: &str) -> bool {
+    false
+}

@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 
 use super::{Book, Choice, Instance, Pinned, Sequence, Structure, Wish, instance::PLAIN, lock};
 use crate::{
+    guard::mutant,
     hook::{Constants, Host, Pieces, Vocab},
     log,
 };
@@ -135,7 +136,7 @@ pub struct Shown {
     pub plan: Option<String>,
     /// Cells that it has.
     pub cells: i32,
-    /// Requests that it had.
+    /// Requests that it had and that have ended.
     pub requests: u64,
 }
 
@@ -702,7 +703,7 @@ impl Inner {
 /// Says what a request came to, and adds it to the sums.
 fn ended(context: u32, seq: i32, sequence: &Sequence, book: &Book, totals: &mut Totals) {
     let t = sequence.tally;
-    if t.prompt + t.generated == 0 {
+    if t.rows() == 0 {
         return;
     }
     totals.requests += 1;
@@ -710,7 +711,7 @@ fn ended(context: u32, seq: i32, sequence: &Sequence, book: &Book, totals: &mut 
     log::debug!(
         "context {context}, sequence {seq}: request {} ran under `{}`: {} prompt rows, {} generated, {} cells evaluated again, \
          {} left as another profile made them",
-        sequence.requests,
+        sequence.requests + 1,
         plan.as_ref().map_or("off", |p| book.name_of(p)),
         t.prompt,
         t.generated,
@@ -731,15 +732,4 @@ fn same(a: &Choice, b: &Choice) -> bool {
         (None, None) => true,
         _ => false,
     }
-}
-
-/// Whether this build, for a test of the tests, leaves out what `EVENKEEL_MUTANT` names.
-#[cfg(feature = "inject-panics")]
-fn mutant(name: &str) -> bool {
-    std::env::var("EVENKEEL_MUTANT").is_ok_and(|wanted| wanted == name)
-}
-
-#[cfg(not(feature = "inject-panics"))]
-fn mutant(_name: &str) -> bool {
-    false
 }

@@ -149,7 +149,10 @@ static void run(struct llama_model * model, const struct options * options) {
     }
     int vocabulary = llama_vocab_n_tokens(llama_model_get_vocab(model));
     evaluate(context, options, "prompt", 0, options->prompt, vocabulary);
-    for (int i = 0; i < options->decode; i++) {
+    if (options->back > 0 || options->later) {
+        switch_over(context, options);
+    }
+    for (int i = -options->back; i < options->decode; i++) {
         evaluate(context, options, "decode", options->prompt + i, 1, vocabulary);
     }
     llama_free(context);

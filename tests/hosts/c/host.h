@@ -24,6 +24,9 @@ struct options {
     int          flash;      /* -1 auto, 0 off, 1 on */
     int          contexts;   /* contexts made one after the other on one model */
     const char * choose;     /* profiles of sequences, chosen through ek_set_profile, or NULL */
+    const char * later;      /* profile chosen for every sequence after the prompt, or NULL */
+    const char * hidden;     /* llama.cpp's library, whose functions are looked up by hand there, or NULL */
+    int          back;       /* tokens taken back after the prompt, and fed again */
     bool         last_only;  /* logits of the last prompt row only */
     bool         count;      /* also write the number of nodes of each evaluation */
     bool         capture;    /* also write the residual stream after every layer; not together with count */
@@ -40,5 +43,8 @@ void apply_vector(struct llama_context * context, const struct llama_model * mod
 
 /* Chooses profiles for sequences through ek_set_profile; the library is preloaded. */
 void choose(struct llama_context * context, const char * list);
+
+/* Takes tokens back, chooses another profile. */
+void switch_over(struct llama_context * context, const struct options * options);
 
 #endif

@@ -56,6 +56,12 @@ pub struct Decode {
     pub native: Option<Native>,
     /// Profiles of sequences.
     pub choose: Vec<(u32, String)>,
+    /// The profile of every sequence after the prompt.
+    pub later: Option<String>,
+    /// Tokens taken back after the prompt, and fed again.
+    pub back: u32,
+    /// The functions for that are looked up by hand in this library, as a foreign function interface does.
+    pub hidden: Option<PathBuf>,
 }
 
 impl Decode {
@@ -74,6 +80,9 @@ impl Decode {
             capture: false,
             native: None,
             choose: Vec::new(),
+            later: None,
+            back: 0,
+            hidden: None,
         }
     }
 
@@ -87,6 +96,7 @@ impl Decode {
             ("--threads", self.threads),
             ("--gpu-layers", self.gpu_layers),
             ("--contexts", self.contexts),
+            ("--back", self.back),
         ];
         arguments.extend(numbers.into_iter().flat_map(|(name, value)| [name.into(), value.to_string().into()]));
         arguments.extend(self.last_only.then(|| "--last-only".into()));
@@ -95,6 +105,12 @@ impl Decode {
         if !self.choose.is_empty() {
             let list: Vec<String> = self.choose.iter().map(|(sequence, name)| format!("{sequence}={name}")).collect();
             arguments.extend(["--choose".into(), list.join(",").into()]);
+        }
+        if let Some(later) = &self.later {
+            arguments.extend(["--later".into(), later.into()]);
+        }
+        if let Some(hidden) = &self.hidden {
+            arguments.extend(["--hidden".into(), hidden.clone().into()]);
         }
         if let Some(native) = &self.native {
             arguments.extend(["--vector".into(), native.file.clone().into()]);
@@ -109,6 +125,14 @@ impl Decode {
 }
 
 impl CHost {
+    /// llama.cpp's library that [`CHost::node_llama_cpp`] is linked with.
+    ///
+    /// # Panics
+    /// When it is not fetched.
+    pub fn library_of_node_llama_cpp() -> PathBuf {
+        libraries::find(&libraries::node_llama_cpp(), "llama")
+    }
+
     /// On the libraries that the npm package `@node-llama-cpp/linux-x64` ships.
     ///
     /// # Panics
@@ -151,7 +175,7 @@ impl CHost {
         let include = Cache::locate().fetched("include");
         let mut command = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
         command.args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-o"]).arg(&program);
-        command.args(["host.c", "options.c", "vector.c", "choose.c"].map(|file| source("c").join(file)));
+        command.args(["host.c", "options.c", "vector.c", "choose.c", "switch.c"].map(|file| source("c").join(file)));
         command.arg("-I").arg(include);
         command.args(["llama", "ggml", "ggml-base"].map(|name| libraries::find(libraries, name)));
         // The older kind of search path: it also serves the libraries that these libraries need.

@@ -10,6 +10,7 @@ mod identity;
 mod mixture;
 mod native;
 mod operators;
+mod readme;
 mod requests;
 mod rotation;
 mod safetensors;

@@ -73,3 +73,48 @@ fn the_default_is_what_nobody_chose() {
     assert!(same(&one.of_sequence(0), &nothing.of_sequence(0)));
     assert!(same(&one.of_sequence(1), &host.plain(&base).of_sequence(1)));
 }
+
+/// A program that chooses another profile for what it has in its cache gets what it would have got with that profile from the
+/// beginning: the cells are evaluated again before the next token. It need not remove them, and need not be seen removing
+/// some.
+#[test]
+fn what_is_kept_is_evaluated_again() {
+    let host = CHost::node_llama_cpp();
+    for arch in [Arch::Llama, Arch::Gemma2, Arch::Lfm2] {
+        let scratch = Scratch::new();
+        let profiles = Profiles::new(&scratch, arch);
+        profiles.usual();
+        let base = Decode { sequences: 2, ..Decode::new(&scratch.model(arch, FileType::F32)) };
+        let run = |decode: &Decode| host.with(decode, Door::Preload, &profiles.setting());
+        let all = |name: &str| (0..2).map(|s| (s, name.to_owned())).collect::<Vec<_>>();
+        // A convolution's state cannot be rolled back.
+        let backs: &[u32] = if arch == Arch::Lfm2 { &[0] } else { &[0, 4] };
+        for &back in backs {
+            for hidden in [None, Some(CHost::library_of_node_llama_cpp())] {
+                if back == 0 && hidden.is_some() {
+                    continue;
+                }
+                let what = format!("{arch:?}, {back} tokens taken back, unseen: {}", hidden.is_some());
+                let base = Decode { back, hidden, ..base.clone() };
+                let expected = run(&Decode { choose: all("strong"), ..base.clone() });
+                let switched = run(&Decode { choose: all("ablate"), later: Some("strong".into()), ..base.clone() });
+                let kept = run(&Decode { choose: all("ablate"), ..base });
+                let decoded = |r: &Recording| -> Vec<evenkeel_tests::Row> {
+                    r.rows.iter().filter(|row| row.label.starts_with("decode")).cloned().collect()
+                };
+                let far = |a: &[evenkeel_tests::Row], b: &[evenkeel_tests::Row]| {
+                    let gap = |(x, y): (&u32, &u32)| (f32::from_bits(*x) - f32::from_bits(*y)).abs();
+                    let row = |(x, y): (&evenkeel_tests::Row, &evenkeel_tests::Row)| {
+                        x.logits.iter().zip(&y.logits).map(gap).fold(0.0, f32::max)
+                    };
+                    a.iter().zip(b).map(row).fold(0.0, f32::max)
+                };
+                let (a, b, c) = (decoded(&switched), decoded(&expected), decoded(&kept));
+                assert!(!a.is_empty() && a.len() == b.len(), "{what}");
+                // F16 cells: a prompt in one batch of two sequences or in two of one is not the same to the last bit.
+                assert!(far(&a, &b) < 2e-2, "{what}: {}", far(&a, &b));
+                assert!(far(&a, &c) > 0.2, "{what}: the profiles differ by {}", far(&a, &c));
+            }
+        }
+    }
+}
