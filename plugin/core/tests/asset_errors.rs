@@ -216,12 +216,13 @@ fn values_and_norms() {
 }
 
 #[test]
-fn meant_for_another_site() {
+fn what_a_file_says_is_there_for_the_plan() {
     let tensors = [("direction.1", Dtype::F32, &[1usize][..], st::f32s(&[1.0]))];
-    let error = asset_error(&st::file(&tensors, &[("evenkeel.site", "ffn-out")]));
-    assert!(matches!(error, AssetError::MeantForOther { key: "evenkeel.site", .. }), "{error}");
-    let made_for = |operator: &str| parse(&one().text("evenkeel.operator", operator).build()).unwrap().operator;
-    assert_eq!(made_for("project").as_deref(), Some("project"), "the plan compares it with the rule");
+    let said = parse(&st::file(&tensors, &[("evenkeel.site", "ffn-out"), ("evenkeel.operator", "add")])).unwrap();
+    assert_eq!((said.site.as_deref(), said.operator.as_deref()), (Some("ffn-out"), Some("add")));
+    let file = one().text("evenkeel.operator", "project").text("evenkeel.site", "attn-out").build();
+    let said = parse(&file).unwrap();
+    assert_eq!((said.site.as_deref(), said.operator.as_deref()), (Some("attn-out"), Some("project")));
 }
 
 #[test]

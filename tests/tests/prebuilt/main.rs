@@ -14,4 +14,5 @@ mod rotation;
 mod safetensors;
 mod sandbox;
 mod server;
+mod sites;
 mod trouble;

@@ -101,7 +101,8 @@ fn direction() -> Direction {
     let layers: BTreeMap<_, _> = (0..12).map(|layer| (layer, vec![1.0, layer as f32 - 3.0])).collect();
     let factor = |v: &Vec<f32>| Factors { reads: vec![v[..].into()], writes: vec![v[..].into()], offset: vec![0.5] };
     let factors = layers.iter().map(|(layer, v)| (*layer, factor(v))).collect();
-    let vectors = Vectors { format: Format::Gguf, model_hint: None, operator: None, width: 2, rows: None, layers };
+    let (model_hint, operator, site, rows) = (None, None, None, None);
+    let vectors = Vectors { format: Format::Gguf, model_hint, operator, site, width: 2, rows, layers };
     Direction { file: PathBuf::new(), sha256: String::new(), bytes: 0, vectors, factors }
 }
 

@@ -10,11 +10,11 @@ use super::file::read_regular;
 use super::vectors::{Vectors, parse, peek};
 use super::{AssetError, Factors};
 
-/// Metadata by which a file says where it is meant to act, and what this version can honour.
-pub(super) const MEANT_FOR: &[(&str, &str)] = &[("evenkeel.site", "residual")];
-
 /// Metadata by which a file says what it is meant to be used for; the plan compares it with the rule.
 pub(super) const OPERATOR: &str = "evenkeel.operator";
+
+/// Metadata by which a file says where it is meant to act, or be read; the plan compares it with the rule.
+pub(super) const SITE: &str = "evenkeel.site";
 
 /// One vector file.
 #[derive(Debug, Clone, PartialEq)]

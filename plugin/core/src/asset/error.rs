@@ -103,16 +103,6 @@ pub enum AssetError {
         /// `general.architecture`.
         got: String,
     },
-    /// The file says it is meant for another operator or site.
-    #[error("the file's own `{key}`, got \"{got}\", allowed: \"{allowed}\"")]
-    MeantForOther {
-        /// The metadata key.
-        key: &'static str,
-        /// Its value.
-        got: String,
-        /// The only value that this version can honour.
-        allowed: &'static str,
-    },
     /// A tensor that is not a direction.
     #[error("tensor name, got `{got}`, allowed: {allowed}")]
     TensorName {

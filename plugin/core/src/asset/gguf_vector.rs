@@ -16,7 +16,6 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vectors, AssetError> {
         Some("controlvector") => {}
         other => return Err(AssetError::NotAVector { got: shown(other.unwrap_or_default()) }),
     }
-    meant_for(&metadata)?;
     if header.n_tensors > MAX_TENSORS {
         return Err(AssetError::TooManyTensors { got: header.n_tensors, max: MAX_TENSORS });
     }
@@ -26,6 +25,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vectors, AssetError> {
     let hint = metadata.text("controlvector.model_hint")?.filter(|h| !h.is_empty()).map(shown);
     let mut collector = Collector::new(Format::Gguf, hint);
     collector.vectors.operator = metadata.text(super::direction::OPERATOR)?.map(shown);
+    collector.vectors.site = metadata.text(super::direction::SITE)?.map(shown);
     let mut expected = 0;
     for info in infos {
         let tensor = || info.name.to_owned();
@@ -84,16 +84,4 @@ fn alignment(metadata: &Metadata<'_>) -> Result<u64, GgufError> {
             Err(GgufError::Value { key: KEY, got: other.describe(), allowed })
         }
     }
-}
-
-/// A file may say what it is meant for; the wrong operator on a right-looking vector is silent damage.
-fn meant_for(metadata: &Metadata<'_>) -> Result<(), AssetError> {
-    for (key, allowed) in super::direction::MEANT_FOR {
-        if let Some(got) = metadata.text(key)?
-            && got != *allowed
-        {
-            return Err(AssetError::MeantForOther { key, got: shown(got), allowed });
-        }
-    }
-    Ok(())
 }

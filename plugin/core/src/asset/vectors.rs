@@ -34,6 +34,8 @@ pub struct Vectors {
     pub model_hint: Option<String>,
     /// The operator the file says it was made for.
     pub operator: Option<String>,
+    /// The site the file says it was made for.
+    pub site: Option<String>,
     /// Width of every direction, in elements.
     pub width: u32,
     /// For a file with one matrix: its number of rows, which must be the model's number of layers.
@@ -82,7 +84,8 @@ pub(super) struct Collector {
 
 impl Collector {
     pub(super) fn new(format: Format, model_hint: Option<String>) -> Self {
-        let vectors = Vectors { format, model_hint, operator: None, width: 0, rows: None, layers: BTreeMap::new() };
+        let (operator, site, layers) = (None, None, BTreeMap::new());
+        let vectors = Vectors { format, model_hint, operator, site, width: 0, rows: None, layers };
         Self { vectors, first: None }
     }
 

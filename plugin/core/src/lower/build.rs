@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::{
-    graph::{GraphView, Op, TensorId, TensorView},
+    anchor::Anchors,
+    graph::{GraphView, Op, TensorView},
     patch::{GateTable, Patch, Substitution},
     term::Terms,
 };
@@ -62,25 +63,24 @@ const SPARE: usize = 64;
 /// # Errors
 /// [`LowerError`]: the graph must then be left as it is.
 pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
-    let blocks = graph.layered("l_out");
+    let anchors = Anchors::new(graph);
     let logits = graph.nodes().rev().find(|(_, t)| t.name.as_bytes() == b"result_output" && t.compute);
     let Some((logits, _)) = logits else { return Ok(Lowered::NotOurs) };
     let selected = graph.row_selected();
-    let weights = block_weights(graph);
     let n_tokens = n_tokens(graph);
     let mut patch = Patch::default();
     let mut missed = Vec::new();
     // Sites are in ascending order of layers, and a probe reads no later than its rules act.
     let mut taps = HashMap::new();
     for site in &plan.sites {
-        let (name, found, width) = match site.site {
-            Site::Residual => (format!("l_out-{}", site.layer), blocks.get(&site.layer).copied(), plan.model.n_embd),
-            Site::Logits => ("result_output".to_owned(), Some(logits), width(site)),
+        let name = node_name(site.site, site.layer);
+        let (found, width) = match site.site {
+            Site::Logits => (Ok(logits), width(site)),
+            _ => (anchors.find(site.site, site.layer), plan.model.n_embd),
         };
-        let found = found.ok_or_else(|| "no such node in this graph".to_owned());
         match found.and_then(|id| fit(graph.tensor(id), width).map(|()| id)) {
             Ok(target) => {
-                let near = weights.get(&site.layer).copied();
+                let near = anchors.near(site.site, site.layer);
                 let output_only = selected[target.0 as usize];
                 let mut terms = Terms::new(&mut patch.leafs, &mut taps, &plan.probes, near, &name, output_only);
                 let (mut acting, mut mute) = (Vec::new(), Vec::new());
@@ -120,6 +120,17 @@ fn width(site: &SitePlan) -> u32 {
     site.terms.iter().find_map(length).unwrap_or(0)
 }
 
+/// What a site is called, whatever the host calls its node: unique in a graph and the same in all graphs.
+fn node_name(site: Site, layer: u32) -> String {
+    match site {
+        Site::AttnOut => format!("attn_out-{layer}"),
+        Site::FfnOut => format!("ffn_out-{layer}"),
+        Site::Residual => format!("l_out-{layer}"),
+        Site::FinalNorm => "result_norm".to_owned(),
+        Site::Logits => "result_output".to_owned(),
+    }
+}
+
 /// Fails, with the reason, if a node does not have rows of this width.
 fn fit(t: &TensorView, n_embd: u32) -> Result<(), String> {
     if !t.f32 {
@@ -134,23 +145,6 @@ fn fit(t: &TensorView, n_embd: u32) -> Result<(), String> {
 
 fn rules(site: &SitePlan) -> Vec<RuleIndex> {
     site.terms.iter().flat_map(Term::rules).copied().collect()
-}
-
-/// For each block a small F32 weight, which lies where the block is computed (matrices may be repacked or split).
-fn block_weights(graph: &GraphView) -> HashMap<u32, TensorId> {
-    let mut weights = HashMap::new();
-    for (id, t) in graph.leafs() {
-        let Some((block, weight)) = t.name.as_str().strip_prefix("blk.").and_then(|rest| rest.split_once('.')) else {
-            continue;
-        };
-        let Ok(block) = block.parse::<u32>() else { continue };
-        if weight == "attn_norm.weight" {
-            weights.insert(block, id);
-        } else if t.f32 && t.ne[1..] == [1, 1, 1] {
-            weights.entry(block).or_insert(id);
-        }
-    }
-    weights
 }
 
 fn n_tokens(graph: &GraphView) -> Result<u32, LowerError> {

@@ -10,6 +10,12 @@ pub enum Op {
     None,
     /// `ADD`
     Add,
+    /// `MUL`
+    Mul,
+    /// `MUL_MAT`
+    MulMat,
+    /// `FLASH_ATTN_EXT`
+    FlashAttn,
     /// `GET_ROWS`
     GetRows,
     /// `VIEW`, `RESHAPE`, `PERMUTE` or `TRANSPOSE`: no data of its own.
@@ -24,6 +30,9 @@ impl Op {
         match name {
             "NONE" => Op::None,
             "ADD" => Op::Add,
+            "MUL" => Op::Mul,
+            "MUL_MAT" => Op::MulMat,
+            "FLASH_ATTN_EXT" => Op::FlashAttn,
             "GET_ROWS" => Op::GetRows,
             "VIEW" | "RESHAPE" | "PERMUTE" | "TRANSPOSE" => Op::View,
             _ => Op::Other,
@@ -122,6 +131,12 @@ impl GraphView {
     /// The leaf of that name.
     pub fn leaf(&self, name: &str) -> Option<TensorId> {
         self.leafs().find(|(_, t)| t.name.as_bytes() == name.as_bytes()).map(|(id, _)| id)
+    }
+
+    /// The last node of that name that holds data of its own.
+    pub fn last(&self, name: &str) -> Option<TensorId> {
+        let own = |t: &TensorView| t.op != Op::View && !t.view && t.compute;
+        self.nodes().rev().find(|(_, t)| own(t) && t.name.as_bytes() == name.as_bytes()).map(|(id, _)| id)
     }
 
     /// Which nodes hold only the rows that produce output: those that depend on `GET_ROWS(…, out_ids)`.

@@ -11,7 +11,10 @@ use crate::profile::{Operator, Tokens};
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::AttnOut => "attn-out",
+            Self::FfnOut => "ffn-out",
             Self::Residual => "residual",
+            Self::FinalNorm => "final-norm",
             Self::Logits => "logits",
         })
     }

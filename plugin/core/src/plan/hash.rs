@@ -36,6 +36,9 @@ impl Plan {
             hash.update([match site.site {
                 Site::Residual => 0,
                 Site::Logits => 1,
+                Site::AttnOut => 2,
+                Site::FfnOut => 3,
+                Site::FinalNorm => 4,
             }]);
             hash.update(site.layer.to_le_bytes());
             number(&mut hash, site.terms.len());

@@ -78,6 +78,10 @@ impl Place<'_> {
 
     /// What is read after `before` of the rules here sees their sum, and not that of the next ones.
     fn tap(&self, terms: &mut Terms, before: usize) {
+        // Probes read the residual stream.
+        if self.site != Site::Residual {
+            return;
+        }
         for probe in self.taps.at(self.layer, before) {
             terms.settle();
             terms.list.push(Term::Tap { probe });

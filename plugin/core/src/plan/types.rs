@@ -23,8 +23,16 @@ pub struct ProbeIndex(pub u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Site {
+    /// What a block's attention adds to the residual stream, `[n_embd, n_rows]`: after a norm that follows the output
+    /// projection, where the architecture has one (gemma).
+    AttnOut,
+    /// What a block's feed-forward network adds to the residual stream, all experts together; after a norm that follows.
+    FfnOut,
     /// The residual stream after a block: llama.cpp's `l_out-<layer>`, shape `[n_embd, n_rows]`.
     Residual,
+    /// The normed residual stream that the output matrix reads: llama.cpp's `result_norm`. It counts as part of the last
+    /// block.
+    FinalNorm,
     /// What the host samples from: `result_output`, shape `[n_vocab, n_rows]`. The layer is the model's number of layers.
     Logits,
 }

@@ -259,11 +259,14 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "steer.site",
         Kind::Text,
+        "\"residual\", \"attn-out\", \"ffn-out\" or \"final-norm\"",
         "\"residual\"",
-        "\"residual\"",
-        "Where in a layer. residual: the residual stream after the layer, where llama.cpp's control vectors act.",
+        "Where in a layer. residual: the residual stream after the layer, where llama.cpp's control vectors act. attn-out \
+         and ffn-out: what the layer's attention, or its feed-forward network, adds to the residual stream; after the \
+         norm that follows it in models that have one (gemma). final-norm: the normed residual stream that the output \
+         matrix reads, once, with the file's direction of the last layer.",
     )
-    .values(&["residual"]),
+    .values(&["residual", "attn-out", "ffn-out", "final-norm"]),
     Key::new(
         "steer.tokens",
         Kind::Text,
@@ -366,8 +369,8 @@ pub const KEYS: &[Key] = &[
         "\"check\" or \"ignore\"",
         "\"check\"",
         "What to do with what a vector file says about itself: the model family (controlvector.model_hint) and the \
-         operator it was made for (evenkeel.operator). check: they must be the model's and the rule's. ignore: use the \
-         file all the same; width and layers are checked in any case.",
+         operator and site it was made for (evenkeel.operator, evenkeel.site). check: they must be the model's and the \
+         rule's. ignore: use the file all the same; width and layers are checked in any case.",
     )
     .values(&["check", "ignore"]),
 ];
@@ -378,8 +381,7 @@ const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 pub(super) const PLANNED: &[&str] = &["heads", "invariance", "calibrate", "contrast"];
 
 /// Values that the language has and this version lacks.
-pub(super) const PLANNED_VALUES: &[(&str, &[&str])] =
-    &[("steer.site", &["attn-out", "ffn-out", "heads", "final-norm"]), ("steer.when.at", &["prompt"])];
+pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[("steer.when.at", &["prompt"])];
 
 /// The key with this path.
 pub fn find(path: &str) -> Option<&'static Key> {

@@ -63,7 +63,7 @@ fn rule<'t>(
     let direction = section.text(operator.file_key());
     let plane = section.text("plane");
     let layers = layers(&mut section).unwrap_or(Spanned { value: Layers::All, pos });
-    let site = section.choice("site", &[Site::Residual]).unwrap_or(Site::Residual);
+    let site = section.choice("site", SITES).unwrap_or(Site::Residual);
     let tokens = tokens::tokens(&mut section);
     let adjustable = section.bool("adjustable").unwrap_or(false);
     let mut left = MAX_CONDITIONS;
@@ -85,6 +85,9 @@ fn rule<'t>(
     });
     (name, rule)
 }
+
+/// The sites of a rule, in the order of the table of keys.
+const SITES: &[Site] = &[Site::Residual, Site::AttnOut, Site::FfnOut, Site::FinalNorm];
 
 /// Keys that not every operator has.
 const KEYS: [(&str, &[&str]); 10] = [

@@ -41,6 +41,8 @@ pub fn write(folder: &Folder) {
     put("zero.gguf", vector("llama", GENDER, 1..6, 0.0));
     let meant = Gguf::vector("llama").text("evenkeel.operator", "project");
     put("for-project.gguf", meant.direction(2, &direction(GENDER, 2)).build());
+    let meant = Gguf::vector("llama").text("evenkeel.site", "attn-out");
+    put("for-attn-out.gguf", meant.direction(1, &direction(GENDER, 1)).direction(2, &direction(GENDER, 2)).build());
     put("wide.gguf", Gguf::vector("llama").direction(1, &[1.0; 16]).build());
     put("long.gguf", Gguf::vector("llama").direction(1, &[1e5; WIDTH]).build());
     let rows = |n: u32| (0..n).flat_map(|layer| direction(TONE, layer)).collect::<Vec<_>>();

@@ -30,8 +30,11 @@ impl Toy {
         let mut x = g.node("embd", Op::GetRows, all, &[table, tokens]);
         for layer in 0..self.n_layer {
             let weight = g.leaf(&format!("blk.{layer}.attn_norm.weight"), [self.n_embd, 1, 1, 1]);
-            let norm = g.node(&format!("attn_norm-{layer}"), Op::Other, all, &[x, weight]);
-            let mut attn = g.node(&format!("attn_out-{layer}"), Op::Other, all, &[norm]);
+            let norm = g.node(&format!("norm-{layer}"), Op::Other, all, &[x]);
+            let norm = g.node(&format!("attn_norm-{layer}"), Op::Mul, all, &[norm, weight]);
+            let heads = g.node(&format!("kqv_out-{layer}"), Op::Other, all, &[norm]);
+            let weight = g.leaf(&format!("blk.{layer}.attn_output.weight"), [self.n_embd, self.n_embd, 1, 1]);
+            let mut attn = g.node(&format!("attn_out-{layer}"), Op::MulMat, all, &[weight, heads]);
             let mut rows = all;
             if layer + 1 == self.n_layer {
                 rows[1] = self.n_outputs;
