@@ -49,7 +49,7 @@ fn plan() -> Plan {
     };
     Plan {
         profile: "toy".into(),
-        model: ModelFacts { arch: "llama".into(), n_embd: N_EMBD, n_layer: N_LAYER, name: None },
+        model: ModelFacts { arch: "llama".into(), n_embd: N_EMBD, n_layer: N_LAYER, n_head: None, name: None },
         rules: vec![rule("a", None), rule("b", Some(GateIndex(0)))],
         probes: vec![],
         n_gates: 1,

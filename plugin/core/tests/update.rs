@@ -51,7 +51,7 @@ fn patch_with(terms: Vec<Term>, probes: Vec<Probe>) -> Patch {
     };
     let plan = Plan {
         profile: "toy".into(),
-        model: ModelFacts { arch: "llama".into(), n_embd: N as u32, n_layer: 2, name: None },
+        model: ModelFacts { arch: "llama".into(), n_embd: N as u32, n_layer: 2, n_head: None, name: None },
         rules: vec![rule("a"), rule("b")],
         probes,
         n_gates: u16::from(gated),

@@ -137,6 +137,8 @@ impl<'a> Editor<'a> {
                     NewNode::Add(a, b) => (g.ggml_add)(ctx, of(a), of(b)),
                     NewNode::Mul(a, b) => (g.ggml_mul)(ctx, of(a), of(b)),
                     NewNode::Repeat(a, b) => (g.ggml_repeat)(ctx, of(a), of(b)),
+                    NewNode::RepeatTo(a, [n, rows, more, most]) => (g.ggml_repeat_4d)(ctx, of(a), n, rows, more, most),
+                    NewNode::Reshape(a, [n, rows, more, most]) => (g.ggml_reshape_4d)(ctx, of(a), n, rows, more, most),
                     NewNode::SumRows(a) => (g.ggml_sum_rows)(ctx, of(a)),
                     NewNode::Scale(a, scale, bias) => (g.ggml_scale_bias)(ctx, of(a), scale, bias),
                     NewNode::Relu(a) => (g.ggml_relu)(ctx, of(a)),

@@ -6,6 +6,7 @@ mod doors;
 mod factored;
 mod float64;
 mod generations;
+mod heads;
 mod identity;
 mod native;
 mod operators;

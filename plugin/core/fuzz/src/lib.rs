@@ -94,7 +94,7 @@ fn check(plan: &Plan) {
 }
 
 fn model() -> ModelFacts {
-    ModelFacts { arch: "llama".into(), n_embd: 2, n_layer: 12, name: None }
+    ModelFacts { arch: "llama".into(), n_embd: 2, n_layer: 12, n_head: None, name: None }
 }
 
 fn direction() -> Direction {

@@ -49,6 +49,7 @@ impl<'a> Anchors<'a> {
         let absent = || "no such node in this graph".to_owned();
         match site {
             Site::Residual => self.blocks.get(&layer).copied().ok_or_else(absent),
+            Site::Heads => Err("heads are no stream".to_owned()),
             Site::FinalNorm => self.graph.last("result_norm").ok_or_else(absent),
             Site::Logits => Err("this is no stream".to_owned()),
             Site::AttnOut => self.branches(layer).map(|(attn, _)| attn),
@@ -66,8 +67,8 @@ impl<'a> Anchors<'a> {
             && let [Some(a), Some(b), ..] = self.graph.tensor(both).src
         {
             return match (attends(&a), attends(&b)) {
-                (true, false) => Ok((self.data_of(a)?, self.data_of(b)?)),
-                (false, true) => Ok((self.data_of(b)?, self.data_of(a)?)),
+                (true, false) => Ok((self.graph.data_of(a)?, self.graph.data_of(b)?)),
+                (false, true) => Ok((self.graph.data_of(b)?, self.graph.data_of(a)?)),
                 _ => Err("this block adds attention and feed-forward network as one".to_owned()),
             };
         }
@@ -76,7 +77,7 @@ impl<'a> Anchors<'a> {
         let feeds = |t: &TensorId| self.depends(*t, &nodes, |t| t.op == Op::None && t.name.as_str().starts_with(&stem));
         let ffn: Vec<_> = if rest.len() > 1 { rest.into_iter().filter(feeds).collect() } else { rest };
         match (&attn[..], &ffn[..]) {
-            (&[attn], &[ffn]) => Ok((self.data_of(attn)?, self.data_of(ffn)?)),
+            (&[attn], &[ffn]) => Ok((self.graph.data_of(attn)?, self.graph.data_of(ffn)?)),
             ([], _) => Err("this block has no attention".to_owned()),
             (_, []) => Err("this block has no feed-forward network".to_owned()),
             _ => Err("this block has several of them".to_owned()),
@@ -143,16 +144,6 @@ impl<'a> Anchors<'a> {
             open.extend(found.src.iter().flatten().filter(|s| !trunk.contains(s) && seen.insert(**s)));
         }
         false
-    }
-
-    /// The node whose data a tensor shows: views have none of their own.
-    fn data_of(&self, mut t: TensorId) -> Result<TensorId, String> {
-        while let found = self.graph.tensor(t)
-            && found.op == Op::View
-        {
-            t = found.src[0].ok_or("it shows a part of something else")?;
-        }
-        if self.graph.tensor(t).view { Err("it is computed in place of another".to_owned()) } else { Ok(t) }
     }
 
     /// What a block reads: the stream that its first norm reads, or its first projection where there is no such norm.

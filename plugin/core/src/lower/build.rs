@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use super::{
     anchor::Anchors,
-    graph::{GraphView, Op, TensorView},
+    graph::{GraphView, Op, TensorId, TensorView},
+    heads::Heads,
     patch::{GateTable, Patch, Substitution},
     term::Terms,
 };
@@ -74,13 +75,20 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
     let mut taps = HashMap::new();
     for site in &plan.sites {
         let name = node_name(site.site, site.layer);
+        let near = anchors.near(site.site, site.layer);
+        if site.site == Site::Heads {
+            match scale_heads(graph, site, &mut patch, (near, &selected)) {
+                Ok(substitution) => patch.substitutions.push(substitution),
+                Err(why) => missed.push(Missed { name, why, rules: rules(site) }),
+            }
+            continue;
+        }
         let (found, width) = match site.site {
             Site::Logits => (Ok(logits), width(site)),
             _ => (anchors.find(site.site, site.layer), plan.model.n_embd),
         };
         match found.and_then(|id| fit(graph.tensor(id), width).map(|()| id)) {
             Ok(target) => {
-                let near = anchors.near(site.site, site.layer);
                 let output_only = selected[target.0 as usize];
                 let mut terms = Terms::new(&mut patch.leafs, &mut taps, &plan.probes, near, &name, output_only);
                 let (mut acting, mut mute) = (Vec::new(), Vec::new());
@@ -115,14 +123,35 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
 fn width(site: &SitePlan) -> u32 {
     let length = |term: &Term| match term {
         Term::AddConst { vector, .. } | Term::AddGated { vector, .. } => Some(vector.len() as u32),
-        Term::Update { .. } | Term::Tap { .. } => None,
+        _ => None,
     };
     site.terms.iter().find_map(length).unwrap_or(0)
+}
+
+/// The substitution at the heads of one layer, without its name.
+fn scale_heads(
+    graph: &GraphView,
+    site: &SitePlan,
+    patch: &mut Patch,
+    (near, selected): (Option<TensorId>, &[bool]),
+) -> Result<Substitution, String> {
+    let heads = Heads::find(graph, site.layer)?;
+    let asked =
+        site.terms.iter().filter_map(|term| if let Term::ScaleHeads { heads, .. } = term { Some(heads) } else { None });
+    if let Some(head) = asked.flat_map(|heads| heads.keys()).find(|head| !heads.has(**head)) {
+        return Err(format!("there is no head {head}, only {}", heads.n_head()));
+    }
+    let (target, output_only) = (heads.target, selected[heads.target.0 as usize]);
+    let name = node_name(site.site, site.layer);
+    let nodes = heads.lower(&site.terms, &mut patch.leafs, (near, &name, output_only));
+    let (site, layer, rules) = (site.site, site.layer, rules(site));
+    Ok(Substitution { target, name, site, layer, n_rows: heads.n_rows, output_only, nodes, taps: vec![], rules })
 }
 
 /// What a site is called, whatever the host calls its node: unique in a graph and the same in all graphs.
 fn node_name(site: Site, layer: u32) -> String {
     match site {
+        Site::Heads => format!("heads-{layer}"),
         Site::AttnOut => format!("attn_out-{layer}"),
         Site::FfnOut => format!("ffn_out-{layer}"),
         Site::Residual => format!("l_out-{layer}"),

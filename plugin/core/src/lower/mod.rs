@@ -7,6 +7,7 @@
 mod anchor;
 mod build;
 mod graph;
+mod heads;
 mod patch;
 mod term;
 

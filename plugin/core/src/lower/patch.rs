@@ -58,6 +58,10 @@ pub enum NewNode {
     Mul(Ref, Ref),
     /// `ggml_repeat(a, b)`: `a` in the shape of `b`.
     Repeat(Ref, Ref),
+    /// `ggml_repeat_4d(a, …)`: `a` in this shape.
+    RepeatTo(Ref, [i64; 4]),
+    /// `ggml_reshape_4d(a, …)`: the same values in this shape. Never the last node.
+    Reshape(Ref, [i64; 4]),
     /// `ggml_sum_rows(a)`: `[n, rows]` becomes `[1, rows]`.
     SumRows(Ref),
     /// `ggml_scale_bias(a, scale, bias)`: `scale · a + bias`.
@@ -82,6 +86,7 @@ impl NewNode {
         let (a, b) = match *self {
             NewNode::Add(a, b) | NewNode::Mul(a, b) | NewNode::Repeat(a, b) => (a, Some(b)),
             NewNode::SumRows(a) | NewNode::Scale(a, ..) | NewNode::Clamp(a, ..) => (a, None),
+            NewNode::RepeatTo(a, _) | NewNode::Reshape(a, _) => (a, None),
             NewNode::Relu(a) | NewNode::Sqrt(a) | NewNode::Step(a) | NewNode::Sigmoid(a) | NewNode::Copy(a) => {
                 (a, None)
             }
@@ -187,6 +192,8 @@ impl Patch {
             NewNode::Add(a, b) => format!("ADD({}, {})", of(a), of(b)),
             NewNode::Mul(a, b) => format!("MUL({}, {})", of(a), of(b)),
             NewNode::Repeat(a, b) => format!("REPEAT({}, {})", of(a), of(b)),
+            NewNode::RepeatTo(a, ne) => format!("REPEAT({}, {ne:?})", of(a)),
+            NewNode::Reshape(a, ne) => format!("RESHAPE({}, {ne:?})", of(a)),
             NewNode::SumRows(a) => format!("SUM_ROWS({})", of(a)),
             NewNode::Scale(a, scale, bias) => format!("SCALE({}, {scale}, {bias})", of(a)),
             NewNode::Relu(a) => format!("RELU({})", of(a)),

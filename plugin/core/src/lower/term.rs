@@ -64,6 +64,8 @@ impl<'a> Terms<'a> {
                     self.x = self.push(NewNode::Add(self.x, v));
                 }
                 Term::Tap { probe } => self.tap(*probe),
+                // Lowered by itself: it acts on no stream.
+                Term::ScaleHeads { .. } => return false,
                 Term::AddGated { .. } | Term::Update { .. } => {}
             }
             return true;

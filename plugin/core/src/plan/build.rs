@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::error::{PlanError, PlanErrors};
 use super::fit::{self, Report};
+use super::heads;
 use super::place::Place;
 use super::taps::{Places, Taps};
 use super::types::{GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, When};
@@ -42,6 +43,7 @@ impl Plan {
                 layers
             })
             .collect();
+        heads::check(&mut report, profile, model);
         Errors::check(std::mem::take(&mut report.errors))?;
         let mut rules = rules_of(profile, layers);
         let mut sites = vec![];
@@ -55,6 +57,10 @@ impl Plan {
             sites.extend(place.plan(&mut report, &here));
         }
         Errors::check(report.errors)?;
+        let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
+        rules.extend(heads::rules(profile, n_gates));
+        sites.extend(heads::sites(profile, &rules));
+        sites.sort_by_key(|s| (s.layer, s.site));
         let probes = taps.prune(&mut sites);
         drop_cancelled(&mut rules, &sites);
         let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
@@ -93,6 +99,7 @@ fn nothing(operator: Operator) -> &'static str {
         Operator::Project | Operator::Affine => "fraction 0",
         Operator::Add | Operator::Clamp { .. } | Operator::Sae { .. } => "strength 0",
         Operator::Rotate { .. } => "no angle",
+        Operator::Heads { .. } => "scale 1",
     }
 }
 
@@ -130,7 +137,8 @@ fn drop_cancelled(rules: &mut [Rule], sites: &[SitePlan]) {
     for (index, rule) in (0..).zip(rules) {
         rule.layers = acts.remove(&RuleIndex(index)).unwrap_or_default();
         if rule.layers.is_empty() && rule.dropped.is_none() {
-            rule.dropped = Some("its sums are zero".to_owned());
+            let heads = matches!(rule.operator, Operator::Heads { .. });
+            rule.dropped = Some(if heads { "its scales come to 1" } else { "its sums are zero" }.to_owned());
         }
     }
 }

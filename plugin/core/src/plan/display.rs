@@ -11,6 +11,7 @@ use crate::profile::{Operator, Tokens};
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Heads => "heads",
             Self::AttnOut => "attn-out",
             Self::FfnOut => "ffn-out",
             Self::Residual => "residual",
@@ -54,6 +55,7 @@ fn show_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
         Operator::Clamp { min, max } => write!(f, ": clamp {}", bounds(min, max))?,
         Operator::Affine => write!(f, ": affine, fraction {}", rule.strength)?,
         Operator::Sae { target } => write!(f, ": sae, target {target}")?,
+        Operator::Heads { scale } => write!(f, ": scale heads by {scale}")?,
         Operator::Rotate { angle } => write!(f, ": rotate by {angle} degrees")?,
     }
     if let Some(gate) = rule.gate {
@@ -117,6 +119,11 @@ fn show_site(f: &mut fmt::Formatter<'_>, plan: &Plan, site: &SitePlan) -> fmt::R
                 let names: Vec<_> = rules.iter().map(name).collect();
                 show_update(f, update)?;
                 write!(f, "{}{}", show_dose(dose), names.join(" + "))?;
+            }
+            Term::ScaleHeads { rules, dose, heads } => {
+                let names: Vec<_> = rules.iter().map(name).collect();
+                let heads: Vec<_> = heads.iter().map(|(head, scale)| format!("{head} by {scale}")).collect();
+                write!(f, "scale {}: {}{}", heads.join(", "), show_dose(dose), names.join(" + "))?;
             }
             Term::Tap { probe } => write!(f, "read probe {}", probe.0)?,
         }

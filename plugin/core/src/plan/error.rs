@@ -128,6 +128,14 @@ pub enum PlanError {
         /// The model's number of layers.
         n_layer: u32,
     },
+    /// The rule asks for a head that the model lacks.
+    #[error("no such head in the model, got {got}, allowed: heads 0..{}", .n_head.saturating_sub(1))]
+    NoSuchHead {
+        /// The head as typed.
+        got: String,
+        /// The model's number of heads.
+        n_head: u32,
+    },
     /// A range of depths in which no layer's middle lies.
     #[error("no layer lies in this range, got {got} of {n_layer} layers, allowed: a wider range")]
     NoLayer {

@@ -39,6 +39,7 @@ impl Plan {
                 Site::AttnOut => 2,
                 Site::FfnOut => 3,
                 Site::FinalNorm => 4,
+                Site::Heads => 5,
             }]);
             hash.update(site.layer.to_le_bytes());
             number(&mut hash, site.terms.len());
@@ -57,6 +58,15 @@ impl Plan {
                         hash.update([2]);
                         hash_dose(&mut hash, self, dose, rules);
                         hash_update(&mut hash, update);
+                    }
+                    Term::ScaleHeads { rules, dose, heads } => {
+                        hash.update([4]);
+                        hash_dose(&mut hash, self, dose, rules);
+                        number(&mut hash, heads.len());
+                        for (head, scale) in heads {
+                            hash.update(head.to_le_bytes());
+                            values(&mut hash, &[*scale]);
+                        }
                     }
                     Term::Tap { probe } => {
                         hash.update([3]);

@@ -130,6 +130,9 @@ impl Moved {
             Term::Update { rules, dose, update } => {
                 Term::Update { rules: self.rules(rules), dose: self.dose(dose), update: update.clone() }
             }
+            Term::ScaleHeads { rules, dose, heads } => {
+                Term::ScaleHeads { rules: self.rules(rules), dose: self.dose(dose), heads: heads.clone() }
+            }
             Term::Tap { probe } => Term::Tap { probe: ProbeIndex(probe.0 + self.probe) },
         }
     }

@@ -7,6 +7,7 @@ mod error;
 mod factored;
 mod fit;
 mod hash;
+mod heads;
 mod hint;
 mod merge;
 mod place;

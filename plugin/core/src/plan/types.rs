@@ -1,5 +1,6 @@
 //! The plan's types: immutable, printable, hashable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
@@ -23,6 +24,8 @@ pub struct ProbeIndex(pub u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Site {
+    /// What attention computes, head by head, before the output projection mixes it: `head size · heads` values a row.
+    Heads,
     /// What a block's attention adds to the residual stream, `[n_embd, n_rows]`: after a norm that follows the output
     /// projection, where the architecture has one (gemma).
     AttnOut,
@@ -89,6 +92,15 @@ pub enum Term {
         dose: Dose,
         /// What is read and written.
         update: Update,
+    },
+    /// The output of attention heads times a scale each: `x_h *= 1 + dose(row) · (scale_h − 1)`.
+    ScaleHeads {
+        /// The rules: more than one where several always hold.
+        rules: Vec<RuleIndex>,
+        /// What scales the change.
+        dose: Dose,
+        /// By head; never empty, and no scale is 1.
+        heads: BTreeMap<u32, f32>,
     },
     /// Reads the row as it is at this point for a probe, and changes nothing.
     Tap {
@@ -173,7 +185,7 @@ impl Term {
     /// What scales it, if anything can.
     pub fn dose(&self) -> Option<&Dose> {
         match self {
-            Term::AddGated { dose, .. } | Term::Update { dose, .. } => Some(dose),
+            Term::AddGated { dose, .. } | Term::Update { dose, .. } | Term::ScaleHeads { dose, .. } => Some(dose),
             Term::AddConst { .. } | Term::Tap { .. } => None,
         }
     }
@@ -181,7 +193,10 @@ impl Term {
     /// The rules that act in it.
     pub fn rules(&self) -> &[RuleIndex] {
         match self {
-            Term::AddConst { rules, .. } | Term::AddGated { rules, .. } | Term::Update { rules, .. } => rules,
+            Term::AddConst { rules, .. }
+            | Term::AddGated { rules, .. }
+            | Term::Update { rules, .. }
+            | Term::ScaleHeads { rules, .. } => rules,
             Term::Tap { .. } => &[],
         }
     }

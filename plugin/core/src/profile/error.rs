@@ -119,6 +119,16 @@ pub enum ProfileError {
         /// What may be written.
         allowed: &'static str,
     },
+    /// Heads that cannot be read.
+    #[error("{why}, got {got}, allowed: {allowed}")]
+    BadHeads {
+        /// What is wrong.
+        why: &'static str,
+        /// The value as it was typed.
+        got: String,
+        /// What may be written.
+        allowed: &'static str,
+    },
     /// A condition that is nothing, or several things at once.
     #[error("a condition is exactly one thing, got {got}, allowed: one of {allowed}")]
     NotOneForm {
@@ -157,7 +167,7 @@ pub enum ProfileError {
     /// More rules than a profile may have.
     #[error("too many rules, got {got}, allowed: at most {max}")]
     TooManyRules {
-        /// Number of `[[steer]]` tables.
+        /// Number of tables of one kind.
         got: usize,
         /// The cap.
         max: usize,

@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn others_are_refused_with_a_suggestion() {
         assert!(explain("strenght").unwrap_err().to_string().contains("did you mean strength?"));
-        assert_eq!(explain("heads"), Err(ExplainError::NotYet { key: "heads".into() }));
+        assert_eq!(explain("invariance"), Err(ExplainError::NotYet { key: "invariance".into() }));
         assert!(matches!(explain("zebra"), Err(ExplainError::Unknown { suggestion: None, .. })));
     }
 }

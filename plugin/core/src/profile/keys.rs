@@ -373,12 +373,50 @@ pub const KEYS: &[Key] = &[
          rule's. ignore: use the file all the same; width and layers are checked in any case.",
     )
     .values(&["check", "ignore"]),
+    Key::new(
+        "heads",
+        Kind::Tables,
+        "tables [[heads]], at most 64",
+        "no rule",
+        "Attention heads whose output is scaled, where it goes into the layer's output projection: before heads are mixed.",
+    ),
+    Key::new("heads.name", Kind::Text, NAME, "required", "Name of the rule, different from that of every other rule."),
+    Key::new(
+        "heads.scale",
+        Kind::Number,
+        "a number from -1000 to 1000",
+        "required",
+        "What the output of these heads is multiplied by. 0 switches them off, 1 changes nothing and costs nothing.",
+    ),
+    Key::new(
+        "heads.heads",
+        Kind::Texts,
+        "a list of heads \"LAYER.HEAD\", for example [\"14.3\", \"15.7\"], each once, at most 4096",
+        "required",
+        "The heads, layers and heads counted from 0. Where several heads share keys and values (grouped queries), they \
+         are counted as the queries are.",
+    ),
+    Key::new(
+        "heads.tokens",
+        Kind::Text,
+        "\"all\", \"prompt\", \"generated\", \"last\" or a range of positions \"0..31\"",
+        "\"all\"",
+        "On which tokens the heads are scaled, as in [[steer]].",
+    ),
+    Key::new(
+        "heads.adjustable",
+        Kind::Bool,
+        "true or false",
+        "false",
+        "Whether how much of the change is made may be changed while the model runs (in the C API): at strength 0 the \
+         heads are as the model has them, at 1 they are scaled.",
+    ),
 ];
 
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
 /// Keys and tables that the language has and this version lacks.
-pub(super) const PLANNED: &[&str] = &["heads", "invariance", "calibrate", "contrast"];
+pub(super) const PLANNED: &[&str] = &["invariance", "calibrate", "contrast"];
 
 /// Values that the language has and this version lacks.
 pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[("steer.when.at", &["prompt"])];

@@ -7,9 +7,11 @@
 mod condition;
 mod error;
 mod explain;
+mod heads;
 mod key;
 mod keys;
 mod layers;
+mod names;
 mod parse;
 mod percent;
 mod read;
@@ -31,7 +33,8 @@ pub use keys::KEYS;
 pub use layers::{LayerItem, Layers};
 pub use percent::Percent;
 pub use types::{
-    CachePolicy, ModelGuard, ModelHint, OnError, Operator, Profile, Reload, Requests, Route, Runtime, SteerRule, Tokens,
+    CachePolicy, Head, HeadsRule, ModelGuard, ModelHint, OnError, Operator, Profile, Reload, Requests, Route, Runtime,
+    SteerRule, Tokens,
 };
 
 pub(crate) use suggest::nearest;

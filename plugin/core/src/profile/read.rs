@@ -167,6 +167,21 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
         None
     }
 
+    /// The tables `[[name]]`, of which there are at most `max`.
+    pub(super) fn tables(&mut self, name: &str, max: usize) -> Vec<(&'t DeTable<'t>, Range<usize>)> {
+        let Some(at) = self.get(name) else { return vec![] };
+        let table = |value: &'t Value<'t>| Some((value.get_ref().as_table()?, value.span()));
+        let tables: Option<Vec<_>> = at.get_ref().as_array().and_then(|list| list.iter().map(table).collect());
+        let Some(mut tables) = tables else { return self.wrong_type(at, name).unwrap_or_default() };
+        if tables.len() > max {
+            let error = ProfileError::TooManyRules { got: tables.len(), max };
+            let path = self.full(name);
+            self.reader.fail(tables[max].1.start, &path, error);
+            tables.truncate(max);
+        }
+        tables
+    }
+
     /// A name: of rules, of the profile.
     pub(super) fn name(&mut self, name: &str) -> Option<Spanned<String>> {
         let found = self.text(name)?;

@@ -1,11 +1,10 @@
 //! `[[steer]]`.
 
-use std::collections::HashMap;
-
 use toml::de::{DeTable, DeValue};
 
 use super::error::ProfileError;
 use super::layers::{LayerItem, Layers};
+use super::names::Names;
 use super::read::{Section, Value};
 use super::reader::Reader;
 use super::tokens;
@@ -17,47 +16,21 @@ use crate::plan::Site;
 use crate::report::Spanned;
 
 /// All `[[steer]]` tables.
-pub(super) fn rules<'t>(top: &mut Section<'_, '_, 't>) -> Vec<SteerRule> {
-    let Some(at) = top.get("steer") else { return vec![] };
-    let tables: Option<Vec<&'t Value<'t>>> = at
-        .get_ref()
-        .as_array()
-        .map(|list| list.iter().filter(|v| v.get_ref().is_table()).collect::<Vec<_>>())
-        .filter(|tables| at.get_ref().as_array().is_some_and(|list| list.len() == tables.len()));
-    let Some(tables) = tables else { return top.wrong_type(at, "steer").unwrap_or_default() };
-    if tables.len() > MAX_RULES {
-        let error = ProfileError::TooManyRules { got: tables.len(), max: MAX_RULES };
-        top.fail(tables[MAX_RULES], "steer", error);
-    }
-    let mut first = HashMap::new();
-    let mut rules = vec![];
-    for table in tables.into_iter().take(MAX_RULES) {
-        let DeValue::Table(inner) = table.get_ref() else { continue };
-        let (found, rule) = rule(top.reader, inner, table.span());
-        if let Some(name) = found {
-            let first = *first.entry(name.value.clone()).or_insert(name.pos);
-            if first != name.pos
-                && let Some(at) = inner.get("name")
-            {
-                let error = ProfileError::DuplicateName { got: name.value, first_line: first.line };
-                top.reader.fail(at.span().start, "steer.name", error);
-            }
-        }
-        rules.extend(rule);
-    }
-    rules
+pub(super) fn rules(top: &mut Section<'_, '_, '_>, names: &mut Names) -> Vec<SteerRule> {
+    let tables = top.tables("steer", MAX_RULES);
+    tables.into_iter().filter_map(|(table, span)| rule(top.reader, names, table, span)).collect()
 }
 
-/// One table; also its name, so that names are compared even where a rule has errors.
 fn rule<'t>(
     reader: &mut Reader<'_>,
+    names: &mut Names,
     table: &'t DeTable<'t>,
     span: std::ops::Range<usize>,
-) -> (Option<Spanned<String>>, Option<SteerRule>) {
+) -> Option<SteerRule> {
     let mut section = Section::new(reader, "steer", table, span);
     let pos = section.pos();
     section.require("name");
-    let name = section.name("name");
+    let name = names.take(&mut section);
     let (operator, strength) = operator(&mut section);
     section.require(operator.file_key());
     let direction = section.text(operator.file_key());
@@ -69,10 +42,10 @@ fn rule<'t>(
     let mut left = MAX_CONDITIONS;
     let when = section.get("when").and_then(|at| when::condition(section.reader, at, &mut left));
     let model_hint = section.choice("model-hint", &[ModelHint::Check, ModelHint::Ignore]).unwrap_or(ModelHint::Check);
-    let rule = name.clone().zip(direction).map(|(name, direction)| SteerRule {
+    Some(SteerRule {
         pos,
-        name,
-        direction,
+        name: name?,
+        direction: direction?,
         plane,
         operator,
         strength,
@@ -82,8 +55,7 @@ fn rule<'t>(
         adjustable,
         when,
         model_hint,
-    });
-    (name, rule)
+    })
 }
 
 /// The sites of a rule, in the order of the table of keys.
@@ -128,7 +100,7 @@ fn operator(section: &mut Section<'_, '_, '_>) -> (Operator, Spanned<f32>) {
     let angle = section.number_in("angle", -360.0..=360.0);
     let target = section.number_in("target", 0.0..=f32::MAX);
     match operator {
-        Operator::Add => (operator, strength.unwrap_or(one)),
+        Operator::Add | Operator::Heads { .. } => (operator, strength.unwrap_or(one)),
         Operator::Project | Operator::Affine => (operator, fraction.unwrap_or(one)),
         Operator::Sae { .. } => {
             section.require("target");

@@ -26,6 +26,8 @@ pub struct Profile {
     pub routes: Vec<Route>,
     /// `[[steer]]`, in file order.
     pub steer: Vec<SteerRule>,
+    /// `[[heads]]`, in file order.
+    pub heads: Vec<HeadsRule>,
 }
 
 /// `[model]`: what the model must be. Every key is optional.
@@ -133,6 +135,32 @@ pub struct SteerRule {
     pub model_hint: ModelHint,
 }
 
+/// One `[[heads]]` table: attention heads whose output is scaled before the output projection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadsRule {
+    /// Where the table begins.
+    pub pos: Pos,
+    /// `name`: unique in the profile.
+    pub name: Spanned<String>,
+    /// `scale`: what the heads' output is multiplied by; 0 switches them off.
+    pub scale: Spanned<f32>,
+    /// `heads`, each once; never empty.
+    pub heads: Vec<Spanned<Head>>,
+    /// `tokens`.
+    pub tokens: Tokens,
+    /// `adjustable`: how much of the change is made may change while the model runs.
+    pub adjustable: bool,
+}
+
+/// An attention head; with grouped queries, one of the queries' heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Layer, from 0.
+    pub layer: u32,
+    /// Number in the layer, from 0.
+    pub head: u32,
+}
+
 impl SteerRule {
     /// The key that names its file, with its table.
     pub(crate) fn file_key(&self) -> String {
@@ -140,7 +168,7 @@ impl SteerRule {
     }
 }
 
-/// What is done with a direction `v`, of which `v̂` is the unit vector.
+/// What a rule does: a `[[steer]]` table with a direction `v`, of which `v̂` is the unit vector, or another table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Operator {
@@ -170,10 +198,15 @@ pub enum Operator {
         /// `target`, at least 0, in units of the feature.
         target: f32,
     },
+    /// `[[heads]]`: `x_h *= scale`, for the output `x_h` of some heads.
+    Heads {
+        /// `scale`.
+        scale: f32,
+    },
 }
 
 impl Operator {
-    /// The word in the profile.
+    /// The word in the profile: of `operator`, or the table's.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Add => "add",
@@ -182,6 +215,7 @@ impl Operator {
             Self::Rotate { .. } => "rotate",
             Self::Affine => "affine",
             Self::Sae { .. } => "sae",
+            Self::Heads { .. } => "heads",
         }
     }
 
@@ -190,7 +224,7 @@ impl Operator {
         match self {
             Self::Affine => "eraser",
             Self::Sae { .. } => "feature",
-            Self::Add | Self::Project | Self::Clamp { .. } | Self::Rotate { .. } => "direction",
+            Self::Add | Self::Project | Self::Clamp { .. } | Self::Rotate { .. } | Self::Heads { .. } => "direction",
         }
     }
 }

@@ -34,6 +34,7 @@ pub fn evaluate(patch: &Patch, s: &Substitution, x: &[Vec<f32>], gates: &[f32]) 
                 value(a).iter().map(|r| vec![r.iter().map(|v| f64::from(*v)).sum::<f64>() as f32]).collect()
             }
             NewNode::Scale(a, scale, bias) => each(a, &|v| v * scale + bias),
+            NewNode::RepeatTo(a, [_, rows, ..]) => value(a).into_iter().cycle().take(*rows as usize).collect(),
             NewNode::Sqrt(a) => each(a, &f32::sqrt),
             NewNode::Step(a) => each(a, &|v| f32::from(u8::from(v > 0.0))),
             NewNode::Sigmoid(a) => each(a, &|v| 1.0 / (1.0 + (-v).exp())),

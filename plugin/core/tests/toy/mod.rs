@@ -8,6 +8,7 @@ use evenkeel_core::lower::{GraphView, Name, Op, TensorId, TensorView};
 pub struct Toy {
     pub n_layer: u32,
     pub n_embd: i64,
+    pub n_head: i64,
     pub n_tokens: i64,
     pub n_outputs: i64,
     pub logits: bool,
@@ -17,7 +18,7 @@ pub struct Toy {
 impl Toy {
     /// 7 tokens, of which the last gives output.
     pub fn new(n_layer: u32, n_embd: u32) -> Toy {
-        Toy { n_layer, n_embd: n_embd.into(), n_tokens: 7, n_outputs: 1, logits: true, capacity: 1024 }
+        Toy { n_layer, n_embd: n_embd.into(), n_head: 2, n_tokens: 7, n_outputs: 1, logits: true, capacity: 1024 }
     }
 
     /// The graph of a plain transformer: in the last block, only output rows go on after attention.
@@ -32,7 +33,8 @@ impl Toy {
             let weight = g.leaf(&format!("blk.{layer}.attn_norm.weight"), [self.n_embd, 1, 1, 1]);
             let norm = g.node(&format!("norm-{layer}"), Op::Other, all, &[x]);
             let norm = g.node(&format!("attn_norm-{layer}"), Op::Mul, all, &[norm, weight]);
-            let heads = g.node(&format!("kqv_out-{layer}"), Op::Other, all, &[norm]);
+            let permuted = g.node("", Op::View, [self.n_embd / self.n_head, self.n_head, self.n_tokens, 1], &[norm]);
+            let heads = g.node(&format!("kqv_out-{layer}"), Op::Cont, all, &[permuted]);
             let weight = g.leaf(&format!("blk.{layer}.attn_output.weight"), [self.n_embd, self.n_embd, 1, 1]);
             let mut attn = g.node(&format!("attn_out-{layer}"), Op::MulMat, all, &[weight, heads]);
             let mut rows = all;
