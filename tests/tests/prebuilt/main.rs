@@ -5,6 +5,7 @@ mod conditions;
 mod doors;
 mod factored;
 mod float64;
+mod formats;
 mod generations;
 mod heads;
 mod identity;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use evenkeel_core::asset::{
-    Assets, Direction, ERASER, FEATURE, Factors, Format, MAX_DIRECTION_NORM, MAX_TENSORS, ProbeFile, Vectors, parse,
-    parse_factors, parse_probe,
+    Assets, Direction, ERASER, FEATURE, Factors, Format, MAX_DIRECTION_NORM, MAX_TENSORS, ProbeFile, Raw, Vectors,
+    parse, parse_factors, parse_probe, parse_with,
 };
 use evenkeel_core::model::ModelFacts;
 use evenkeel_core::plan::{Plan, Term};
@@ -25,10 +25,26 @@ pub fn vector(bytes: &[u8]) {
         Ok((weights, bias)) => assert!(weights.layers.keys().eq(bias.keys()) && bias.values().all(|b| b.is_finite())),
         Err(error) => complete(&error.to_string()),
     }
+    // A shape that fits the file, and one that does not know it.
+    let fits = Raw {
+        shape: u32::try_from(bytes.len() / 8).ok().map(|rows| (rows, 2)),
+        rows: Some((0..bytes.len() as u32 / 8).collect()),
+    };
+    for raw in [fits, Raw { shape: None, rows: Some(vec![3]) }] {
+        match parse_with(bytes, &raw) {
+            Ok(vectors) => sound(&vectors, bytes),
+            Err(error) => complete(&error.to_string()),
+        }
+    }
     let vectors = match parse(bytes) {
         Ok(vectors) => vectors,
         Err(error) => return complete(&error.to_string()),
     };
+    sound(&vectors, bytes);
+}
+
+/// The promises of [`Vectors`].
+fn sound(vectors: &Vectors, bytes: &[u8]) {
     assert!(!vectors.layers.is_empty() && vectors.layers.len() as u64 <= MAX_TENSORS);
     for values in vectors.layers.values() {
         assert_eq!(values.len(), vectors.width as usize);
@@ -69,8 +85,8 @@ pub fn profile(text: &str) {
     static OTHER: LazyLock<Arc<Direction>> = LazyLock::new(|| Arc::new(other()));
     static PROBE: LazyLock<Arc<ProbeFile>> = LazyLock::new(|| Arc::new(probe()));
     let mut assets = Assets { steer: profile.steer.iter().map(|_| DIRECTION.clone()).collect(), ..Assets::default() };
-    for plane in profile.steer.iter().filter_map(|rule| rule.plane.as_ref()) {
-        assets.directions.insert(plane.value.clone(), OTHER.clone());
+    for also in profile.steer.iter().flat_map(|rule| [rule.plane.as_ref(), rule.debias.as_ref()]).flatten() {
+        assets.directions.insert(also.value.clone(), OTHER.clone());
     }
     for ask in profile.steer.iter().filter_map(|rule| rule.when.as_ref()).flat_map(|when| when.asks()) {
         assets.directions.insert(ask.file.value.clone(), DIRECTION.clone());

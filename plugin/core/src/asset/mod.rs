@@ -7,6 +7,7 @@
 
 mod assets;
 mod bound;
+mod debias;
 mod direction;
 mod error;
 mod factors;
@@ -14,8 +15,10 @@ mod file;
 pub(crate) mod gguf;
 mod gguf_vector;
 mod half;
+mod npy;
 mod place;
 mod probe;
+mod raw;
 mod safetensors_vector;
 mod vectors;
 
@@ -27,7 +30,8 @@ pub use factors::{ERASER, FEATURE, Factors, Layout, parse_factors};
 pub use gguf::GgufError;
 pub use place::Places;
 pub use probe::{ProbeFile, parse_probe};
-pub use vectors::{Format, Vectors, parse};
+pub use raw::Raw;
+pub use vectors::{Format, Vectors, parse, parse_with};
 
 pub(crate) use direction::hex;
 pub(crate) use file::{open_regular, read_regular};

@@ -38,7 +38,7 @@ impl Plan {
             .zip(&assets.steer)
             .map(|(rule, direction)| {
                 let layers = fit::layers(&mut report, rule, direction, model);
-                fit::plane(&mut report, rule, &layers, assets, model);
+                fit::companions(&mut report, rule, &layers, assets, model);
                 fit::condition(&mut report, rule, &layers, assets, model);
                 layers
             })
@@ -73,7 +73,7 @@ fn rules_of(profile: &Profile, layers: Vec<BTreeSet<u32>>) -> Vec<Rule> {
     let mut n_gates = 0;
     let rule = |(typed, layers): (&SteerRule, BTreeSet<u32>)| {
         let still = matches!(typed.operator, Operator::Rotate { angle } if angle % 360.0 == 0.0);
-        let off = still || typed.strength.value == 0.0 && !typed.adjustable;
+        let off = still || typed.strength.value == 0.0 && !typed.adjustable && typed.debias.is_none();
         let gate = (typed.adjustable || typed.tokens != Tokens::All).then(|| {
             n_gates += 1;
             GateIndex(n_gates - 1)
@@ -81,7 +81,8 @@ fn rules_of(profile: &Profile, layers: Vec<BTreeSet<u32>>) -> Vec<Rule> {
         Rule {
             name: typed.name.value.clone(),
             operator: typed.operator,
-            strength: typed.strength.value,
+            // What a gate scales of a pair of vectors has the strength of each in it.
+            strength: if typed.debias.is_some() && gate.is_some() { 1.0 } else { typed.strength.value },
             gate,
             adjustable: typed.adjustable,
             tokens: typed.tokens,

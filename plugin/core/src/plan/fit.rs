@@ -95,16 +95,27 @@ pub(super) fn layers(
     chosen
 }
 
-/// The file that spans a plane with the direction, at `layers`.
-pub(super) fn plane(
+/// The files beside the direction, at `layers`: what spans a plane with it, or is added with it.
+pub(super) fn companions(
     report: &mut Report,
     rule: &SteerRule,
     layers: &BTreeSet<u32>,
     assets: &Assets,
     model: &ModelFacts,
 ) {
-    let Some(typed) = &rule.plane else { return };
-    let key = "steer.plane";
+    let typed = [("steer.plane", &rule.plane), ("steer.debias", &rule.debias)];
+    let typed = typed.into_iter().filter_map(|(key, typed)| Some((key, typed.as_ref()?)));
+    typed.for_each(|(key, typed)| companion(report, rule, (key, typed), layers, assets, model));
+}
+
+fn companion(
+    report: &mut Report,
+    rule: &SteerRule,
+    (key, typed): (&str, &Spanned<String>),
+    layers: &BTreeSet<u32>,
+    assets: &Assets,
+    model: &ModelFacts,
+) {
     let Some(direction) = assets.directions.get(&typed.value) else {
         return report.fail(typed.pos, key, PlanError::Assets { got: 0, rules: 1 });
     };

