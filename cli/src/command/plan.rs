@@ -19,7 +19,7 @@ pub fn main(args: &args::Plan, as_json: bool) -> Outcome {
         Ok(plan) => plan,
         Err(verdict) => return Ok(verdict),
     };
-    let patch = match lower(&plan, &sketch(&plan.model)).map_err(Failure::new)? {
+    let patch = match lower(&plan, &sketch(&plan)).map_err(Failure::new)? {
         Lowered::Patch(patch, _) => patch,
         Lowered::NotOurs => Patch::default(),
     };

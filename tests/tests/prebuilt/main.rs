@@ -3,10 +3,12 @@
 mod bystander;
 mod conditions;
 mod doors;
+mod edits;
 mod factored;
 mod float64;
 mod formats;
 mod generations;
+mod gguf;
 mod heads;
 mod identity;
 mod native;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use evenkeel_core::asset::{
-    Assets, Direction, ERASER, FEATURE, Factors, Format, MAX_DIRECTION_NORM, MAX_TENSORS, ProbeFile, Raw, Vectors,
-    parse, parse_factors, parse_probe, parse_with,
+    Assets, Direction, ERASER, EditFile, FEATURE, Factors, Format, LowRank, MAX_DIRECTION_NORM, MAX_TENSORS, ProbeFile,
+    Raw, Vectors, Weight, parse, parse_edits, parse_factors, parse_probe, parse_with,
 };
 use evenkeel_core::model::ModelFacts;
 use evenkeel_core::plan::{Plan, Term};
@@ -20,6 +20,12 @@ pub fn vector(bytes: &[u8]) {
             Ok((vectors, factors)) => assert!(vectors.layers.keys().eq(factors.keys())),
             Err(error) => complete(&error.to_string()),
         }
+    }
+    match parse_edits(bytes) {
+        Ok((_, edits)) => {
+            assert!(edits.values().all(|e| e.rank > 0 && e.a.iter().chain(e.b.iter()).all(|v| v.is_finite())))
+        }
+        Err(error) => complete(&error.to_string()),
     }
     match parse_probe(bytes) {
         Ok((weights, bias)) => assert!(weights.layers.keys().eq(bias.keys()) && bias.values().all(|b| b.is_finite())),
@@ -83,6 +89,7 @@ pub fn profile(text: &str) {
     assert!(profile.steer.iter().all(|r| r.strength.value.is_finite()));
     static DIRECTION: LazyLock<Arc<Direction>> = LazyLock::new(|| Arc::new(direction()));
     static OTHER: LazyLock<Arc<Direction>> = LazyLock::new(|| Arc::new(other()));
+    static EDITS: LazyLock<Arc<EditFile>> = LazyLock::new(|| Arc::new(edits()));
     static PROBE: LazyLock<Arc<ProbeFile>> = LazyLock::new(|| Arc::new(probe()));
     let mut assets = Assets { steer: profile.steer.iter().map(|_| DIRECTION.clone()).collect(), ..Assets::default() };
     for also in profile.steer.iter().flat_map(|rule| [rule.plane.as_ref(), rule.debias.as_ref()]).flatten() {
@@ -91,6 +98,9 @@ pub fn profile(text: &str) {
     for ask in profile.steer.iter().filter_map(|rule| rule.when.as_ref()).flat_map(|when| when.asks()) {
         assets.directions.insert(ask.file.value.clone(), DIRECTION.clone());
         assets.probes.insert(ask.file.value.clone(), PROBE.clone());
+    }
+    for edit in &profile.edits {
+        assets.edits.insert(edit.file.value.clone(), EDITS.clone());
     }
     match Plan::build(&profile, &assets, &model()) {
         Ok(plan) => check(&plan),
@@ -107,6 +117,12 @@ fn check(plan: &Plan) {
     assert!(plan.rules.iter().all(|r| r.dropped.is_some() == r.layers.is_empty()));
     let taps = plan.sites.iter().flat_map(|s| &s.terms).filter(|t| matches!(t, Term::Tap { .. })).count();
     assert_eq!(taps, plan.probes.len());
+}
+
+fn edits() -> EditFile {
+    let edit = LowRank { rank: 1, a: [1.0, -2.0].into(), b: [0.5; 3].into() };
+    let edits = [((Some(1), Weight::AttnK), edit.clone()), ((None, Weight::Output), edit)].into();
+    EditFile { file: PathBuf::new(), sha256: String::new(), model_hint: None, edits }
 }
 
 fn model() -> ModelFacts {

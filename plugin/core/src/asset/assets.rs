@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{AssetError, Direction, ERASER, FEATURE, Places, ProbeFile, Raw, Vectors, debias};
+use super::{AssetError, Direction, ERASER, EditFile, FEATURE, Places, ProbeFile, Raw, Vectors, debias};
 use crate::profile::{Ask, Operator, Profile, Reading};
 use crate::report::{Errors, Located, Pos};
 
@@ -18,6 +18,8 @@ pub struct Assets {
     pub directions: BTreeMap<String, Arc<Direction>>,
     /// What `probe` names, by path as typed.
     pub probes: BTreeMap<String, Arc<ProbeFile>>,
+    /// What `[[edit]]` tables name, by path as typed.
+    pub edits: BTreeMap<String, Arc<EditFile>>,
 }
 
 impl Assets {
@@ -42,6 +44,12 @@ impl Assets {
         match places {
             Err(error) => fail(None, "", error),
             Ok(places) => {
+                for rule in &profile.edits {
+                    match places.resolve(&rule.file.value).and_then(|file| EditFile::read(&file)) {
+                        Ok(file) => drop(assets.edits.insert(rule.file.value.clone(), Arc::new(file))),
+                        Err(error) => fail(Some(rule.file.pos), "edit.file", error),
+                    }
+                }
                 let mut seen = HashMap::new();
                 for rule in &profile.steer {
                     match read_as(&places, rule.operator, &rule.direction.value, &rule.raw, &mut seen) {
@@ -73,7 +81,8 @@ impl Assets {
     /// The paths of all files, links resolved.
     pub fn paths(&self) -> Vec<PathBuf> {
         let directions = self.steer.iter().chain(self.directions.values()).map(|d| d.file.clone());
-        directions.chain(self.probes.values().map(|p| p.file.clone())).collect()
+        let others = self.probes.values().map(|p| p.file.clone()).chain(self.edits.values().map(|e| e.file.clone()));
+        directions.chain(others).collect()
     }
 
     /// Reads what a condition names, unless it is here already.
@@ -136,6 +145,14 @@ impl fmt::Display for Assets {
                 write!(f, ", made for \"{hint}\"")?;
             }
             write!(f, ", sha256 {sha256}")?;
+        }
+        let before = self.steer.len() + self.directions.len() + self.probes.len();
+        for (i, edit) in self.edits.values().enumerate() {
+            if before + i > 0 {
+                writeln!(f)?;
+            }
+            let name = edit.file.file_name().unwrap_or_default().to_string_lossy();
+            write!(f, "{name}: safetensors, edits of {} matrices, sha256 {}", edit.edits.len(), edit.sha256)?;
         }
         Ok(())
     }

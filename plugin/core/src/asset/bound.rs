@@ -12,6 +12,8 @@ pub const MAX_HEADS: usize = 4096;
 pub const MAX_CONDITIONS: usize = 16;
 /// Most rows of an eraser.
 pub const MAX_RANK: usize = 8;
+/// Largest rank of an edit of a matrix.
+pub const MAX_EDIT_RANK: usize = 512;
 /// Largest vector file, in bytes.
 pub const MAX_ASSET_BYTES: u64 = 4 << 30;
 /// Most tensors in a vector file.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::graph::{GraphView, Op, TensorId, TensorView};
-use crate::plan::Site;
+use crate::{asset::Weight, plan::Site};
 
 /// A graph with what was found in it so far.
 pub(super) struct Anchors<'a> {
@@ -37,7 +37,8 @@ impl<'a> Anchors<'a> {
 
     /// A weight that lies where the site is computed.
     pub(super) fn near(&self, site: Site, layer: u32) -> Option<TensorId> {
-        let norm = (site == Site::FinalNorm).then(|| self.graph.leaf("output_norm.weight")).flatten();
+        let after = matches!(site, Site::FinalNorm | Site::Product(Weight::Output));
+        let norm = after.then(|| self.graph.leaf("output_norm.weight")).flatten();
         norm.or_else(|| self.weights.get(&layer).copied())
     }
 
@@ -49,7 +50,7 @@ impl<'a> Anchors<'a> {
         let absent = || "no such node in this graph".to_owned();
         match site {
             Site::Residual => self.blocks.get(&layer).copied().ok_or_else(absent),
-            Site::Heads => Err("heads are no stream".to_owned()),
+            Site::Heads | Site::Product(_) => Err("this is no stream".to_owned()),
             Site::FinalNorm => self.graph.last("result_norm").ok_or_else(absent),
             Site::Logits => Err("this is no stream".to_owned()),
             Site::AttnOut => self.branches(layer).map(|(attn, _)| attn),

@@ -7,8 +7,10 @@ use super::{
     graph::{GraphView, Op, TensorId, TensorView},
     heads::Heads,
     patch::{GateTable, Patch, Substitution},
+    product::Product,
     term::Terms,
 };
+use crate::asset::Weight;
 use crate::plan::{Plan, RuleIndex, Site, SitePlan, Term};
 
 /// A site of the plan that this graph does not have.
@@ -76,8 +78,13 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
     for site in &plan.sites {
         let name = node_name(site.site, site.layer);
         let near = anchors.near(site.site, site.layer);
-        if site.site == Site::Heads {
-            match scale_heads(graph, site, &mut patch, (near, &selected)) {
+        let apart = match site.site {
+            Site::Heads => Some(scale_heads(graph, site, &mut patch, (near, &selected))),
+            Site::Product(weight) => Some(edit(graph, site, weight, &mut patch, (near, &selected))),
+            _ => None,
+        };
+        if let Some(apart) = apart {
+            match apart {
                 Ok(substitution) => patch.substitutions.push(substitution),
                 Err(why) => missed.push(Missed { name, why, rules: rules(site) }),
             }
@@ -111,6 +118,8 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
             Err(why) => missed.push(Missed { name, why, rules: rules(site) }),
         }
     }
+    // Where two sites are one node (a projection, and what it adds to the stream), the one that comes first in the plan acts
+    // first: the sort is stable.
     patch.substitutions.sort_by_key(|s| s.target);
     if patch.reads_gates() {
         patch.gates = Some(GateTable { n_tokens: n_tokens?, n_gates: plan.n_gates });
@@ -148,9 +157,28 @@ fn scale_heads(
     Ok(Substitution { target, name, site, layer, n_rows: heads.n_rows, output_only, nodes, taps: vec![], rules })
 }
 
+/// The substitution of the product with one matrix.
+fn edit(
+    graph: &GraphView,
+    site: &SitePlan,
+    weight: Weight,
+    patch: &mut Patch,
+    (near, selected): (Option<TensorId>, &[bool]),
+) -> Result<Substitution, String> {
+    let product = Product::find(graph, site.layer, weight)?;
+    product.fit(&site.terms)?;
+    let (target, output_only) = (product.target, selected[product.target.0 as usize]);
+    let name = node_name(site.site, site.layer);
+    let nodes = product.lower(&site.terms, &mut patch.leafs, (near, &name, output_only));
+    let (site, layer, rules) = (site.site, site.layer, rules(site));
+    Ok(Substitution { target, name, site, layer, n_rows: product.n_rows, output_only, nodes, taps: vec![], rules })
+}
+
 /// What a site is called, whatever the host calls its node: unique in a graph and the same in all graphs.
 fn node_name(site: Site, layer: u32) -> String {
     match site {
+        Site::Product(Weight::Output) => "output".to_owned(),
+        Site::Product(weight) => format!("{weight}-{layer}"),
         Site::Heads => format!("heads-{layer}"),
         Site::AttnOut => format!("attn_out-{layer}"),
         Site::FfnOut => format!("ffn_out-{layer}"),

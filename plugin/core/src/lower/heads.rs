@@ -82,12 +82,12 @@ impl Heads {
             };
             let factors = match dose.gate {
                 None => {
-                    leafs.push(Leaf::Constant { name: leaf_name, data: self.values(heads, 0.0), near });
+                    leafs.push(Leaf::Constant { name: leaf_name, data: self.values(heads, 0.0), rows: 1, near });
                     Ref::Leaf(leafs.len() as u32 - 1)
                 }
                 // 1 + gate · (scale − 1), per row: exactly 1 where the gate is 0.
                 Some(gate) => {
-                    leafs.push(Leaf::Constant { name: leaf_name, data: self.values(heads, 1.0), near });
+                    leafs.push(Leaf::Constant { name: leaf_name, data: self.values(heads, 1.0), rows: 1, near });
                     let gate = if output_only { Ref::OutputGate(gate) } else { Ref::Gate(gate) };
                     let shape = [self.factors.into(), self.n_rows.into(), 1, 1];
                     let spread = push(NewNode::RepeatTo(Ref::Leaf(leafs.len() as u32 - 1), shape));

@@ -9,6 +9,7 @@ mod build;
 mod graph;
 mod heads;
 mod patch;
+mod product;
 mod term;
 
 pub use build::{LowerError, Lowered, Missed, lower};

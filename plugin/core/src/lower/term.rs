@@ -9,7 +9,7 @@ use super::{
 use crate::plan::{Dose, Map, Probe, ProbeIndex, Term, Update, When};
 
 /// What a coefficient is bounded by before a gate scales it: an off row times infinity would be no number.
-const HUGE: f32 = 1e30;
+pub(super) const HUGE: f32 = 1e30;
 
 /// Which probes have been read so far, and whether of output rows only.
 pub type Taps = HashMap<ProbeIndex, bool>;
@@ -65,7 +65,7 @@ impl<'a> Terms<'a> {
                 }
                 Term::Tap { probe } => self.tap(*probe),
                 // Lowered by itself: it acts on no stream.
-                Term::ScaleHeads { .. } => return false,
+                Term::ScaleHeads { .. } | Term::Edit { .. } => return false,
                 Term::AddGated { .. } | Term::Update { .. } => {}
             }
             return true;
@@ -105,7 +105,7 @@ impl<'a> Terms<'a> {
         let known = self.leafs[self.first..].iter().position(same);
         let at = known.map(|i| i + self.first).unwrap_or_else(|| {
             let name = format!("ek.{}.{}", self.name, self.leafs.len() - self.first);
-            self.leafs.push(Leaf::Constant { name, data: vector.clone(), near: self.near });
+            self.leafs.push(Leaf::Constant { name, data: vector.clone(), rows: 1, near: self.near });
             self.leafs.len() - 1
         });
         Ref::Leaf(at as u32)

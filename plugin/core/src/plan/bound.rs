@@ -15,7 +15,9 @@ impl Plan {
                 Term::AddGated { rules, vector, .. } if rules.contains(&rule) => {
                     largest = vector.iter().fold(largest, |max, v| max.max(v.abs()));
                 }
-                Term::Update { rules, .. } | Term::ScaleHeads { rules, .. } if rules.contains(&rule) => {
+                Term::Update { rules, .. } | Term::ScaleHeads { rules, .. } | Term::Edit { rules, .. }
+                    if rules.contains(&rule) =>
+                {
                     return MAX_DOSE;
                 }
                 _ => {}

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::edit;
 use super::error::{PlanError, PlanErrors};
 use super::fit::{self, Report};
 use super::heads;
@@ -44,6 +45,7 @@ impl Plan {
             })
             .collect();
         heads::check(&mut report, profile, model);
+        edit::check(&mut report, profile, assets, model);
         Errors::check(std::mem::take(&mut report.errors))?;
         let mut rules = rules_of(profile, layers);
         let mut sites = vec![];
@@ -60,6 +62,9 @@ impl Plan {
         let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
         rules.extend(heads::rules(profile, n_gates));
         sites.extend(heads::sites(profile, &rules));
+        let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
+        rules.extend(edit::rules(profile, assets, model, n_gates));
+        sites.extend(edit::sites(profile, assets, model, &rules));
         sites.sort_by_key(|s| (s.layer, s.site));
         let probes = taps.prune(&mut sites);
         drop_cancelled(&mut rules, &sites);
@@ -101,6 +106,7 @@ fn nothing(operator: Operator) -> &'static str {
         Operator::Add | Operator::Clamp { .. } | Operator::Sae { .. } => "strength 0",
         Operator::Rotate { .. } => "no angle",
         Operator::Heads { .. } => "scale 1",
+        Operator::Edit => "strength 0",
     }
 }
 
@@ -131,7 +137,10 @@ fn drop_cancelled(rules: &mut [Rule], sites: &[SitePlan]) {
     for site in sites {
         for term in &site.terms {
             for rule in term.rules() {
-                acts.entry(*rule).or_default().push(site.layer);
+                let layers = acts.entry(*rule).or_default();
+                if layers.last() != Some(&site.layer) {
+                    layers.push(site.layer);
+                }
             }
         }
     }

@@ -40,7 +40,11 @@ impl Plan {
                 Site::FfnOut => 3,
                 Site::FinalNorm => 4,
                 Site::Heads => 5,
+                Site::Product(_) => 6,
             }]);
+            if let Site::Product(weight) = site.site {
+                text(&mut hash, weight.name());
+            }
             hash.update(site.layer.to_le_bytes());
             number(&mut hash, site.terms.len());
             for term in &site.terms {
@@ -67,6 +71,13 @@ impl Plan {
                             hash.update(head.to_le_bytes());
                             values(&mut hash, &[*scale]);
                         }
+                    }
+                    Term::Edit { rules, dose, rank, a, b } => {
+                        hash.update([5]);
+                        hash_dose(&mut hash, self, dose, rules);
+                        hash.update(rank.to_le_bytes());
+                        values(&mut hash, a);
+                        values(&mut hash, b);
                     }
                     Term::Tap { probe } => {
                         hash.update([3]);

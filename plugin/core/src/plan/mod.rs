@@ -3,6 +3,7 @@
 mod bound;
 mod build;
 mod display;
+mod edit;
 mod error;
 mod factored;
 mod fit;

@@ -61,7 +61,7 @@ impl Place<'_> {
             match found.operator {
                 Operator::Add if dose.is_whole() => self.constant(report, &mut terms, rule, direction)?,
                 Operator::Add => self.gated(report, &mut terms, rule, dose, direction),
-                Operator::Heads { .. } => {}
+                Operator::Heads { .. } | Operator::Edit => {}
                 Operator::Affine | Operator::Sae { .. } => self.factored(report, &mut terms, rule, dose),
                 operator => {
                     let Some(v) = unit(direction) else {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
+    asset::Weight,
     model::ModelFacts,
     profile::{Operator, Tokens},
 };
@@ -24,6 +25,8 @@ pub struct ProbeIndex(pub u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Site {
+    /// The product of one of the model's matrices with what it reads: `[outputs, n_rows]`.
+    Product(Weight),
     /// What attention computes, head by head, before the output projection mixes it: `head size · heads` values a row.
     Heads,
     /// What a block's attention adds to the residual stream, `[n_embd, n_rows]`: after a norm that follows the output
@@ -101,6 +104,19 @@ pub enum Term {
         dose: Dose,
         /// By head; never empty, and no scale is 1.
         heads: BTreeMap<u32, f32>,
+    },
+    /// `y += dose(row) · b·(a·x)`, for a product `y = Wx`.
+    Edit {
+        /// The rules: more than one only where several plans are one.
+        rules: Vec<RuleIndex>,
+        /// What scales it.
+        dose: Dose,
+        /// Rows of `a`, columns of `b`.
+        rank: u32,
+        /// `rank` rows of inputs; finite.
+        a: Arc<[f32]>,
+        /// A row of `rank` values per output; finite, the strength included if no gate holds it.
+        b: Arc<[f32]>,
     },
     /// Reads the row as it is at this point for a probe, and changes nothing.
     Tap {
@@ -185,7 +201,10 @@ impl Term {
     /// What scales it, if anything can.
     pub fn dose(&self) -> Option<&Dose> {
         match self {
-            Term::AddGated { dose, .. } | Term::Update { dose, .. } | Term::ScaleHeads { dose, .. } => Some(dose),
+            Term::AddGated { dose, .. }
+            | Term::Update { dose, .. }
+            | Term::ScaleHeads { dose, .. }
+            | Term::Edit { dose, .. } => Some(dose),
             Term::AddConst { .. } | Term::Tap { .. } => None,
         }
     }
@@ -196,7 +215,8 @@ impl Term {
             Term::AddConst { rules, .. }
             | Term::AddGated { rules, .. }
             | Term::Update { rules, .. }
-            | Term::ScaleHeads { rules, .. } => rules,
+            | Term::ScaleHeads { rules, .. }
+            | Term::Edit { rules, .. } => rules,
             Term::Tap { .. } => &[],
         }
     }

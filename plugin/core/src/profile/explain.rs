@@ -34,7 +34,8 @@ fn paths() -> String {
 
 /// What is known about a key, several lines without a final newline.
 ///
-/// `path` is table and key (`steer.strength`) or, where only one table has it, the key alone (`strength`).
+/// `path` is table and key (`steer.strength`) or the key alone (`strength`): that of `[[steer]]`, or of the only table that
+/// has it.
 ///
 /// # Errors
 /// If there is no such key; the message has all keys.
@@ -42,7 +43,8 @@ pub fn explain(path: &str) -> Result<String, ExplainError> {
     let path = path.trim_matches(['[', ']']);
     let by_name = || {
         let mut all = KEYS.iter().filter(|k| k.name() == path);
-        all.next().filter(|_| all.next().is_none())
+        let only = all.next().filter(|_| all.next().is_none());
+        find(&format!("steer.{path}")).or(only)
     };
     let Some(key) = find(path).or_else(by_name) else {
         let planned = PLANNED.iter().any(|p| *p == path || p.rsplit('.').next() == Some(path));

@@ -438,6 +438,56 @@ pub const KEYS: &[Key] = &[
         "Whether how much of the change is made may be changed while the model runs (in the C API): at strength 0 the \
          heads are as the model has them, at 1 they are scaled.",
     ),
+    Key::new(
+        "edit",
+        Kind::Tables,
+        "tables [[edit]], at most 64",
+        "no rule",
+        "A low-rank edit of the model's matrices, at run time: y = Wx becomes y = Wx + b(ax). Closed-form edits of keys and \
+         values (TIME, Orgad et al. 2023, arXiv 2303.08084) and of the LM head have this form, and low-rank adapters. The \
+         model's file stays as it is.",
+    ),
+    Key::new("edit.name", Kind::Text, NAME, "required", "Name of the rule, different from that of every other rule."),
+    Key::new(
+        "edit.file",
+        Kind::Text,
+        "path of a safetensors file below the profile's folder or an asset-dir",
+        "required",
+        "Safetensors (F32, F16, BF16): for each matrix NAME.weight of the model's GGUF file a pair of tensors NAME.a of \
+         shape [r, inputs] and NAME.b of shape [outputs, r], r from 1 to 512; NAME is blk.N.attn_q, attn_k, attn_v, \
+         attn_qkv, attn_output, ffn_gate, ffn_up or ffn_down with a layer N, or output for the LM head.",
+    ),
+    Key::new(
+        "edit.strength",
+        Kind::Number,
+        "a number from -1000 to 1000",
+        "1.0",
+        "Factor on the edits. A rule with strength 0 does nothing and costs nothing, unless it is adjustable.",
+    ),
+    Key::new(
+        "edit.tokens",
+        Kind::Text,
+        "\"all\", \"prompt\", \"generated\", \"last\" or a range of positions \"0..31\"",
+        "\"all\"",
+        "For which tokens the matrices are edited, as in [[steer]].",
+    ),
+    Key::new(
+        "edit.adjustable",
+        Kind::Bool,
+        "true or false",
+        "false",
+        "Whether the strength may be changed while the model runs (in the C API). Keys and values that are in the cache \
+         stay as they were computed.",
+    ),
+    Key::new(
+        "edit.model-hint",
+        Kind::Text,
+        "\"check\" or \"ignore\"",
+        "\"check\"",
+        "What to do with the model family that the file says it was made for (model_hint), as in [[steer]]; shapes are \
+         checked in any case.",
+    )
+    .values(&["check", "ignore"]),
 ];
 
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";

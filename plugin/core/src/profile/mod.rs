@@ -5,6 +5,7 @@
 //! and this version lacks is an error that says so: nothing is accepted and then ignored.
 
 mod condition;
+mod edit;
 mod error;
 mod explain;
 mod heads;
@@ -34,8 +35,8 @@ pub use keys::KEYS;
 pub use layers::{LayerItem, Layers};
 pub use percent::Percent;
 pub use types::{
-    CachePolicy, Head, HeadsRule, ModelGuard, ModelHint, OnError, Operator, Profile, Reload, Requests, Route, Runtime,
-    SteerRule, Tokens,
+    CachePolicy, EditRule, Head, HeadsRule, ModelGuard, ModelHint, OnError, Operator, Profile, Reload, Requests, Route,
+    Runtime, SteerRule, Tokens,
 };
 
 pub(crate) use suggest::nearest;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
+use super::edit;
 use super::error::ProfileError;
 use super::heads;
 use super::names::Names;
@@ -62,7 +63,8 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>, file: &str) -> Profile {
     let mut names = Names::default();
     let steer = steer::rules(&mut top, &mut names);
     let heads = heads::rules(&mut top, &mut names);
-    Profile { file: file_name, name, description, model, runtime, requests, routes, steer, heads }
+    let edits = edit::rules(&mut top, &mut names);
+    Profile { file: file_name, name, description, model, runtime, requests, routes, steer, heads, edits }
 }
 
 fn schema(top: &mut Section<'_, '_, '_>) {

@@ -29,6 +29,8 @@ pub struct Profile {
     pub steer: Vec<SteerRule>,
     /// `[[heads]]`, in file order.
     pub heads: Vec<HeadsRule>,
+    /// `[[edit]]`, in file order.
+    pub edits: Vec<EditRule>,
 }
 
 /// `[model]`: what the model must be. Every key is optional.
@@ -157,6 +159,25 @@ pub struct HeadsRule {
     pub adjustable: bool,
 }
 
+/// One `[[edit]]` table: matrices of the model with a low-rank edit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EditRule {
+    /// Where the table begins.
+    pub pos: Pos,
+    /// `name`: unique in the profile.
+    pub name: Spanned<String>,
+    /// `file`: path of the edits, as typed.
+    pub file: Spanned<String>,
+    /// `strength`: a factor on the edits.
+    pub strength: Spanned<f32>,
+    /// `tokens`.
+    pub tokens: Tokens,
+    /// `adjustable`: the strength may change while the model runs.
+    pub adjustable: bool,
+    /// `model-hint`.
+    pub model_hint: ModelHint,
+}
+
 /// An attention head; with grouped queries, one of the queries' heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
@@ -208,6 +229,8 @@ pub enum Operator {
         /// `scale`.
         scale: f32,
     },
+    /// `[[edit]]`: `y = Wx + strength · b·(a·x)` for matrices `W` of the model.
+    Edit,
 }
 
 impl Operator {
@@ -221,6 +244,7 @@ impl Operator {
             Self::Affine => "affine",
             Self::Sae { .. } => "sae",
             Self::Heads { .. } => "heads",
+            Self::Edit => "edit",
         }
     }
 
@@ -229,7 +253,9 @@ impl Operator {
         match self {
             Self::Affine => "eraser",
             Self::Sae { .. } => "feature",
-            Self::Add | Self::Project | Self::Clamp { .. } | Self::Rotate { .. } | Self::Heads { .. } => "direction",
+            Self::Add | Self::Project | Self::Clamp { .. } | Self::Rotate { .. } => "direction",
+            Self::Heads { .. } => "heads",
+            Self::Edit => "file",
         }
     }
 }

@@ -11,6 +11,7 @@ pub fn evaluate(patch: &Patch, s: &Substitution, x: &[Vec<f32>], gates: &[f32]) 
     for node in &s.nodes {
         let value = |r: &Ref| match *r {
             Ref::Original => x.to_vec(),
+            Ref::Input => panic!("a substitution of a product"),
             Ref::Node(i) => made[i as usize].clone(),
             Ref::Gate(_) | Ref::OutputGate(_) => gates.iter().map(|g| vec![*g]).collect(),
             Ref::Tap(p) | Ref::OutputTap(p) => made[tapped(s, p)].clone(),

@@ -77,6 +77,7 @@ pub fn write(folder: &Folder) {
     put("no-probe.safetensors", st::file(&[], &[]));
     formats(folder);
     factors(folder);
+    edits(folder);
     broken(folder);
     folder.write("elsewhere/far.gguf", vector("llama", TONE, [3], 1.0));
 }
@@ -98,6 +99,37 @@ fn formats(folder: &Folder) {
     put("style__debias.gguf", vector("llama", TONE, 1..6, 1.0));
     put("style__plain.gguf", pair(0.5));
     put("style__ornate.gguf", pair(-0.5));
+}
+
+/// Edits of matrices.
+fn edits(folder: &Folder) {
+    let put = |name: &str, bytes: Vec<u8>| folder.write(&format!("vectors/{name}"), bytes);
+    let values = |n: usize| st::f32s(&direction(TONE, 1).into_iter().cycle().take(n).collect::<Vec<_>>());
+    let pair = |name: &'static str, a: &'static [usize], b: &'static [usize]| {
+        let names: &[&'static str] = match name {
+            "k" => &["blk.2.attn_k.a", "blk.2.attn_k.b"],
+            "v" => &["blk.2.attn_v.a", "blk.2.attn_v.b"],
+            "output" => &["output.a", "output.b"],
+            "deep" => &["blk.6.attn_k.a", "blk.6.attn_k.b"],
+            _ => panic!("{name}"),
+        };
+        let n = |shape: &[usize]| values(shape.iter().product());
+        [(names[0], Dtype::F32, a, n(a)), (names[1], Dtype::F32, b, n(b))]
+    };
+    let (k, v) = (pair("k", &[2, WIDTH], &[4, 2]), pair("v", &[1, WIDTH], &[4, 1]));
+    put("edit-kv.safetensors", st::file(&[&k[..], &v].concat(), &[("model_hint", "llama")]));
+    put("edit-head.safetensors", st::file(&pair("output", &[3, WIDTH], &[512, 3]), &[]));
+    put("edit-qwen.safetensors", st::file(&k, &[("model_hint", "qwen3")]));
+    put("edit-half.safetensors", st::file(&k[..1], &[]));
+    put("edit-other-half.safetensors", st::file(&k[1..], &[]));
+    put("edit-uneven.safetensors", st::file(&pair("k", &[2, WIDTH], &[4, 3]), &[]));
+    put("edit-narrow.safetensors", st::file(&pair("k", &[2, 4], &[4, 2]), &[]));
+    put("edit-deep.safetensors", st::file(&pair("deep", &[2, WIDTH], &[4, 2]), &[]));
+    put("edit-rank.safetensors", st::file(&pair("k", &[513, WIDTH], &[4, 513]), &[]));
+    put("edit-flat.safetensors", st::file(&[("blk.2.attn_k.a", Dtype::F32, &[WIDTH], values(WIDTH))], &[]));
+    put("edit-none.safetensors", st::file(&[], &[]));
+    put("edit-nan.safetensors", st::file(&[("output.a", Dtype::F32, &[1, 1], st::f32s(&[f32::NAN]))], &[]));
+    put("edit-name.safetensors", st::file(&[("blk.02.attn_k.a", Dtype::F32, &[1, 1], values(1))], &[]));
 }
 
 /// Erasers and features.

@@ -33,6 +33,13 @@ impl Toy {
             let weight = g.leaf(&format!("blk.{layer}.attn_norm.weight"), [self.n_embd, 1, 1, 1]);
             let norm = g.node(&format!("norm-{layer}"), Op::Other, all, &[x]);
             let norm = g.node(&format!("attn_norm-{layer}"), Op::Mul, all, &[norm, weight]);
+            let half = [self.n_embd / 2, self.n_tokens, 1, 1];
+            let mut product = |what: &str, ne: [i64; 4]| {
+                let weight = g.leaf(&format!("blk.{layer}.attn_{what}.weight"), [self.n_embd, ne[0], 1, 1]);
+                g.node(&format!("{}cur-{layer}", what.to_uppercase()), Op::MulMat, ne, &[weight, norm])
+            };
+            let (q, k, v) = (product("q", all), product("k", half), product("v", half));
+            let norm = g.node(&format!("kq-{layer}"), Op::Other, all, &[q, k, v]);
             let permuted = g.node("", Op::View, [self.n_embd / self.n_head, self.n_head, self.n_tokens, 1], &[norm]);
             let heads = g.node(&format!("kqv_out-{layer}"), Op::Cont, all, &[permuted]);
             let weight = g.leaf(&format!("blk.{layer}.attn_output.weight"), [self.n_embd, self.n_embd, 1, 1]);
@@ -49,7 +56,8 @@ impl Toy {
         }
         let norm = g.node("result_norm", Op::Other, [self.n_embd, self.n_outputs, 1, 1], &[x]);
         if self.logits {
-            g.node("result_output", Op::Other, [512, self.n_outputs, 1, 1], &[norm]);
+            let weight = g.leaf("output.weight", [self.n_embd, 512, 1, 1]);
+            g.node("result_output", Op::MulMat, [512, self.n_outputs, 1, 1], &[weight, norm]);
         }
         g.finish(self.capacity)
     }
