@@ -124,6 +124,9 @@ impl EditFile {
 const ALLOWED: &str = "blk.N.WEIGHT.a and blk.N.WEIGHT.b with a layer number N and one of attn_q, attn_k, attn_v, attn_qkv, \
                        attn_output, ffn_gate, ffn_up, ffn_down, or output.a and output.b";
 
+/// One tensor of a pair: name, shape, values.
+type Half = (String, Vec<usize>, Vec<f32>);
+
 /// What [`parse_edits`] finds: the model family the file says it was made for, and its edits.
 pub type Edits = (Option<String>, BTreeMap<EditPlace, LowRank>);
 
@@ -135,7 +138,7 @@ pub type Edits = (Option<String>, BTreeMap<EditPlace, LowRank>);
 pub fn parse_edits(bytes: &[u8]) -> Result<Edits, AssetError> {
     is_safetensors(bytes)?;
     let opened = Opened::new(bytes)?;
-    let mut found: BTreeMap<EditPlace, [Option<(String, Vec<usize>, Vec<f32>)>; 2]> = BTreeMap::new();
+    let mut found: BTreeMap<EditPlace, [Option<Half>; 2]> = BTreeMap::new();
     for (name, info) in &opened.tensors() {
         let unknown = || AssetError::TensorName { got: shown(name), allowed: ALLOWED };
         let (place, side) = place(name).ok_or_else(unknown)?;

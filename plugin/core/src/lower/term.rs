@@ -167,9 +167,7 @@ impl<'a> Terms<'a> {
             // cos(x, c) > t is c·x − t·|x| > 0, without a division.
             Probe::Similarity { direction, above } => {
                 let along = self.read(x, direction);
-                let squares = self.push(NewNode::Mul(x, x));
-                let power = self.push(NewNode::SumRows(squares));
-                let norm = self.push(NewNode::Sqrt(power));
+                let norm = self.norm(x);
                 let bar = self.push(NewNode::Scale(norm, -above, 0.0));
                 let margin = self.push(NewNode::Add(along, bar));
                 self.push(NewNode::Step(margin))
@@ -198,6 +196,10 @@ impl<'a> Terms<'a> {
                 offset.iter().zip(matrix.chunks(read.len())).map(|(c, row)| self.linear(&read, row, *c)).collect()
             }
             Map::Clamp { min, max } => read.iter().map(|u| self.clamp(*u, *min, *max)).collect(),
+            Map::Norm { factor } => {
+                let norm = self.norm(x);
+                update.writes.iter().map(|_| self.push(NewNode::Scale(norm, *factor, 0.0))).collect()
+            }
             Map::Feature { bias, target } => read.iter().map(|u| self.feature(*u, *bias, *target)).collect(),
         };
         for (z, vector) in z.into_iter().zip(&update.writes) {
@@ -218,6 +220,13 @@ impl<'a> Terms<'a> {
         let u = self.leaf(vector);
         let product = self.push(NewNode::Mul(x, u));
         self.push(NewNode::SumRows(product))
+    }
+
+    /// `|x|` per row.
+    fn norm(&mut self, x: Ref) -> Ref {
+        let squares = self.push(NewNode::Mul(x, x));
+        let power = self.push(NewNode::SumRows(squares));
+        self.push(NewNode::Sqrt(power))
     }
 
     /// `Σ_i row_i · u_i + c`

@@ -170,6 +170,7 @@ fn show_update(f: &mut fmt::Formatter<'_>, update: &Update) -> fmt::Result {
             _ => write!(f, "linear, {} components read, {} written:", update.reads.len(), update.writes.len()),
         },
         Map::Clamp { min, max } => write!(f, "clamp {}:", bounds(*min, *max)),
+        Map::Norm { factor } => write!(f, "add {factor} of the row's length along"),
         Map::Feature { bias, target } => write!(f, "hold the feature with bias {bias} at {target}:"),
     }?;
     f.write_str(" ")

@@ -163,6 +163,10 @@ fn hash_update(hash: &mut Sha256, update: &Update) {
             hash.update([1]);
             values(hash, &[min.unwrap_or(f32::NEG_INFINITY), max.unwrap_or(f32::INFINITY)]);
         }
+        Map::Norm { factor } => {
+            hash.update([3]);
+            values(hash, &[*factor]);
+        }
         Map::Feature { bias, target } => {
             hash.update([2]);
             values(hash, &[*bias, *target]);

@@ -11,7 +11,7 @@ use super::sum::Sum;
 use super::taps::Taps;
 use super::types::{Dose, Map, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
 use crate::asset::{Assets, Direction};
-use crate::profile::{Operator, Profile};
+use crate::profile::{Operator, Profile, Unit};
 use crate::report::Spanned;
 
 /// A site and what is known about it.
@@ -59,6 +59,10 @@ impl Place<'_> {
             let (found, direction) = (&self.rules[usize::from(rule.0)], self.direction(rule)?);
             let dose = Dose { gate: found.gate, when: self.whens.get(usize::from(rule.0)).cloned().flatten() };
             match found.operator {
+                Operator::Add if self.profile.steer[usize::from(rule.0)].unit == Unit::Norm => match unit(direction) {
+                    Some(v) => self.by_norm(&mut terms, rule, dose, v),
+                    None => self.zero(report, rule, found.operator),
+                },
                 Operator::Add if dose.is_whole() => self.constant(report, &mut terms, rule, direction)?,
                 Operator::Add => self.gated(report, &mut terms, rule, dose, direction),
                 Operator::Heads { .. } | Operator::Edit => {}
@@ -159,6 +163,16 @@ impl Place<'_> {
             _ => Map::Linear { matrix: vec![if dose.gate.is_some() { -1.0 } else { -strength }], offset: vec![0.0] },
         };
         let update = Update { reads: vec![v.clone()], writes: vec![v], map };
+        terms.list.push(Term::Update { rules: vec![rule], dose, update });
+    }
+
+    /// An add whose strength is a share of the row's length, along the direction `v` of length 1.
+    fn by_norm(&self, terms: &mut Terms, rule: RuleIndex, dose: Dose, v: Vec<f64>) {
+        terms.settle();
+        // The strength of a rule with a gate is in the gate table.
+        let factor = if dose.gate.is_some() { 1.0 } else { self.rules[usize::from(rule.0)].strength };
+        let writes = vec![v.into_iter().map(|x| x as f32).collect()];
+        let update = Update { reads: vec![], writes, map: Map::Norm { factor } };
         terms.list.push(Term::Update { rules: vec![rule], dose, update });
     }
 

@@ -253,6 +253,11 @@ pub enum Map {
         /// Upper bound, if there is one.
         max: Option<f32>,
     },
+    /// `z = factor · |x|` for every vector that is written; nothing is read but the row's length.
+    Norm {
+        /// The share of the length.
+        factor: f32,
+    },
     /// `z_i = target − relu(u_i + bias)`: a sparse autoencoder's feature, held at a value.
     Feature {
         /// The encoder's bias.

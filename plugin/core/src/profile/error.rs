@@ -115,6 +115,9 @@ pub enum ProfileError {
          de-bias vector as a rule of its own)"
     )]
     AdjustableDebias,
+    /// A pair whose lengths were made for each other.
+    #[error("a pair keeps the lengths it was made with, got `debias` with unit = \"norm\", allowed: one of the two")]
+    NormDebias,
     /// Layers that cannot be read.
     #[error("{why}, got {got}, allowed: {allowed}")]
     BadLayers {

@@ -219,7 +219,17 @@ pub const KEYS: &[Key] = &[
         "For add: factor on the direction, as in llama.cpp's --control-vector-scaled. A rule with strength 0 does \
          nothing and costs nothing, unless it is adjustable.",
     )
-    .unit("multiples of the direction as stored"),
+    .unit("multiples of the direction as stored, or of the length of x (see unit)"),
+    Key::new(
+        "steer.unit",
+        Kind::Text,
+        "\"direction\" or \"norm\"",
+        "\"direction\"",
+        "For add: what a strength of 1 is. direction: the direction as stored, x + strength v. norm: as long as the residual \
+         stream of each row itself, x + strength |x| v/|v|, so that one strength means the same at every layer and in every \
+         model: 0.1 changes a row by a tenth of its length. The direction's own length does not matter then.",
+    )
+    .values(&["direction", "norm"]),
     Key::new(
         "steer.fraction",
         Kind::Number,

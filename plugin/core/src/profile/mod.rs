@@ -36,7 +36,7 @@ pub use layers::{LayerItem, Layers};
 pub use percent::Percent;
 pub use types::{
     CachePolicy, EditRule, Head, HeadsRule, ModelGuard, ModelHint, OnError, Operator, Profile, Reload, Requests, Route,
-    Runtime, SteerRule, Tokens,
+    Runtime, SteerRule, Tokens, Unit,
 };
 
 pub(crate) use suggest::nearest;

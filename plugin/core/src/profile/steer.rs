@@ -9,7 +9,7 @@ use super::raw;
 use super::read::{Section, Value};
 use super::reader::Reader;
 use super::tokens;
-use super::types::{ModelHint, Operator, SteerRule};
+use super::types::{ModelHint, Operator, SteerRule, Unit};
 use super::value::describe;
 use super::when;
 use crate::asset::{MAX_CONDITIONS, MAX_RULES};
@@ -37,6 +37,12 @@ fn rule<'t>(
     let direction = section.text(operator.file_key());
     let plane = section.text("plane");
     let debias = section.text("debias");
+    let unit = section.choice("unit", &[Unit::Direction, Unit::Norm]).unwrap_or(Unit::Direction);
+    if unit == Unit::Norm
+        && let Some(at) = section.get("debias")
+    {
+        section.fail(at, "debias", ProfileError::NormDebias);
+    }
     let raw = raw::raw(&mut section);
     let layers = layers(&mut section).unwrap_or(Spanned { value: Layers::All, pos });
     let site = section.choice("site", SITES).unwrap_or(Site::Residual);
@@ -54,6 +60,7 @@ fn rule<'t>(
         direction: direction?,
         plane,
         debias,
+        unit,
         raw,
         operator,
         strength,
@@ -70,7 +77,7 @@ fn rule<'t>(
 const SITES: &[Site] = &[Site::Residual, Site::AttnOut, Site::FfnOut, Site::FinalNorm];
 
 /// Keys that not every operator has.
-const KEYS: [(&str, &[&str]); 13] = [
+const KEYS: [(&str, &[&str]); 14] = [
     ("direction", &["add", "project", "clamp", "rotate"]),
     ("eraser", &["affine"]),
     ("feature", &["sae"]),
@@ -80,6 +87,7 @@ const KEYS: [(&str, &[&str]); 13] = [
     ("max", &["clamp"]),
     ("plane", &["rotate"]),
     ("debias", &["add"]),
+    ("unit", &["add"]),
     ("shape", &["add", "project", "clamp", "rotate"]),
     ("rows", &["add", "project", "clamp", "rotate"]),
     ("angle", &["rotate"]),

@@ -126,6 +126,8 @@ pub struct SteerRule {
     pub raw: Raw,
     /// `operator`.
     pub operator: Operator,
+    /// `unit`: what a strength of 1 is.
+    pub unit: Unit,
     /// The dose of the operator: `strength` of add, `fraction` of project and affine, else 1. Finite.
     pub strength: Spanned<f32>,
     /// `layers`; its place is the table's if the key was not given.
@@ -293,6 +295,15 @@ impl Tokens {
             Self::Positions { first, last } => format!("{first}..{last}"),
         }
     }
+}
+
+/// What a strength of 1 of an add is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// The direction as it is stored: `x += strength · v`.
+    Direction,
+    /// The length of the row that is steered: `x += strength · |x| · v̂`.
+    Norm,
 }
 
 /// What to do with the model family a vector file says it was made for.
