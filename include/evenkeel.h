@@ -150,7 +150,7 @@ typedef struct ek_stats ek_stats;
 
 typedef struct ek_stat {
     const char * rule;     /* the rule's name */
-    const char * site;     /* "residual" */
+    const char * site;     /* "residual", "attn-out", "ffn-out", "final-norm", "heads", or a matrix: "attn_k", ... */
     uint32_t     context;  /* number of the context, from 1, as in the log */
     uint32_t     layer;    /* block, from 0 */
     float        strength; /* at this moment */

@@ -8,6 +8,7 @@ mod doctor;
 mod explain;
 mod plan;
 mod run;
+mod sketch;
 
 use crate::{
     args::{Cli, Command},

@@ -107,11 +107,35 @@ pub struct Ggml {
         min: f32,
         max: f32,
     ) -> *mut ggml_tensor,
+    /// `ggml_mul_mat`
+    pub ggml_mul_mat: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        b: *mut ggml_tensor,
+    ) -> *mut ggml_tensor,
     /// `ggml_repeat`
     pub ggml_repeat: unsafe extern "C-unwind" fn(
         ctx: *mut ggml_context,
         a: *mut ggml_tensor,
         b: *mut ggml_tensor,
+    ) -> *mut ggml_tensor,
+    /// `ggml_repeat_4d`
+    pub ggml_repeat_4d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        ne0: i64,
+        ne1: i64,
+        ne2: i64,
+        ne3: i64,
+    ) -> *mut ggml_tensor,
+    /// `ggml_reshape_4d`
+    pub ggml_reshape_4d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        ne0: i64,
+        ne1: i64,
+        ne2: i64,
+        ne3: i64,
     ) -> *mut ggml_tensor,
     /// `ggml_get_rows`
     pub ggml_get_rows: unsafe extern "C-unwind" fn(
@@ -162,7 +186,10 @@ impl Ggml {
                 ggml_sigmoid: crate::table::required(lookup, "ggml_sigmoid", &mut missing),
                 ggml_cont: crate::table::required(lookup, "ggml_cont", &mut missing),
                 ggml_clamp: crate::table::required(lookup, "ggml_clamp", &mut missing),
+                ggml_mul_mat: crate::table::required(lookup, "ggml_mul_mat", &mut missing),
                 ggml_repeat: crate::table::required(lookup, "ggml_repeat", &mut missing),
+                ggml_repeat_4d: crate::table::required(lookup, "ggml_repeat_4d", &mut missing),
+                ggml_reshape_4d: crate::table::required(lookup, "ggml_reshape_4d", &mut missing),
                 ggml_get_rows: crate::table::required(lookup, "ggml_get_rows", &mut missing),
             }
         };

@@ -16,7 +16,7 @@ fn loaded(folder: &Folder, rest: &str) -> Loaded {
 }
 
 fn model() -> ModelFacts {
-    ModelFacts { arch: "llama".into(), n_embd: 2, n_layer: 4, name: None }
+    ModelFacts { arch: "llama".into(), n_embd: 2, n_layer: 4, n_head: None, name: None }
 }
 
 #[test]

@@ -149,7 +149,7 @@ unsafe fn constants(
         .leafs
         .iter()
         .filter_map(|leaf| match leaf {
-            Leaf::Constant { name, data, near: id } => Some(Wanted { name, data, near: near(id) }),
+            Leaf::Constant { name, data, rows, near: id } => Some(Wanted { name, data, rows: *rows, near: near(id) }),
             _ => None,
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    ffi::{CStr, c_char},
+    ffi::{CStr, CString, c_char},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -253,11 +253,15 @@ unsafe fn facts(lib: &Library, model: *const llama_model) -> Option<ModelFacts> 
             let n = (llama.llama_model_meta_val_str)(model, key.as_ptr(), into, buffer.len());
             (n >= 0).then(|| CStr::from_bytes_until_nul(&buffer).unwrap_or_default().to_string_lossy().into_owned())
         };
+        let arch = meta(c"general.architecture").unwrap_or_default();
+        let heads = CString::new(format!("{arch}.attention.head_count")).unwrap_or_default();
         Some(ModelFacts {
-            arch: meta(c"general.architecture").unwrap_or_default(),
+            // A list of numbers, one per layer, is no number.
+            n_head: meta(&heads).and_then(|n| n.parse().ok()),
             n_embd: u32::try_from((llama.llama_model_n_embd)(model)).ok()?,
             n_layer: u32::try_from((llama.llama_model_n_layer)(model)).ok()?,
             name: meta(c"general.name"),
+            arch,
         })
     }
 }

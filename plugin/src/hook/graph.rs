@@ -32,7 +32,17 @@ pub fn before_reserve(r: &Registers) -> Verdict {
     }
 }
 
-/// `ggml_backend_sched_reserve_size(sched, graph, sizes)` and `ggml_backend_sched_split_graph(sched, graph)`.
+/// `ggml_backend_sched_split_graph(sched, graph)` by itself: the host asks which device would compute one of its own nodes,
+/// and draws conclusions (no flash attention where its device lacks it). Nothing is allocated for such a graph, and the
+/// answer must be about the host's node and not about what stands in its place.
+pub fn before_split(r: &Registers) -> Verdict {
+    if forget_unless_current(state::get(), r.argument(1) as *mut ggml_cgraph) {
+        context::take_building();
+    }
+    Verdict::Continue
+}
+
+/// `ggml_backend_sched_reserve_size(sched, graph, sizes)`.
 pub fn before_measure(r: &Registers) -> Verdict {
     rewrite(r, Pass::Measure);
     Verdict::Continue

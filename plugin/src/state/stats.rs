@@ -105,6 +105,7 @@ fn rules(instance: &Instance) -> Vec<Value> {
             "strength": rule.gate.map_or(rule.strength, |g| instance.strength(usize::from(g.0))),
             "adjustable": rule.adjustable,
             "tokens": rule.tokens.name(),
+            "site": rule.site.to_string(),
             "layers": rule.layers,
             "dropped": rule.dropped,
             "sites": counter.sites.load(Relaxed),

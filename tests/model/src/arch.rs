@@ -66,9 +66,9 @@ pub(crate) struct Part {
 }
 
 impl Arch {
-    /// Every architecture.
-    pub const ALL: [Self; 8] =
-        [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma2, Self::Phi3, Self::Gpt2, Self::Qwen2Moe, Self::Lfm2];
+    /// Every architecture whose layers are all alike; [`Arch::Lfm2`]'s are not.
+    pub const ALL: [Self; 7] =
+        [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma2, Self::Phi3, Self::Gpt2, Self::Qwen2Moe];
 
     /// The name in `general.architecture`.
     pub fn name(self) -> &'static str {

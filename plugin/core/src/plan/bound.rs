@@ -25,7 +25,11 @@ impl Plan {
                 Term::AddGated { rules, vector, .. } if rules.contains(&rule) => {
                     largest = vector.iter().fold(largest, |max, v| max.max(v.abs()));
                 }
-                Term::Update { rules, .. } if rules.contains(&rule) => return MAX_DOSE,
+                Term::Update { rules, .. } | Term::ScaleHeads { rules, .. } | Term::Edit { rules, .. }
+                    if rules.contains(&rule) =>
+                {
+                    return MAX_DOSE;
+                }
                 _ => {}
             }
         }

@@ -20,7 +20,9 @@ impl Sum {
     /// # Errors
     /// The index of the first value that is too large.
     pub(super) fn add(&mut self, rule: RuleIndex, direction: &[f32], strength: f32) -> Result<(), usize> {
-        self.rules.push(rule);
+        if self.rules.last() != Some(&rule) {
+            self.rules.push(rule);
+        }
         for (sum, value) in self.values.iter_mut().zip(direction) {
             *sum += value * strength;
         }
