@@ -35,6 +35,8 @@ const Host & host() {
         TAKE(llama_context_default_params), TAKE(llama_init_from_model), TAKE(llama_free),  TAKE(llama_get_logits_ith),
         TAKE(null_model),                   TAKE(null_model_free),       TAKE(null_decode), TAKE(null_shift),
         TAKE(null_reserve),                 TAKE(null_settings),         TAKE(null_living),
+        TAKE(null_feed),                    TAKE(null_memory),           TAKE(null_lose),   TAKE(null_cell_at),
+        TAKE(null_state),                   TAKE(null_sampler),
     };
     return all;
 }
@@ -91,6 +93,9 @@ llama_context * context(llama_model * model, int kind) {
     llama_context_params params = host().default_params();
     params.embeddings           = kind == 1;
     params.ctx_type             = kind == 2;
+    params.n_batch              = static_cast<uint32_t>(argument("batch", 2048));
+    params.n_ubatch             = static_cast<uint32_t>(argument("ubatch", 512));
+    params.n_seq_max            = 8;
     llama_context * ctx         = host().init(model, params);
     if (!ctx) {
         printf("the context was refused\n");

@@ -3,6 +3,7 @@
 
 #include "../null/llama.h"
 #include "../null/options.h"
+#include "../null/program.h"
 #include "../../../include/evenkeel.h"
 
 #include <map>
@@ -20,6 +21,12 @@ struct Host {
     decltype(&null_reserve)                 reserve;
     decltype(&null_settings)                settings;
     decltype(&null_living)                  living;
+    decltype(&null_feed)                    feed;
+    decltype(&null_memory)                  memory;
+    decltype(&null_lose)                    lose;
+    decltype(&null_cell_at)                 cell;
+    decltype(&null_state)                   state;
+    decltype(&null_sampler)                 sampler;
 };
 
 // The functions that this program is linked with (-DLINKED), or those of the library $NULL_HOST, opened RTLD_LOCAL.
