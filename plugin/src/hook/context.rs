@@ -31,13 +31,11 @@ thread_local! {
     static BUILDING: Cell<Option<usize>> = const { Cell::new(None) };
     /// The context that evaluates a graph on this thread, until the scheduler is told to.
     static EVALUATING: Cell<Option<usize>> = const { Cell::new(None) };
-    /// What holds the graph that it was asked of whether it can be evaluated again.
-    static OWNER: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// What holds the graph that is handed over, if it is known; once.
-pub fn take_owner() -> Option<usize> {
-    OWNER.take()
+/// Whether the graph that is handed over is to be evaluated by this context, and not only reserved.
+pub fn is_evaluating(address: usize) -> bool {
+    EVALUATING.get() == Some(address)
 }
 
 /// The context whose graph is handed over, once: the scheduler calls itself with the same graph again.
@@ -45,14 +43,16 @@ pub fn take_building() -> Option<usize> {
     BUILDING.take()
 }
 
-/// The context whose graph is evaluated, once.
+/// The context whose graph is evaluated, once. Of a graph that is evaluated again, none was built.
 pub fn take_evaluating() -> Option<usize> {
+    BUILDING.set(None);
     EVALUATING.take()
 }
 
 /// `llama_context::graph_reserve(…)` of this context.
 pub fn before_graph_reserve(r: &Registers) -> Verdict {
     BUILDING.set(Some(r.argument(0)));
+    EVALUATING.set(None);
     Verdict::Continue
 }
 
@@ -60,7 +60,6 @@ pub fn before_graph_reserve(r: &Registers) -> Verdict {
 pub fn before_ubatch(r: &Registers) -> Verdict {
     BUILDING.set(Some(r.argument(0)));
     EVALUATING.set(Some(r.argument(0)));
-    OWNER.set(None);
     let state = state::get();
     if let Some(live) = state.live(r.argument(0)) {
         // SAFETY: the host passes a micro-batch by reference.
@@ -75,12 +74,12 @@ pub fn before_ubatch(r: &Registers) -> Verdict {
     Verdict::Continue
 }
 
-/// `bool llm_graph_result::can_reuse(params)`: a graph that was built for other plans must be built anew.
-pub fn before_can_reuse(r: &Registers) -> Verdict {
-    OWNER.set(Some(r.argument(0)));
+/// `bool llm_graph_result::can_reuse(params)`: a graph that was built for other plans must be built anew. llama.cpp asks
+/// only of the one that the context evaluated last, because its scheduler holds no other.
+pub fn before_can_reuse(_r: &Registers) -> Verdict {
     let live = EVALUATING.get().and_then(|address| state::get().live(address));
     match live {
-        Some(live) if !live.may_reuse(r.argument(0)) => Verdict::Refuse,
+        Some(live) if !live.may_reuse() => Verdict::Refuse,
         _ => Verdict::Continue,
     }
 }

@@ -145,8 +145,8 @@ fn forget_unless_current(state: &State, graph: *mut ggml_cgraph) -> bool {
 }
 
 fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>, live: &Arc<Live>) -> Rewrite {
-    if let Some(owner) = context::take_owner() {
-        live.built(owner);
+    if context::is_evaluating(live.address) {
+        live.built();
     }
     let structure = live.structure();
     let Some(merged) = &structure.merged else { return Rewrite::Fine };

@@ -89,8 +89,8 @@ struct Inner {
     rows: Arc<[Row]>,
     /// A sequence was given a plan of its own, so that not every row has the default.
     mixed: bool,
-    /// By address of a graph's owner: the structure it was built with.
-    built: FxHashMap<usize, u64>,
+    /// The version of the structure that the graph evaluated last was built with.
+    built: Option<u64>,
     refusal: Option<Arc<[f32]>>,
     totals: Totals,
 }
@@ -159,7 +159,7 @@ impl Live {
             call: 0,
             rows: Arc::new([]),
             mixed: false,
-            built: FxHashMap::default(),
+            built: None,
             refusal: None,
             totals: Totals::default(),
         };
@@ -382,21 +382,16 @@ impl Live {
         inner.rows = fed.into_iter().map(place).collect();
     }
 
-    /// Whether a graph that was built may be evaluated again; `owner` is what holds it.
-    pub fn may_reuse(&self, owner: usize) -> bool {
+    /// Whether the graph that was evaluated last may be evaluated again.
+    pub fn may_reuse(&self) -> bool {
         let inner = lock(&self.inner);
-        inner.built.get(&owner) == Some(&inner.structure.version)
+        inner.built == Some(inner.structure.version)
     }
 
-    /// A graph of the current structure was built.
-    pub fn built(&self, owner: usize) {
+    /// A graph of the current structure is built, to be evaluated.
+    pub fn built(&self) {
         let mut inner = lock(&self.inner);
-        // llama.cpp has three of them.
-        if inner.built.len() > 64 {
-            inner.built.clear();
-        }
-        let version = inner.structure.version;
-        inner.built.insert(owner, version);
+        inner.built = Some(inner.structure.version);
     }
 
     /// A request begins on a sequence; `wish` is what it asks for itself.
