@@ -162,6 +162,14 @@ unsafe fn constants(
 }
 
 impl RewrittenGraph {
+    /// Lets go of the plans of a graph that is not evaluated again, because a later structure's was handed to the scheduler.
+    pub fn retire(&mut self, now: &Arc<Structure>) {
+        if self.structure.version < now.version {
+            self.structure = Arc::new(Structure::empty());
+            self.counted = Counted::default();
+        }
+    }
+
     /// True if `graph` is this graph, and not another one that the host built at its address.
     ///
     /// # Safety

@@ -10,6 +10,7 @@ use evenkeel_ffi::generated::types::{llama_batch, llama_context};
 
 use super::{dispatch::Verdict, entry::Registers};
 use crate::{
+    guard::guard,
     log,
     state::{self, Live, Repair, reload},
 };
@@ -58,15 +59,16 @@ pub fn memory_of(live: &Live) -> Option<usize> {
     (found != 0).then_some(found)
 }
 
-/// Runs outside of the guard: it calls the host, whose exceptions are the host's.
+/// Runs outside of the guard, which encloses only what is ours: it calls the host, whose exceptions are the host's.
 fn repair_all(_r: &Registers) {
     let _leave = Repairing::enter();
-    while let Some((live, repair)) = state::get().next_repair() {
+    while let Some((live, repair)) = guard("repair", None, || state::get().next_repair()) {
         repair_one(&live, &repair);
     }
 }
 
-/// Resets the mark also when an exception passes.
+/// Resets the mark also when an exception passes. What it left undone is looked at again at the sequences' next call: the
+/// context may be gone before this thread evaluates anything.
 struct Repairing;
 
 impl Repairing {
@@ -79,20 +81,31 @@ impl Repairing {
 impl Drop for Repairing {
     fn drop(&mut self) {
         REPAIRING.set(false);
+        guard("repair", (), || {
+            while let Some((live, repair)) = state::get().next_repair() {
+                live.put_off(&repair);
+            }
+        });
     }
 }
 
 fn repair_one(live: &Arc<Live>, repair: &Repair) {
     let (Some(llama), Some(memory)) = (live.host.lib.llama.as_ref(), memory_of(live)) else { return };
     let ctx = live.address as *mut llama_context;
-    live.repairing(repair);
-    log::debug!(
-        "context {}, sequence {}: {} cells from position {} on are another profile's and are evaluated again",
-        live.id,
-        repair.seq,
-        repair.tokens.len(),
-        repair.from
-    );
+    let ready = guard("repair", false, || {
+        live.repairing(repair);
+        log::debug!(
+            "context {}, sequence {}: {} cells from position {} on are another profile's and are evaluated again",
+            live.id,
+            repair.seq,
+            repair.tokens.len(),
+            repair.from
+        );
+        true
+    });
+    if !ready {
+        return;
+    }
     // SAFETY: the context and its memory are the host's, which waits on this thread; the batch's arrays have n_tokens
     // elements each and outlive the call.
     unsafe {
@@ -128,5 +141,5 @@ fn repair_one(live: &Arc<Live>, repair: &Repair) {
             pos += n as i32;
         }
     }
-    live.repaired(repair);
+    guard("repair", (), || live.repaired(repair));
 }

@@ -170,9 +170,20 @@ fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>
         Err(why) => return pass_through(state, context, &why.to_string()),
     }
     if pass == Pass::Allocate {
+        retire(state, context, &structure);
         free_unused(&host, live, sched);
     }
     if silent { Rewrite::Failed } else { Rewrite::Fine }
+}
+
+/// Lets go of the plans that only earlier graphs of a context had.
+fn retire(state: &State, context: &Arc<Context>, structure: &Arc<Structure>) {
+    for graph in lock(&state.graphs).values() {
+        let mut graph = lock(graph);
+        if Arc::ptr_eq(&graph.context, context) {
+            graph.retire(structure);
+        }
+    }
 }
 
 /// Frees the vectors of plans that are gone.
@@ -188,8 +199,10 @@ fn free_unused(host: &library::Host, live: &Live, sched: usize) {
 /// Counts the sites of each rule at the first graph of its plan and says which were not found. True if a rule found none
 /// at all.
 fn report(context: &Context, structure: &Structure, patch: &Patch, missed: &[Missed]) -> bool {
-    let new: Vec<&Arc<Instance>> = structure.plans.iter().filter(|i| i.patch.set(patch.clone()).is_ok()).collect();
+    let mut new: Vec<&Arc<Instance>> = structure.plans.iter().filter(|i| i.patch.get().is_none()).collect();
     if !new.is_empty() {
+        let text = patch.to_string();
+        new.retain(|i| i.patch.set(text.clone()).is_ok());
         for (instance, rule) in patch.substitutions.iter().flat_map(|s| &s.rules).filter_map(|r| structure.origin(*r)) {
             if new.iter().any(|n| Arc::ptr_eq(n, instance)) {
                 instance.counters[rule].sites.fetch_add(1, Ordering::Relaxed);
@@ -205,7 +218,7 @@ fn report(context: &Context, structure: &Structure, patch: &Patch, missed: &[Mis
         for m in missed {
             log::warning!("{}: {}; rules that act there: {}", m.name, m.why, names(structure, m));
         }
-        log::debug!("context {}, first graph: {patch}", context.id);
+        log::debug!("context {}, first graph: {text}", context.id);
     }
     structure.plans.iter().any(|instance| !instance.silent_rules().is_empty())
 }

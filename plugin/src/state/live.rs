@@ -87,6 +87,8 @@ struct Inner {
     call: u64,
     /// Rows of the micro-batch that is evaluated, for the structure of that version.
     rows: Arc<[Row]>,
+    /// Graphs have plans of before a reload in them, until the last sequence that began with one has ended.
+    outdated: bool,
     /// A sequence was given a plan of its own, so that not every row has the default.
     mixed: bool,
     /// The version of the structure that the graph evaluated last was built with.
@@ -158,6 +160,7 @@ impl Live {
             sequences: FxHashMap::default(),
             call: 0,
             rows: Arc::new([]),
+            outdated: false,
             mixed: false,
             built: None,
             refusal: None,
@@ -223,6 +226,11 @@ impl Live {
         if self.has_next.load(Ordering::Relaxed) {
             self.take_up(&mut inner);
         }
+        if inner.outdated {
+            inner.restructure(&self.facts);
+            let likely = inner.book.likely();
+            inner.outdated = inner.structure.plans.iter().any(|p| !likely.iter().any(|l| Arc::ptr_eq(l, p)));
+        }
         // Also those that need no look: the host may have removed cells of theirs where nobody saw it.
         let asked = |s: &Sequence| !s.deciding && !s.cells.is_empty();
         inner.sequences.iter().filter(|(_, s)| asked(s)).map(|(seq, _)| *seq).collect()
@@ -246,7 +254,7 @@ impl Live {
         inner.next = None;
         self.has_next.store(false, Ordering::Relaxed);
         inner.totals.reloads += 1;
-        inner.restructure(&self.facts);
+        inner.outdated = true;
         // A sequence that has a name for its wish means what is loaded under that name now.
         log::info!("context {} runs under the reloaded profiles; what was begun before goes on as it was", self.id);
     }
@@ -306,6 +314,13 @@ impl Live {
         if let Some(sequence) = inner.sequences.get_mut(&repair.seq) {
             sequence.tally.again += count;
             sequence.output_call = None;
+        }
+    }
+
+    /// Cells of a sequence were not evaluated again: they are looked at once more.
+    pub fn put_off(&self, repair: &Repair) {
+        if let Some(sequence) = lock(&self.inner).sequences.get_mut(&repair.seq) {
+            sequence.unverified = true;
         }
     }
 

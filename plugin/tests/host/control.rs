@@ -8,8 +8,7 @@ fn what_is_wrong_is_said_and_changes_nothing() {
                   profile 0 default; decode 0:a!; profile 7 off; begin 7";
     let ran = Driver::script(Door::Install, &two(), script).run();
     ran.told(
-        "install: 0
-         profile: 1: seq: got -1, allowed: 0 or more
+        "profile: 1: seq: got -1, allowed: 0 or more
          profile: 4: no such profile is loaded, got \"nothing\", allowed: default, other, off
          profile: 4: no such profile is loaded, got \"OFF\", allowed: default, other, off
          profile: 4: no such profile is loaded, got \"other.toml\", allowed: default, other, off

@@ -3,7 +3,7 @@
 use super::support::*;
 
 fn run(profile: &Profile, script: &str) -> Ran {
-    Driver::script(Door::Install, profile, script).arg("eog=4").run()
+    Driver::script(Door::Install, profile, script).arg("eog=3").run()
 }
 
 /// Two numbers that are not in integer registers come through, and nothing but our strings is taken out.

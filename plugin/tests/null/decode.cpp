@@ -42,6 +42,10 @@ int llama_context::decode(const llama_batch_ext & batch) {
     }
     std::map<int32_t, int32_t> next;
     for (const null_batch_row & row : rows) {
+        if (row.token < 0 || row.token >= model.embeddings->ne[1]) {
+            printf("host: there is no token %d\n", row.token);
+            return -1;
+        }
         for (int32_t seq : row.seqs) {
             const auto    known    = next.find(seq);
             const int32_t expected = known == next.end() ? memory.end(seq) : known->second;
