@@ -146,6 +146,9 @@ pub struct Bench {
     /// A tiny model and few blocks: whether it works, not how fast it is
     #[arg(long, conflicts_with = "model")]
     pub quick: bool,
+    /// Steer as a program that contains llama.cpp does: functions handed over, contexts attached, no call redirected
+    #[arg(long)]
+    pub embedded: bool,
     #[command(flatten)]
     pub host: HostChoice,
 }

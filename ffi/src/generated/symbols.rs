@@ -544,6 +544,70 @@ impl Llama {
         missing.or(table)
     }
 }
+/// The host's functions of group `sampler`.
+#[derive(Clone, Copy)]
+pub struct Sampler {
+    /// `llama_synchronize`
+    pub llama_synchronize: unsafe extern "C-unwind" fn(ctx: *mut llama_context),
+    /// `llama_set_sampler`
+    pub llama_set_sampler:
+        unsafe extern "C-unwind" fn(ctx: *mut llama_context, seq_id: llama_seq_id, smpl: *mut llama_sampler) -> bool,
+    /// `llama_sampler_init`
+    pub llama_sampler_init:
+        unsafe extern "C-unwind" fn(iface: *mut llama_sampler_i, ctx: llama_sampler_context_t) -> *mut llama_sampler,
+    /// `llama_sampler_free`
+    pub llama_sampler_free: unsafe extern "C-unwind" fn(smpl: *mut llama_sampler),
+    /// `llama_sampler_chain_init`
+    pub llama_sampler_chain_init: unsafe extern "C-unwind" fn(params: llama_sampler_chain_params) -> *mut llama_sampler,
+    /// `llama_sampler_chain_default_params`
+    pub llama_sampler_chain_default_params: unsafe extern "C-unwind" fn() -> llama_sampler_chain_params,
+    /// `llama_sampler_chain_add`
+    pub llama_sampler_chain_add: unsafe extern "C-unwind" fn(chain: *mut llama_sampler, smpl: *mut llama_sampler),
+    /// `ggml_custom_4d`
+    pub ggml_custom_4d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        type_: ggml_type,
+        ne0: i64,
+        ne1: i64,
+        ne2: i64,
+        ne3: i64,
+        args: *mut *mut ggml_tensor,
+        n_args: ::std::os::raw::c_int,
+        fun: ggml_custom_op_t,
+        n_tasks: ::std::os::raw::c_int,
+        userdata: *mut ::std::os::raw::c_void,
+    ) -> *mut ggml_tensor,
+}
+impl Sampler {
+    /// Resolves every function of the group.
+    ///
+    /// # Errors
+    /// All required functions that are missing, at once.
+    ///
+    /// # Safety
+    /// `lookup` must return addresses of llama.cpp's or ggml's functions of these names, and they
+    /// must stay mapped while the table is used.
+    pub unsafe fn load(lookup: &Lookup) -> Result<Self, Missing> {
+        let mut missing = Missing::new("sampler");
+        let table = unsafe {
+            Self {
+                llama_synchronize: crate::table::required(lookup, "llama_synchronize", &mut missing),
+                llama_set_sampler: crate::table::required(lookup, "llama_set_sampler", &mut missing),
+                llama_sampler_init: crate::table::required(lookup, "llama_sampler_init", &mut missing),
+                llama_sampler_free: crate::table::required(lookup, "llama_sampler_free", &mut missing),
+                llama_sampler_chain_init: crate::table::required(lookup, "llama_sampler_chain_init", &mut missing),
+                llama_sampler_chain_default_params: crate::table::required(
+                    lookup,
+                    "llama_sampler_chain_default_params",
+                    &mut missing,
+                ),
+                llama_sampler_chain_add: crate::table::required(lookup, "llama_sampler_chain_add", &mut missing),
+                ggml_custom_4d: crate::table::required(lookup, "ggml_custom_4d", &mut missing),
+            }
+        };
+        missing.or(table)
+    }
+}
 /// The host's functions of group `host`.
 #[derive(Clone, Copy)]
 pub struct Host {

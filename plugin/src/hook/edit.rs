@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use evenkeel_core::lower::{Leaf, NewNode, Patch, Ref, Substitution};
+use evenkeel_core::lower::{Leaf, NewNode, Patch, Ref, Substitution, TensorId};
 use evenkeel_ffi::generated::types::*;
 
 use super::{library::Host, view::Viewed};
@@ -67,6 +67,13 @@ impl<'a> Editor<'a> {
         // SAFETY: see [`Editor`].
         unsafe { (self.host.lib.graph.ggml_build_forward_expand)(self.graph, leaf) };
         self.leafs.push(leaf);
+    }
+
+    /// Adds a gate table that is a node: it stands before the node that reads it first.
+    pub unsafe fn add_table(&mut self, table: *mut ggml_tensor, first: TensorId) {
+        // SAFETY: see [`Editor`].
+        unsafe { self.insert(first.0, table, GGML_TENSOR_FLAG_COMPUTE as i32) };
+        self.leafs.push(table);
     }
 
     /// A tensor `[1, n_rows]` that several substitutions read; made at its first use.

@@ -1,7 +1,9 @@
 //! On hosts that are compiled first: `make hosts`, then `make test-hosts`.
 
+mod embedded;
 mod generations;
 mod libraries;
 mod requests;
+mod rpc;
 mod rust;
 mod server;

@@ -3,6 +3,7 @@
 mod bystander;
 mod conditions;
 mod doors;
+mod embed;
 mod factored;
 mod float64;
 mod generations;
