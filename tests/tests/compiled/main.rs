@@ -3,6 +3,7 @@
 mod embedded;
 mod generations;
 mod libraries;
+mod python;
 mod requests;
 mod rpc;
 mod rust;

@@ -63,7 +63,8 @@ fn every_operator_as_on_the_hosts_own_device() {
         let setting = scratch.profile(&Profile::empty().and_rule("v.gguf", rule));
         let steered = host.with(&here, Door::Preload, &setting);
         steered.assert_same(&host.with(&there, Door::Preload, &setting), rule);
-        host.plain(&here).assert_all_differ(&steered, rule);
+        // A rule with a condition leaves some rows alone.
+        assert_ne!(host.plain(&here), steered, "{rule}");
     }
 }
 
