@@ -37,6 +37,9 @@ pub enum Command {
     Demo(Demo),
     /// Print completions for a shell
     Completions(Completions),
+    /// Write the manual pages into a folder (for packages)
+    #[command(hide = true)]
+    Manual(Manual),
     /// Prove in this process that a library is laid out as evenkeel expects (doctor's child)
     #[command(hide = true, name = "self-test")]
     SelfTest(SelfTest),
@@ -171,6 +174,14 @@ pub struct Demo {
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+/// `manual`
+#[derive(Args, Debug)]
+pub struct Manual {
+    /// The folder; it is made if it is not there
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
 }
 
 /// `self-test`

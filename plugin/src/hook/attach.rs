@@ -218,8 +218,11 @@ impl Attached {
         // SAFETY: the functions are this llama.cpp's, and the caller's promise. The old chain is no more used once the new
         // one has its place, and an evaluation that still runs calls no sampler.
         unsafe {
-            let new =
-                if structure.merged.is_some() { sampler::new_chain(sampler, self.clone()) } else { std::ptr::null_mut() };
+            let new = if structure.merged.is_some() {
+                sampler::new_chain(sampler, self.clone())
+            } else {
+                std::ptr::null_mut()
+            };
             let taken = (sampler.llama_set_sampler)(ctx, NO_SEQUENCE, new);
             if !taken {
                 (sampler.llama_sampler_free)(new);

@@ -13,7 +13,8 @@ use evenkeel_core::{
 use evenkeel_ffi::generated::types::*;
 
 use super::{
-    attach, computed::Computed, constant::Wanted, counted::Counted, edit::Editor, gate::Gates, library::Host, view::Viewed,
+    attach, computed::Computed, constant::Wanted, counted::Counted, edit::Editor, gate::Gates, library::Host,
+    view::Viewed,
 };
 use crate::{
     log,

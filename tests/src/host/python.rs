@@ -120,7 +120,8 @@ impl Python {
         }
         let body = json!({ "prompt": prompt, "max_tokens": 8, "temperature": 0.0, "logprobs": 5, "seed": 1 });
         let answer = agent.post(format!("{address}/completions")).send_json(body);
-        let answer: Value = answer.and_then(|mut a| a.body_mut().read_json()).unwrap_or_else(|e| panic!("{e}\n{}", text()));
+        let answer: Value =
+            answer.and_then(|mut a| a.body_mut().read_json()).unwrap_or_else(|e| panic!("{e}\n{}", text()));
         let choice = &answer["choices"][0];
         (choice["text"].as_str().expect("a text").to_owned(), choice["logprobs"].clone())
     }

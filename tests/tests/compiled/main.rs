@@ -3,6 +3,7 @@
 mod embedded;
 mod generations;
 mod libraries;
+mod packages;
 mod python;
 mod requests;
 mod rpc;

@@ -39,7 +39,11 @@ fn import_evenkeel() {
 
     let bad = profile("bad.toml", Profile::add("missing.gguf", 1.0));
     let (finished, _) = python.try_run(&model, &[&bad]);
-    assert!(finished.stderr.contains("evenkeel.Error") && finished.stderr.contains("missing.gguf"), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("evenkeel.Error") && finished.stderr.contains("missing.gguf"),
+        "{}",
+        finished.stderr
+    );
 }
 
 /// The library that the package carries, preloaded into `python -m llama_cpp.server`.

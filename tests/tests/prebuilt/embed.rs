@@ -66,7 +66,10 @@ fn it_is_the_same_pipeline() {
         .and_rule("v.gguf", "operator = \"project\"")
         .and_rule("v.gguf", "operator = \"add\"\nstrength = 1.5\nadjustable = true")
         .and_rule("v.gguf", "operator = \"add\"\nstrength = 1.0\ntokens = \"generated\"")
-        .and_rule("v.gguf", "operator = \"add\"\nstrength = 0.5\nwhen = { similar-to = \"v.gguf\", layer = 2, above = 0.0 }")
+        .and_rule(
+            "v.gguf",
+            "operator = \"add\"\nstrength = 0.5\nwhen = { similar-to = \"v.gguf\", layer = 2, above = 0.0 }",
+        )
         .and_rule("v.gguf", "operator = \"clamp\"\nmin = -0.01\nmax = 0.01");
     let setting = scratch.profile(&profile);
     for (what, decode) in cases(&base) {
