@@ -3,6 +3,7 @@
 mod embedded;
 mod generations;
 mod libraries;
+mod operations;
 mod packages;
 mod python;
 mod requests;
