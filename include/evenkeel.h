@@ -120,6 +120,7 @@ typedef struct ek_api {
     X(ggml_graph_overhead_custom) \
     X(ggml_nbytes) \
     X(ggml_op_name) \
+    X(ggml_op_desc) \
     X(ggml_new_tensor_1d) \
     X(ggml_new_tensor_2d) \
     X(ggml_new_tensor_3d) \
@@ -168,6 +169,7 @@ typedef struct ek_api {
     X(ggml_backend_dev_init) \
     X(ggml_backend_dev_memory) \
     X(ggml_backend_dev_name) \
+    X(ggml_backend_dev_supports_op) \
     X(ggml_backend_dev_type) \
     X(ggml_backend_free) \
     X(ggml_backend_graph_compute) \
@@ -307,11 +309,11 @@ ek_status ek_get_strength(const char * rule, float * strength);
 
 /*
  * What the library does, as JSON: status ("idle": nothing asked for; "waiting": no context yet; "active"; "failed";
- * "poisoned"), the profile, every context with its standing ("ours"; "idle": made without a profile; "left": it generates
- * no text; "other": another model than the profile's; "failed") and why; per rule its profile, strength, layers, sites,
- * evaluated graphs and rows (also those on which a rule's condition does not hold); the sequences with their profiles and
- * cells; requests that ended or were refused, cells that were evaluated again or left as another profile made them; what passed
- * through; the hooks' own time in nanoseconds.
+ * "poisoned"), the profile, every context with its standing ("ours"; "idle": made without a profile; "left": it
+ * generates no text; "other": another model than the profile's; "failed") and why; what its devices leave to the CPU;
+ * per rule its profile, strength, layers, sites, evaluated graphs and rows (also those on which a rule's condition
+ * does not hold); the sequences with their profiles and cells; requests that ended or were refused, cells that were
+ * evaluated again or left as another profile made them; what passed through; the hooks' own time in nanoseconds.
  *   buffer  gets the text with its zero byte; NULL with size 0: only asks for the length
  *   size    of buffer, in bytes
  *   needed  gets the bytes needed, zero byte included

@@ -21,6 +21,8 @@ pub struct Ggml {
     pub ggml_nbytes: unsafe extern "C-unwind" fn(tensor: *const ggml_tensor) -> usize,
     /// `ggml_op_name`
     pub ggml_op_name: unsafe extern "C-unwind" fn(op: ggml_op) -> *const ::std::os::raw::c_char,
+    /// `ggml_op_desc`
+    pub ggml_op_desc: unsafe extern "C-unwind" fn(t: *const ggml_tensor) -> *const ::std::os::raw::c_char,
     /// `ggml_new_tensor_1d`
     pub ggml_new_tensor_1d:
         unsafe extern "C-unwind" fn(ctx: *mut ggml_context, type_: ggml_type, ne0: i64) -> *mut ggml_tensor,
@@ -141,6 +143,7 @@ impl Ggml {
                 ggml_graph_overhead_custom: crate::table::required(lookup, "ggml_graph_overhead_custom", &mut missing),
                 ggml_nbytes: crate::table::required(lookup, "ggml_nbytes", &mut missing),
                 ggml_op_name: crate::table::required(lookup, "ggml_op_name", &mut missing),
+                ggml_op_desc: crate::table::required(lookup, "ggml_op_desc", &mut missing),
                 ggml_new_tensor_1d: crate::table::required(lookup, "ggml_new_tensor_1d", &mut missing),
                 ggml_new_tensor_2d: crate::table::required(lookup, "ggml_new_tensor_2d", &mut missing),
                 ggml_new_tensor_3d: crate::table::required(lookup, "ggml_new_tensor_3d", &mut missing),
@@ -267,6 +270,9 @@ pub struct Backend {
         unsafe extern "C-unwind" fn(device: ggml_backend_dev_t, free: *mut usize, total: *mut usize),
     /// `ggml_backend_dev_name`
     pub ggml_backend_dev_name: unsafe extern "C-unwind" fn(device: ggml_backend_dev_t) -> *const ::std::os::raw::c_char,
+    /// `ggml_backend_dev_supports_op`
+    pub ggml_backend_dev_supports_op:
+        unsafe extern "C-unwind" fn(device: ggml_backend_dev_t, op: *const ggml_tensor) -> bool,
     /// `ggml_backend_dev_type`
     pub ggml_backend_dev_type: unsafe extern "C-unwind" fn(device: ggml_backend_dev_t) -> ggml_backend_dev_type,
     /// `ggml_backend_free`
@@ -356,6 +362,11 @@ impl Backend {
                 ggml_backend_dev_init: crate::table::required(lookup, "ggml_backend_dev_init", &mut missing),
                 ggml_backend_dev_memory: crate::table::required(lookup, "ggml_backend_dev_memory", &mut missing),
                 ggml_backend_dev_name: crate::table::required(lookup, "ggml_backend_dev_name", &mut missing),
+                ggml_backend_dev_supports_op: crate::table::required(
+                    lookup,
+                    "ggml_backend_dev_supports_op",
+                    &mut missing,
+                ),
                 ggml_backend_dev_type: crate::table::required(lookup, "ggml_backend_dev_type", &mut missing),
                 ggml_backend_free: crate::table::required(lookup, "ggml_backend_free", &mut missing),
                 ggml_backend_graph_compute: crate::table::required(lookup, "ggml_backend_graph_compute", &mut missing),

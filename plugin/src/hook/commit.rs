@@ -13,7 +13,7 @@ use evenkeel_core::{
 use evenkeel_ffi::generated::types::*;
 
 use super::{
-    attach, computed::Computed, constant::Wanted, counted::Counted, edit::Editor, gate::Gates, library::Host,
+    attach, computed::Computed, constant::Wanted, counted::Counted, edit::Editor, fallback, gate::Gates, library::Host,
     view::Viewed,
 };
 use crate::{
@@ -143,8 +143,11 @@ pub unsafe fn commit(
         if let Some(computed) = &rewritten.computed {
             editor.add_table(computed.tensor, patch.substitutions[0].target);
         }
-        for substitution in &patch.substitutions {
-            editor.substitute(substitution);
+        for (place, substitution) in patch.substitutions.iter().enumerate() {
+            editor.substitute(place, substitution);
+        }
+        if pass == Pass::Allocate {
+            context.fallbacks.get_or_init(|| fallback::found(host, viewed, patch, editor.made(), context));
         }
         rewritten.anchor = editor.finish();
         Ok(Some(ManuallyDrop::into_inner(rewritten)))

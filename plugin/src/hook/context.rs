@@ -136,7 +136,7 @@ pub fn admit((id, address): (u32, usize), standing: Standing, model: String) -> 
         ),
         Standing::Idle => {}
     }
-    let context = Arc::new(Context { id, model, standing, said: Default::default() });
+    let context = Arc::new(Context { id, model, standing, said: Default::default(), fallbacks: Default::default() });
     lock(&state::get().contexts).insert(address, context.clone());
     context
 }

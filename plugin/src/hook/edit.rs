@@ -21,6 +21,8 @@ pub struct Editor<'a> {
     shared: Vec<(Ref, *mut ggml_tensor)>,
     /// New nodes, each with the index of the node that it stands before.
     before: Vec<(u32, *mut ggml_tensor)>,
+    /// Every node that was made for a substitution, by its place in the patch.
+    made: Vec<(usize, *mut ggml_tensor)>,
     /// Targets, each with the node that it becomes.
     successors: Vec<(*mut ggml_tensor, *mut ggml_tensor)>,
 }
@@ -37,7 +39,17 @@ impl<'a> Editor<'a> {
         viewed: &'a Viewed,
         leafs: Vec<*mut ggml_tensor>,
     ) -> Self {
-        Editor { host, graph, ctx, viewed, leafs, shared: Vec::new(), before: Vec::new(), successors: Vec::new() }
+        Editor {
+            host,
+            graph,
+            ctx,
+            viewed,
+            leafs,
+            shared: Vec::new(),
+            before: Vec::new(),
+            made: Vec::new(),
+            successors: Vec::new(),
+        }
     }
 
     unsafe fn name(&self, t: *mut ggml_tensor, name: &str) {
@@ -119,8 +131,13 @@ impl<'a> Editor<'a> {
         self.before.push((at, t));
     }
 
+    /// The nodes that were made, each with the place of its substitution in the patch.
+    pub fn made(&self) -> &[(usize, *mut ggml_tensor)] {
+        &self.made
+    }
+
     /// Makes the substitution's nodes, which read a clone of its target. The graph does not change yet.
-    pub unsafe fn substitute(&mut self, s: &Substitution) {
+    pub unsafe fn substitute(&mut self, place: usize, s: &Substitution) {
         let at = s.target.0;
         let target = self.viewed.tensor(s.target);
         // SAFETY: see [`Editor`].
@@ -158,6 +175,7 @@ impl<'a> Editor<'a> {
                     self.shared.push((Ref::Tap(*probe), t));
                 }
                 made.push(t);
+                self.made.push((place, t));
                 if i + 1 < s.nodes.len() {
                     self.name(t, &format!("ek.{}.{i}", s.name));
                     self.insert(at, t, flags);

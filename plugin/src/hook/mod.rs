@@ -16,6 +16,7 @@ mod decode;
 mod dispatch;
 mod edit;
 mod entry;
+mod fallback;
 mod gate;
 mod graph;
 mod install;

@@ -6,6 +6,7 @@ mod doors;
 mod example;
 mod exceptions;
 mod exports;
+mod fallback;
 mod forks;
 mod graphs;
 mod header;
