@@ -37,6 +37,9 @@ pub enum Command {
     Demo(Demo),
     /// Print completions for a shell
     Completions(Completions),
+    /// Write the manual pages into a folder (for packages)
+    #[command(hide = true)]
+    Manual(Manual),
     /// Prove in this process that a library is laid out as evenkeel expects (doctor's child)
     #[command(hide = true, name = "self-test")]
     SelfTest(SelfTest),
@@ -146,6 +149,9 @@ pub struct Bench {
     /// A tiny model and few blocks: whether it works, not how fast it is
     #[arg(long, conflicts_with = "model")]
     pub quick: bool,
+    /// Steer as a program that contains llama.cpp does: functions handed over, contexts attached, no call redirected
+    #[arg(long)]
+    pub embedded: bool,
     #[command(flatten)]
     pub host: HostChoice,
 }
@@ -168,6 +174,14 @@ pub struct Demo {
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+/// `manual`
+#[derive(Args, Debug)]
+pub struct Manual {
+    /// The folder; it is made if it is not there
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
 }
 
 /// `self-test`

@@ -19,6 +19,10 @@ pub enum Door {
     BackendPath,
     /// The program loads it by hand and calls `ek_install()`. Only the C host does.
     Install,
+    /// The program hands its own llama.cpp over and attaches its contexts. Only the C host does.
+    Embed,
+    /// The same, but the library looks the program's functions up: they are exported. Only the C host does.
+    EmbedExported,
 }
 
 impl Door {
@@ -27,13 +31,18 @@ impl Door {
         match self {
             Self::Preload => Setting::new().env("LD_PRELOAD", library()),
             Self::BackendPath => Setting::new().env("GGML_BACKEND_PATH", library()),
-            Self::Install => Setting::new(),
+            Self::Install | Self::Embed | Self::EmbedExported => Setting::new(),
         }
     }
 
     /// Arguments for the C host.
     pub(crate) fn arguments(self) -> Vec<OsString> {
-        if self == Self::Install { vec!["--install".into(), library().into()] } else { Vec::new() }
+        match self {
+            Self::Preload | Self::BackendPath => Vec::new(),
+            Self::Install => vec!["--install".into(), library().into()],
+            Self::Embed => vec!["--embed".into(), library().into()],
+            Self::EmbedExported => vec!["--embed".into(), library().into(), "--exported".into()],
+        }
     }
 }
 

@@ -6,6 +6,7 @@ mod completions;
 mod demo;
 mod doctor;
 mod explain;
+mod manual;
 mod plan;
 mod run;
 mod sketch;
@@ -26,6 +27,7 @@ pub fn dispatch(cli: &Cli) -> Outcome {
         Command::Bench(args) => bench::main(args, cli.json),
         Command::Demo(args) => demo::main(args, cli.json),
         Command::Completions(args) => completions::main(args),
+        Command::Manual(args) => manual::main(args),
         Command::SelfTest(args) => doctor::self_test(args),
     }
 }

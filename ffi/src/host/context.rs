@@ -1,6 +1,6 @@
 //! A context: the place where tokens are evaluated.
 
-use super::{HostError, Model, Token, log, params};
+use super::{Embedded, HostError, Model, Plugin, PluginError, Token, log, params};
 use crate::generated::types::{GGML_TYPE_F16, ggml_type, llama_batch, llama_context};
 
 /// When the fused attention kernel is used.
@@ -85,6 +85,7 @@ pub struct Context {
     raw: *mut llama_context,
     n_batch: usize,
     n_seq_max: i32,
+    embedded: Option<Embedded>,
 }
 
 // SAFETY: a context may move between threads as long as one uses it at a time, which `&mut self` ensures.
@@ -92,6 +93,10 @@ unsafe impl Send for Context {}
 
 impl Drop for Context {
     fn drop(&mut self) {
+        if let Some(embedded) = self.embedded {
+            // SAFETY: the context lives, and nobody else has it.
+            unsafe { embedded.detach(self.raw) };
+        }
         // SAFETY: made by llama_init_from_model and freed once.
         unsafe { (self.model.0.llama.0.host.llama_free)(self.raw) }
     }
@@ -115,7 +120,18 @@ impl Context {
         }
         // SAFETY: the context was just made.
         let n_batch = unsafe { (llama.host.llama_n_batch)(raw) } as usize;
-        Ok(Context { model: model.clone(), raw, n_batch, n_seq_max: options.n_seq_max as i32 })
+        Ok(Context { model: model.clone(), raw, n_batch, n_seq_max: options.n_seq_max as i32, embedded: None })
+    }
+
+    /// Attaches it, as a program that contains llama.cpp does with its own.
+    ///
+    /// # Errors
+    /// [`PluginError::Refused`] if the profile in force does not fit.
+    pub fn attach(&mut self, plugin: &Plugin, embedded: Embedded) -> Result<(), PluginError> {
+        // SAFETY: the context lives, and `&mut self` is the only way to it.
+        unsafe { embedded.attach(plugin, self.raw)? };
+        self.embedded = Some(embedded);
+        Ok(())
     }
 
     /// Its model.
@@ -189,6 +205,10 @@ impl Context {
             seq_id: seqs.as_mut_ptr(),
             logits: logits.as_mut_ptr(),
         };
+        if let Some(embedded) = self.embedded {
+            // SAFETY: the context lives; the batch is what is decoded next.
+            unsafe { embedded.before_decode(self.raw, &batch) };
+        }
         // SAFETY: each array has n_tokens entries and lives across the call, which copies what it keeps; tokens and
         // sequences are in range.
         match unsafe { (self.model.0.llama.0.host.llama_decode)(self.raw, batch) } {

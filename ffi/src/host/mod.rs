@@ -12,6 +12,7 @@
 //! A [`Context`] belongs to one thread at a time. Loading models and making contexts may happen on any thread.
 
 mod context;
+mod embed;
 mod error;
 mod log;
 mod model;
@@ -20,6 +21,7 @@ mod params;
 mod plugin;
 
 pub use context::{Context, ContextOptions, FlashAttention, Outputs, Row};
+pub use embed::{Embedded, names as embedded_names};
 pub use error::HostError;
 pub use log::LogLevel;
 pub use model::{Model, ModelOptions, Token};

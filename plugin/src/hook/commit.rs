@@ -12,7 +12,10 @@ use evenkeel_core::{
 };
 use evenkeel_ffi::generated::types::*;
 
-use super::{constant::Wanted, counted::Counted, edit::Editor, gate::Gates, library::Host, view::Viewed};
+use super::{
+    attach, computed::Computed, constant::Wanted, counted::Counted, edit::Editor, fallback, gate::Gates, library::Host,
+    view::Viewed,
+};
 use crate::{
     log,
     state::{self, Context, Live, Row, Structure, lock},
@@ -37,6 +40,8 @@ pub struct RewrittenGraph {
     /// A node that was added, and its place: tells this graph from another one at the same address.
     anchor: (i32, *mut ggml_tensor),
     gates: Option<Gates>,
+    /// The gate table of a graph that nobody feeds between two evaluations.
+    computed: Option<Computed>,
 }
 
 // SAFETY: the metadata has no thread affinity, and a graph is only touched under the state's lock.
@@ -98,7 +103,9 @@ pub unsafe fn commit(
         let mem_size = n_tensors * (lib.ggml.ggml_tensor_overhead)();
         let params = ggml_init_params { mem_size, mem_buffer: std::ptr::null_mut(), no_alloc: true };
         let leafs = constants(host, viewed, patch, live, pass)?;
+        let attached = attach::attached(live.address);
         let gates = match patch.gates {
+            Some(_) if attached.is_some() => None,
             Some(g) => Some(Gates::new(host, g.n_tokens, g.n_gates).ok_or(CommitError::Gates(g.n_tokens, g.n_gates))?),
             None => None,
         };
@@ -121,14 +128,26 @@ pub unsafe fn commit(
             positions,
             anchor: (0, std::ptr::null_mut()),
             gates,
+            computed: None,
         });
+        if let (Some(g), Some(attached)) = (patch.gates, attached) {
+            let whose = (attached, context, structure);
+            let computed = Computed::new(host, ctx, viewed, (g.n_tokens, g.n_gates), whose);
+            rewritten.computed = Some(computed.ok_or(CommitError::Gates(g.n_tokens, g.n_gates))?);
+        }
         let mut editor = Editor::new(host, graph, ctx, viewed, leafs);
         editor.add_leafs(patch);
         if let Some(gates) = &rewritten.gates {
             editor.add_leaf(gates.tensor());
         }
-        for substitution in &patch.substitutions {
-            editor.substitute(substitution);
+        if let Some(computed) = &rewritten.computed {
+            editor.add_table(computed.tensor, patch.substitutions[0].target);
+        }
+        for (place, substitution) in patch.substitutions.iter().enumerate() {
+            editor.substitute(place, substitution);
+        }
+        if pass == Pass::Allocate {
+            context.fallbacks.get_or_init(|| fallback::found(host, viewed, patch, editor.made(), context));
         }
         rewritten.anchor = editor.finish();
         Ok(Some(ManuallyDrop::into_inner(rewritten)))
@@ -219,6 +238,11 @@ impl RewrittenGraph {
         true
     }
 
+    /// Counts one evaluation of these rows.
+    pub fn count(&self, rows: &[Row]) {
+        self.counted.count(&self.structure, rows);
+    }
+
     /// Whether the host's own input has the tokens of these rows.
     ///
     /// # Safety
@@ -264,7 +288,7 @@ impl RewrittenGraph {
 }
 
 /// The value of a gate on a row.
-fn value(structure: &Structure, row: &Row, source: GateSource) -> f32 {
+pub fn value(structure: &Structure, row: &Row, source: GateSource) -> f32 {
     match source {
         GateSource::Plan(plan) => f32::from(row.plan == Some(plan)),
         GateSource::Rule(plan, rule) if row.plan == Some(plan) => {

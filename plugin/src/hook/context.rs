@@ -110,11 +110,20 @@ fn refuse(why: &str, model: &str) -> Verdict {
 
 /// `llama_context::llama_context(model, params)`.
 pub fn before_new(r: &Registers) -> Verdict {
-    let state = state::get();
+    let this = (next_id(), r.argument(0));
     // SAFETY: the arguments are those of the constructor: this, the model by reference, the parameters by value.
-    let id = state.next_context.fetch_add(1, Ordering::Relaxed);
-    let this = (id, r.argument(0));
     let (standing, model) = unsafe { stand(r.caller(), this, r.argument(1) as *const llama_model, r.by_value(2)) };
+    admit(this, standing, model);
+    Verdict::Continue
+}
+
+/// The number of the next context.
+pub fn next_id() -> u32 {
+    state::get().next_context.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Takes note of the context with this number and address, and says where it stands.
+pub fn admit((id, address): (u32, usize), standing: Standing, model: String) -> Arc<Context> {
     match &standing {
         Standing::Ours(live) => log::info!("context {id} ({model}) runs under {}", words(&live.book())),
         Standing::Left(why) => log::info!("context {id} ({model}) is left alone: {why}"),
@@ -126,9 +135,9 @@ pub fn before_new(r: &Registers) -> Verdict {
         ),
         Standing::Idle => {}
     }
-    let context = Context { id, model, standing, said: Default::default() };
-    lock(&state.contexts).insert(r.argument(0), Arc::new(context));
-    Verdict::Continue
+    let context = Arc::new(Context { id, model, standing, said: Default::default(), fallbacks: Default::default() });
+    lock(&state::get().contexts).insert(address, context.clone());
+    context
 }
 
 /// `llama_context::~llama_context()`.
@@ -161,14 +170,30 @@ unsafe fn stand(
     model: *const llama_model,
     params: *const llama_context_params,
 ) -> (Standing, String) {
+    if matches!(lock(&state::get().profile).get(), Ok(None)) {
+        return (Standing::Idle, String::new());
+    }
+    match library::of_caller(caller) {
+        // SAFETY: the caller's promise.
+        Ok(host) => unsafe { stand_at(&host, this, model, params) },
+        Err(why) => (Standing::Failed(why), "unknown model".to_owned()),
+    }
+}
+
+/// The same, where the llama.cpp is known.
+///
+/// # Safety
+/// As [`stand`]; `params` may be null where they are not known.
+pub unsafe fn stand_at(
+    host: &Arc<Host>,
+    this: (u32, usize),
+    model: *const llama_model,
+    params: *const llama_context_params,
+) -> (Standing, String) {
     let failed = |why: String| (Standing::Failed(why), "unknown model".to_owned());
     let shelf = match lock(&state::get().profile).get() {
         Ok(None) => return (Standing::Idle, String::new()),
         Ok(Some(shelf)) => shelf,
-        Err(_) => return failed("the profile could not be read, see above".into()),
-    };
-    let host = match library::of_caller(caller) {
-        Ok(host) => host,
         Err(why) => return failed(why),
     };
     if model.is_null() {
@@ -178,7 +203,7 @@ unsafe fn stand(
     unsafe {
         let Some(facts) = facts(&host.lib, model) else { return failed("llama.cpp without a model's metadata".into()) };
         let words = describe(&facts);
-        (bind(&host, &shelf, this, (facts, model), params), words)
+        (bind(host, &shelf, this, (facts, model), params), words)
     }
 }
 
@@ -191,7 +216,8 @@ unsafe fn bind(
 ) -> Standing {
     let embeddings = shelf.profiles.iter().any(|loaded| loaded.profile.model.embeddings);
     // SAFETY: the caller's promise, and the layout was compared with the host's own defaults.
-    let kind = host.embeddings_offset.map_or(ContextKind::Default, |offset| unsafe { params::kind(params, offset) });
+    let readable = host.embeddings_offset.filter(|_| !params.is_null());
+    let kind = readable.map_or(ContextKind::Default, |offset| unsafe { params::kind(params, offset) });
     match kind {
         ContextKind::Mtp => return Standing::Left("it drafts tokens for another context"),
         ContextKind::Embedding if !embeddings => {

@@ -8,7 +8,7 @@ use std::{
 
 use evenkeel_ffi::generated::types::{llama_batch, llama_context};
 
-use super::{dispatch::Verdict, entry::Registers};
+use super::{attach, dispatch::Verdict, entry::Registers, rows};
 use crate::{
     guard::guard,
     log,
@@ -25,17 +25,22 @@ pub fn before_decode(r: &Registers) -> Verdict {
     if REPAIRING.get() {
         return Verdict::Continue;
     }
+    let Some(live) = state::get().live(r.argument(0)) else { return Verdict::Continue };
+    if boundary(&live) { Verdict::First(|_| repair_all()) } else { Verdict::Continue }
+}
+
+/// What happens between two calls to decode. True if cells are to be evaluated again before the next one.
+pub fn boundary(live: &Arc<Live>) -> bool {
     let state = state::get();
-    let Some(live) = state.live(r.argument(0)) else { return Verdict::Continue };
     reload::at_boundary(state);
     for seq in live.decode_begins() {
-        if let Some(end) = end_of(&live, seq)
+        if let Some(end) = end_of(live, seq)
             && let Some(repair) = live.verify(seq, end)
         {
-            state.queue_repair(&live, repair);
+            state.queue_repair(live, repair);
         }
     }
-    if state.has_repairs() { Verdict::First(repair_all) } else { Verdict::Continue }
+    state.has_repairs()
 }
 
 /// One more than the last position of a sequence, by the host's word; `None` where a context has no memory.
@@ -59,8 +64,9 @@ pub fn memory_of(live: &Live) -> Option<usize> {
     (found != 0).then_some(found)
 }
 
-/// Runs outside of the guard, which encloses only what is ours: it calls the host, whose exceptions are the host's.
-fn repair_all(_r: &Registers) {
+/// Evaluates again what is noted for this thread. Runs outside of the guard, which encloses only what is ours: it calls the
+/// host, whose exceptions are the host's.
+pub fn repair_all() {
     let _leave = Repairing::enter();
     while let Some((live, repair)) = guard("repair", None, || state::get().next_repair()) {
         repair_one(&live, &repair);
@@ -128,6 +134,8 @@ fn repair_one(live: &Arc<Live>, repair: &Repair) {
                 seq_id: seqs.as_mut_ptr(),
                 logits: logits.as_mut_ptr(),
             };
+            // Nothing is attached where hooks see it themselves.
+            attach::tell(live.address, Some(&rows::of_batch(&batch, |_| pos)));
             let result = (llama.llama_decode)(ctx, batch);
             if result != 0 {
                 log::error!(

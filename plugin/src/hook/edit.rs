@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use evenkeel_core::lower::{Leaf, NewNode, Patch, Ref, Substitution};
+use evenkeel_core::lower::{Leaf, NewNode, Patch, Ref, Substitution, TensorId};
 use evenkeel_ffi::generated::types::*;
 
 use super::{library::Host, view::Viewed};
@@ -24,6 +24,8 @@ pub struct Editor<'a> {
     /// New nodes that read an existing tensor which is no substituted node: its use count must rise, or a backend may fuse
     /// it away.
     readers: Vec<*mut ggml_tensor>,
+    /// Every node that was made for a substitution, by its place in the patch.
+    made: Vec<(usize, *mut ggml_tensor)>,
     /// Targets, each with the node that it becomes.
     successors: Vec<(*mut ggml_tensor, *mut ggml_tensor)>,
 }
@@ -49,6 +51,7 @@ impl<'a> Editor<'a> {
             shared: Vec::new(),
             before: Vec::new(),
             readers: Vec::new(),
+            made: Vec::new(),
             successors: Vec::new(),
         }
     }
@@ -84,6 +87,13 @@ impl<'a> Editor<'a> {
         // SAFETY: see [`Editor`].
         unsafe { (self.host.lib.graph.ggml_build_forward_expand)(self.graph, leaf) };
         self.leafs.push(leaf);
+    }
+
+    /// Adds a gate table that is a node: it stands before the node that reads it first.
+    pub unsafe fn add_table(&mut self, table: *mut ggml_tensor, first: TensorId) {
+        // SAFETY: see [`Editor`].
+        unsafe { self.insert(first.0, table, GGML_TENSOR_FLAG_COMPUTE as i32) };
+        self.leafs.push(table);
     }
 
     /// A tensor `[1, n_rows]` that several substitutions read; made at its first use.
@@ -129,8 +139,13 @@ impl<'a> Editor<'a> {
         self.before.push((at, t));
     }
 
+    /// The nodes that were made, each with the place of its substitution in the patch.
+    pub fn made(&self) -> &[(usize, *mut ggml_tensor)] {
+        &self.made
+    }
+
     /// Makes the substitution's nodes, which read a clone of its target. The graph does not change yet.
-    pub unsafe fn substitute(&mut self, s: &Substitution) {
+    pub unsafe fn substitute(&mut self, place: usize, s: &Substitution) {
         let at = s.target.0;
         let target = self.viewed.tensor(s.target);
         // SAFETY: see [`Editor`].
@@ -184,6 +199,7 @@ impl<'a> Editor<'a> {
                     self.readers.push(t);
                 }
                 made.push(t);
+                self.made.push((place, t));
                 if i + 1 < s.nodes.len() {
                     self.name(t, &format!("ek.{}.{i}", s.name));
                     self.insert(at, t, flags);

@@ -13,7 +13,8 @@ use super::{
     context,
     dispatch::Verdict,
     entry::Registers,
-    library, view,
+    library::{self, Host},
+    view,
 };
 use crate::{
     log,
@@ -120,7 +121,11 @@ fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
         Standing::Ours(live) => {
             // Now, not when it was made: a context whose constructor fails is none.
             state.any_ours.store(true, Ordering::Relaxed);
-            rewrite_ours(r, pass, state, &context, live)
+            let Ok(host) = library::of_caller(r.caller()) else {
+                return pass_through(state, &context, "unusable library");
+            };
+            let graph = r.argument(1) as *mut ggml_cgraph;
+            rewrite_ours(&host, (r.argument(0), graph), pass, state, &context, live)
         }
         Standing::Failed(_) => Rewrite::Failed,
         // A host that found llama_init_from_model by name passed by the hook that would have refused it.
@@ -144,14 +149,33 @@ fn forget_unless_current(state: &State, graph: *mut ggml_cgraph) -> bool {
     !current
 }
 
-fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>, live: &Arc<Live>) -> Rewrite {
+/// The same for a graph that llama.cpp shows while it builds it, before any scheduler has it. False if it was rewritten
+/// already.
+pub fn steer_built(host: &Arc<Host>, graph: *mut ggml_cgraph, context: &Arc<Context>, live: &Arc<Live>) -> bool {
+    let start = Instant::now();
+    let state = state::get();
+    if !forget_unless_current(state, graph) {
+        return false;
+    }
+    state.any_ours.store(true, Ordering::Relaxed);
+    rewrite_ours(host, (0, graph), Pass::Allocate, state, context, live);
+    state.time.build.add(start);
+    true
+}
+
+fn rewrite_ours(
+    host: &Arc<Host>,
+    (sched, graph): (usize, *mut ggml_cgraph),
+    pass: Pass,
+    state: &State,
+    context: &Arc<Context>,
+    live: &Arc<Live>,
+) -> Rewrite {
     if context::is_evaluating(live.address) {
         live.built();
     }
     let structure = live.structure();
     let Some(merged) = &structure.merged else { return Rewrite::Fine };
-    let (sched, graph) = (r.argument(0), r.argument(1) as *mut ggml_cgraph);
-    let Ok(host) = library::of_caller(r.caller()) else { return pass_through(state, context, "unusable library") };
     // SAFETY: the host hands this graph over for allocation, on this thread; the library passed the self-test.
     let viewed = unsafe { view::read(&host.lib, host.facts.compute_flag, graph) };
     let (patch, missed) = match lower(&merged.plan, &viewed.view) {
@@ -161,7 +185,7 @@ fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>
     };
     let silent = report(context, &structure, &patch, &missed);
     // SAFETY: the view was read just now, and the host still waits on this thread.
-    match unsafe { commit(&host, graph, &viewed, &patch, (context, live, &structure), pass) } {
+    match unsafe { commit(host, graph, &viewed, &patch, (context, live, &structure), pass) } {
         Ok(Some(mut rewritten)) => {
             rewritten.sched = sched;
             lock(&state.graphs).insert(graph as usize, Arc::new(Mutex::new(rewritten)));
@@ -171,7 +195,10 @@ fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>
     }
     if pass == Pass::Allocate {
         retire(state, context, &structure);
-        free_unused(&host, live, sched);
+    }
+    // Without a scheduler, it is still to be waited for.
+    if pass == Pass::Allocate && sched != 0 {
+        free_unused(host, live, sched);
     }
     if silent { Rewrite::Failed } else { Rewrite::Fine }
 }
@@ -187,7 +214,7 @@ fn retire(state: &State, context: &Arc<Context>, structure: &Arc<Structure>) {
 }
 
 /// Frees the vectors of plans that are gone.
-fn free_unused(host: &library::Host, live: &Live, sched: usize) {
+fn free_unused(host: &Host, live: &Live, sched: usize) {
     let unused = lock(&live.constants).take_unused();
     if !unused.is_empty() {
         // Graphs of an earlier structure are not evaluated again, but the last may still run on a device.

@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use evenkeel_core::sequence::UNKNOWN_TOKEN;
+use evenkeel_ffi::generated::types::llama_batch;
 
 use crate::state::RawRow;
 
@@ -112,4 +113,42 @@ pub unsafe fn read(layout: &Layout, ubatch: usize) -> Option<Vec<RawRow>> {
             })
             .collect()
     }
+}
+
+/// The rows of a batch as a program passes it to `llama_decode`. Where it names no positions, llama.cpp counts on from the
+/// end of the sequence, which `end` tells; where it names no outputs, the last row is one.
+///
+/// # Safety
+/// The batch's arrays are null or have `n_tokens` elements.
+pub unsafe fn of_batch(batch: &llama_batch, mut end: impl FnMut(i32) -> i32) -> Vec<RawRow> {
+    let n = usize::try_from(batch.n_tokens).unwrap_or(0);
+    let mut ends: Vec<(i32, i32)> = Vec::new();
+    // SAFETY: the caller's promise.
+    let row = |i: usize| unsafe {
+        let (n_seq, seqs) = match (batch.n_seq_id.is_null(), batch.seq_id.is_null()) {
+            (false, false) => (*batch.n_seq_id.add(i), *batch.seq_id.add(i)),
+            _ => (0, std::ptr::null_mut()),
+        };
+        let known = (1..=MAX_SEQ).contains(&n_seq) && !seqs.is_null();
+        let seqs: &[i32] = if known { std::slice::from_raw_parts(seqs, n_seq as usize) } else { &[0] };
+        let seq = seqs[0];
+        let pos = if batch.pos.is_null() {
+            let at = ends.iter().position(|(s, _)| *s == seq).unwrap_or_else(|| {
+                ends.push((seq, end(seq)));
+                ends.len() - 1
+            });
+            ends[at].1 += 1;
+            ends[at].1 - 1
+        } else {
+            *batch.pos.add(i)
+        };
+        RawRow {
+            seq,
+            others: seqs[1..].into(),
+            pos,
+            token: if batch.token.is_null() { UNKNOWN_TOKEN } else { *batch.token.add(i) },
+            output: if batch.logits.is_null() { i + 1 == n } else { *batch.logits.add(i) != 0 },
+        }
+    };
+    (0..n).map(row).collect()
 }

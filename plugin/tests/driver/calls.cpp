@@ -52,6 +52,12 @@ int calls() {
     printf("ek_version %s\n", EK(ek_version)());
     printf("ek_negotiate %d\n", EK(ek_negotiate)(EK_ABI_VERSION, &granted));
     printf("ek_install %d\n", EK(ek_install)());
+    ek_api api = functions();
+    printf("ek_install_api %d\n", EK(ek_install_api)(&api));
+    // The hooks bound it already.
+    printf("ek_attach %d\n", ctx ? EK(ek_attach)(ctx) : 0);
+    printf("ek_before_decode %d\n", ctx ? EK(ek_before_decode)(ctx, nullptr) : 0);
+    printf("ek_detach %d\n", ctx ? EK(ek_detach)(ctx) : 0);
     printf("ek_load_profile %d\n", EK(ek_load_profile)(getenv("EVENKEEL_PROFILE")));
     printf("ek_set_strength %d\n", EK(ek_set_strength)("push", 0.5f));
     printf("ek_get_strength %d\n", EK(ek_get_strength)("push", &now));
@@ -113,6 +119,17 @@ int misuse() {
     say("index too large", EK(ek_stats_get)(snapshot, 0, &stat));
     say("count NULL", EK(ek_stats_count)(snapshot, nullptr));
     say("freed", EK(ek_stats_free)(snapshot));
+    ek_api api = functions();
+    say("ctx NULL", EK(ek_attach)(nullptr));
+    say("ctx NULL", EK(ek_detach)(nullptr));
+    say("ctx NULL", EK(ek_before_decode)(nullptr, nullptr));
+    api.count = 5;
+    printf("too few functions: %d\n", EK(ek_install_api)(&api));
+    api.count = 1u << 30;
+    say("no list", EK(ek_install_api)(&api));
+    api.count     = 5;
+    api.functions = nullptr;
+    say("no list", EK(ek_install_api)(&api));
     say("no such profile", EK(ek_load_profile)("/nowhere/at-all.toml"));
     say("path not UTF-8", EK(ek_load_profile)("\xff"));
     say("no profile", EK(ek_load_profile)(nullptr));

@@ -41,6 +41,20 @@ const Host & host() {
     return all;
 }
 
+#ifdef LINKED
+static void * in_host(const char * name) { return dlsym(RTLD_DEFAULT, name); }
+#endif
+
+// As EK_API_FILL does in a program whose compiler knows all of these functions.
+ek_api functions() {
+    static std::vector<ek_api_function> list;
+#define ENTRY(name) list.push_back({#name, reinterpret_cast<void (*)()>(in_host(#name))});
+    if (list.empty()) {
+        EK_API_FUNCTIONS(ENTRY)
+    }
+    return {EK_ABI_VERSION, static_cast<uint32_t>(list.size()), list.data()};
+}
+
 static void * opened;
 
 void * plugin(const char * name) { return dlsym(opened ? opened : RTLD_DEFAULT, name); }

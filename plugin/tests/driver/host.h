@@ -32,6 +32,9 @@ struct Host {
 // The functions that this program is linked with (-DLINKED), or those of the library $NULL_HOST, opened RTLD_LOCAL.
 const Host & host();
 
+// The null host's functions, as a program that contains it would hand them over.
+ek_api functions();
+
 // A function of the plug-in's: of $PLUGIN if the driver opened it, else of the one that was preloaded; NULL without one.
 void * plugin(const char * name);
 template <typename F> F ek(F, const char * name) { return reinterpret_cast<F>(plugin(name)); }

@@ -8,6 +8,7 @@ mod doors;
 mod example;
 mod exceptions;
 mod exports;
+mod fallback;
 mod forks;
 mod graphs;
 mod header;

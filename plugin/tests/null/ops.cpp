@@ -31,6 +31,7 @@ static ggml_tensor * two(ggml_tensor * t, float a, float b) {
 
 extern "C" {
 const char * ggml_op_name(ggml_op op) { return NAMES[op]; }
+const char * ggml_op_desc(const ggml_tensor * t) { return ggml_op_name(t->op); }
 
 ggml_tensor * ggml_add(ggml_context * ctx, ggml_tensor * a, ggml_tensor * b) {
     repeats(b, a);

@@ -146,6 +146,7 @@ static void evaluate(struct llama_context * context, const struct options * opti
         }
     }
     nodes = 0;
+    embed_decode(context, &batch);
     int status = llama_decode(context, batch);
     if (status != 0) {
         fail("llama_decode failed", phase);
@@ -177,6 +178,7 @@ static void run(struct llama_model * model, const struct options * options) {
         fprintf(stderr, "host: the context was refused\n");
         exit(2);
     }
+    embed_context(context);
     if (options->vector) {
         apply_vector(context, model, options);
     }
@@ -188,9 +190,13 @@ static void run(struct llama_model * model, const struct options * options) {
     if (options->back > 0 || options->later) {
         switch_over(context, options);
     }
+    if (options->turn) {
+        embed_turn(strtof(options->turn, NULL));
+    }
     for (int i = -options->back; i < options->decode; i++) {
         evaluate(context, options, "decode", options->prompt + i, 1, vocabulary);
     }
+    embed_end(context);
     llama_free(context);
 }
 
@@ -201,10 +207,17 @@ int main(int argc, char ** argv) {
     if (options.install) {
         install(options.install);
     }
+    if (options.embed) {
+        embed(options.embed, options.exported, options.lacks);
+    }
     if (options.backends) {
         ggml_backend_load_all_from_path(options.backends);
     }
     llama_backend_init();
+    if (options.rpc) {
+        add_servers(options.rpc);
+        name_devices();
+    }
 
     struct llama_model_params params = llama_model_default_params();
     params.n_gpu_layers = options.gpu_layers;

@@ -17,6 +17,9 @@ struct options parse(int argc, char ** argv) {
         {"--model", &options.model},       {"--out", &options.out},       {"--backends", &options.backends},
         {"--install", &options.install},   {"--vector", &options.vector},
         {"--choose", &options.choose},     {"--later", &options.later},   {"--hidden", &options.hidden},
+        {"--install", &options.install},   {"--vector", &options.vector}, {"--embed", &options.embed},
+        {"--turn", &options.turn},         {"--rpc", &options.rpc},
+        {"--lacks", &options.lacks},
     };
     const struct { const char * name; int * value; } numbers[] = {
         {"--first", &options.first},       {"--last", &options.last},     {"--prompt", &options.prompt},
@@ -26,6 +29,7 @@ struct options parse(int argc, char ** argv) {
     };
     const struct { const char * name; bool * value; } switches[] = {
         {"--last-only", &options.last_only}, {"--count", &options.count}, {"--capture", &options.capture},
+        {"--exported", &options.exported},
     };
     for (int i = 1; i < argc; i++) {
         bool known = false;

@@ -48,6 +48,8 @@ pub struct Decode {
     pub gpu_layers: u32,
     /// Contexts, one after the other.
     pub contexts: u32,
+    /// RPC servers whose devices are used, too: addresses separated by commas.
+    pub rpc: Option<String>,
     /// Count nodes (through llama.cpp's evaluation callback).
     pub count: bool,
     /// Write the residual streams (through the same callback; not together with `count`).
@@ -62,6 +64,10 @@ pub struct Decode {
     pub back: u32,
     /// The functions for that are looked up by hand in this library, as a foreign function interface does.
     pub hidden: Option<PathBuf>,
+    /// Turns the strength of `rule-0` after the prompt, through the library's C interface: with [`Door::Embed`] only.
+    pub turn: Option<f32>,
+    /// An operation that devices are said to lack: with [`Door::Embed`] only.
+    pub lacks: Option<&'static str>,
 }
 
 impl Decode {
@@ -76,6 +82,7 @@ impl Decode {
             threads: 1,
             gpu_layers: 0,
             contexts: 1,
+            rpc: None,
             count: false,
             capture: false,
             native: None,
@@ -83,6 +90,8 @@ impl Decode {
             later: None,
             back: 0,
             hidden: None,
+            turn: None,
+            lacks: None,
         }
     }
 
@@ -111,6 +120,15 @@ impl Decode {
         }
         if let Some(hidden) = &self.hidden {
             arguments.extend(["--hidden".into(), hidden.clone().into()]);
+        }
+        if let Some(rpc) = &self.rpc {
+            arguments.extend(["--rpc".into(), rpc.into()]);
+        }
+        if let Some(operation) = self.lacks {
+            arguments.extend(["--lacks".into(), operation.into()]);
+        }
+        if let Some(strength) = self.turn {
+            arguments.extend(["--turn".into(), strength.to_string().into()]);
         }
         if let Some(native) = &self.native {
             arguments.extend(["--vector".into(), native.file.clone().into()]);
@@ -161,6 +179,15 @@ impl CHost {
         Self::compile(&folder, Some(folder.clone()))
     }
 
+    /// On the same libraries with ggml's RPC backend beside them.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn llama_server_rpc() -> Self {
+        let folder = Cache::locate().built("rpc/bin");
+        Self::compile(&folder, Some(folder.clone()))
+    }
+
     /// On the libraries that the crate llama-cpp-2 compiles.
     ///
     /// # Panics
@@ -169,19 +196,43 @@ impl CHost {
         Self::compile(&Cache::locate().built("llama-cpp-2/lib"), None)
     }
 
+    /// With llama.cpp inside the program: the archives that the crate llama-cpp-2 compiles. Its functions are exported
+    /// only if `exported` says so.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn with_llama_inside(exported: bool) -> Self {
+        let archives = Cache::locate().built("static/lib");
+        let (scratch, mut command) = Self::compiler();
+        command.arg(format!("-L{}", archives.display())).args(["-Wl,--start-group"]);
+        command.args(["-lllama", "-lggml", "-lggml-cpu", "-lggml-base"]).arg("-Wl,--end-group");
+        command.args(["-lstdc++", "-lm", "-lpthread", "-ldl"]).args(exported.then_some("-rdynamic"));
+        let _ = run(command, &Setting::new(), scratch.folder()).success();
+        Self { program: scratch.path("host"), backends: None, _folder: scratch }
+    }
+
     fn compile(libraries: &Path, backends: Option<PathBuf>) -> Self {
-        let scratch = Scratch::new();
-        let program = scratch.path("host");
-        let include = Cache::locate().fetched("include");
-        let mut command = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
-        command.args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-o"]).arg(&program);
-        command.args(["host.c", "options.c", "vector.c", "choose.c", "switch.c"].map(|file| source("c").join(file)));
-        command.arg("-I").arg(include);
+        let (scratch, mut command) = Self::compiler();
         command.args(["llama", "ggml", "ggml-base"].map(|name| libraries::find(libraries, name)));
         // The older kind of search path: it also serves the libraries that these libraries need.
         command.arg(format!("-Wl,--disable-new-dtags,-rpath,{}", libraries.display())).arg("-ldl");
         let _ = run(command, &Setting::new(), scratch.folder()).success();
-        Self { program, backends, _folder: scratch }
+        Self { program: scratch.path("host"), backends, _folder: scratch }
+    }
+
+    /// The compiler with the program's sources, for `host` in a new folder.
+    fn compiler() -> (Scratch, Command) {
+        let scratch = Scratch::new();
+        let mut command = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
+        command
+            .args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-o"])
+            .arg(scratch.path("host"));
+        command.args(
+            ["host.c", "options.c", "vector.c", "choose.c", "switch.c", "embed.c", "rpc.c"]
+                .map(|file| source("c").join(file)),
+        );
+        command.arg("-I").arg(Cache::locate().fetched("include")).arg("-I").arg(source("../../include"));
+        (scratch, command)
     }
 
     /// Runs it; the logits are there only if it ended well.

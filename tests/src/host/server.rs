@@ -24,6 +24,8 @@ pub enum ServerKind {
     Xllamacpp,
     /// The program, on shared libraries, backends loaded at run time.
     Program,
+    /// The same with ggml's RPC backend beside it.
+    ProgramRpc,
 }
 
 /// What a server is started with.
@@ -83,7 +85,8 @@ impl Arguments {
     fn command(&self, kind: ServerKind) -> Command {
         match kind {
             ServerKind::Xllamacpp => self.python(),
-            ServerKind::Program => self.program(),
+            ServerKind::Program => self.program("llama-server"),
+            ServerKind::ProgramRpc => self.program("rpc"),
         }
     }
 
@@ -105,8 +108,8 @@ impl Arguments {
         command
     }
 
-    fn program(&self) -> Command {
-        let mut command = Command::new(Cache::locate().built("llama-server/bin/llama-server"));
+    fn program(&self, build: &str) -> Command {
+        let mut command = Command::new(Cache::locate().built(&format!("{build}/bin/llama-server")));
         command.arg("--model").arg(&self.model);
         command.args(["--host", "127.0.0.1", "--port", "0", "--no-warmup", "--threads", "1", "--no-webui"]);
         command.args(["--parallel", &self.parallel.to_string(), "--kv-unified"]);

@@ -105,7 +105,9 @@ pub fn saved_slots_carry_what_they_were_made_under(kind: ServerKind) {
     std::fs::create_dir(&folder).expect("a folder");
     let mut arguments = Arguments::new(&scratch.model(Arch::Llama, FileType::F32)).exact().parallel(2);
     arguments = match kind {
-        ServerKind::Program => arguments.extra("--slot-save-path").extra(format!("{}/", folder.display())),
+        ServerKind::Program | ServerKind::ProgramRpc => {
+            arguments.extra("--slot-save-path").extra(format!("{}/", folder.display()))
+        }
         ServerKind::Xllamacpp => arguments.extra(format!("slot_save_path={}/", folder.display())),
     };
     let profiles = Profiles::new(&scratch, Arch::Llama);

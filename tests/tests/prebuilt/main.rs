@@ -4,6 +4,7 @@ mod bystander;
 mod conditions;
 mod doors;
 mod edits;
+mod embed;
 mod factored;
 mod float64;
 mod formats;

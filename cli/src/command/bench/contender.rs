@@ -60,8 +60,8 @@ impl Drop for Field {
 }
 
 impl Field {
-    /// Makes contexts for `n_ctx` tokens.
-    pub fn new(session: &Session, n_ctx: usize) -> Result<Field, Failure> {
+    /// Makes contexts for `n_ctx` tokens; `embedded`: as a program that contains llama.cpp would.
+    pub fn new(session: &Session, n_ctx: usize, embedded: bool) -> Result<Field, Failure> {
         let model = &session.model;
         let layers = 1..model.n_layer() as u32;
         let hint = model.metadata("general.architecture").unwrap_or_default();
@@ -76,7 +76,12 @@ impl Field {
         // and that alone is worth some percent: so those that are compared stand next to each other, and the last one,
         // plain again, shows what coming late costs.
         let mut contenders = vec![make(Case::Plain)?];
-        let plugin = session.plugin()?;
+        let (plugin, embedded) = if embedded {
+            let (plugin, embedded) = session.embedded()?;
+            (plugin, Some(embedded))
+        } else {
+            (session.plugin()?, None)
+        };
         for case in &Case::ALL[1..] {
             let profile = match case {
                 Case::Empty => Some(&*profiles.empty),
@@ -85,6 +90,9 @@ impl Field {
             };
             plugin.load_profile(profile)?;
             let mut contender = make(*case)?;
+            if let Some(embedded) = embedded.filter(|_| profile.is_some()) {
+                contender.context.attach(&plugin, embedded)?;
+            }
             if *case == Case::Native {
                 let values: Vec<f32> = vector.directions.values().flatten().copied().collect();
                 contender.context.set_control_vector(Some(&values))?;

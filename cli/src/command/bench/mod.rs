@@ -30,7 +30,7 @@ pub fn main(args: &args::Bench, json: bool) -> Outcome {
     }
     let pairs = args.pairs.min(if args.quick { 4 } else { u32::MAX }) as usize;
     let n_ctx = (pairs + 2) * BLOCK;
-    let mut field = Field::new(&session, n_ctx)?;
+    let mut field = Field::new(&session, n_ctx, args.embedded)?;
 
     let n_vocab = session.model.n_vocab();
     let bar = screen::progress(2 * ((pairs + 1) * Case::ALL.len()) as u64, "decode");
