@@ -1,0 +1,248 @@
+//! Reads JSON lines, CSV, TSV and prompt files.
+
+use std::{
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::{Example, Examples, Kind, Origin, Problems, check};
+use crate::failure::Failure;
+
+/// Where examples come from.
+#[derive(Debug, Clone)]
+pub enum Source {
+    /// One file of rows: pairs (`positive`, `negative`) or labelled texts (`text`, `label`), with `prompt` and `group`
+    /// where wanted. The label that stands for the positive class.
+    Rows { file: PathBuf, label: Option<String> },
+    /// One prompt per line, as llama.cpp's cvector-generator reads them; line N of both is a pair.
+    Prompts { positive: PathBuf, negative: PathBuf },
+}
+
+/// Largest file of examples, in bytes.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Reads and checks examples.
+///
+/// # Errors
+/// A file that cannot be read, or in which no line can be used, or all lines have one class.
+pub fn read(source: &Source) -> Result<Examples, Failure> {
+    let mut problems = Problems::default();
+    let (all, paired, names, sha256) = match source {
+        Source::Rows { file, label } => {
+            let text = text_of(file)?;
+            let rows = rows(file, &text, &mut problems)?;
+            let (all, paired, names) = of_rows(file, rows, label.as_deref(), &mut problems)?;
+            (all, paired, names, sha256(&[&text]))
+        }
+        Source::Prompts { positive, negative } => {
+            let texts = [text_of(positive)?, text_of(negative)?];
+            let all = prompts([positive, negative], &texts, &mut problems)?;
+            (all, true, ["positive", "negative"].map(String::from), sha256(&[&texts[0], &texts[1]]))
+        }
+    };
+    let mut examples = Examples { all, paired, names, problems, sha256 };
+    check::check(&mut examples);
+    let [positive, negative] = examples.counts();
+    if positive == 0 || negative == 0 {
+        let [p, n] = &examples.names;
+        let said = examples.problems.lines().join("\n  ");
+        let failure =
+            Failure::usage(format!("two classes are needed: `{p}` has {positive} texts, `{n}` has {negative}"));
+        return Err(if said.is_empty() { failure } else { failure.todo(said) });
+    }
+    Ok(examples)
+}
+
+fn text_of(path: &Path) -> Result<String, Failure> {
+    let bad = |why: String| Failure::usage(format!("{}: {why}", path.display()));
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|e| bad(e.to_string()))?;
+    file.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|e| bad(e.to_string()))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(bad("is larger than 1 GiB".into()));
+    }
+    String::from_utf8(bytes).map_err(|e| bad(format!("is not UTF-8 text (byte {})", e.utf8_error().valid_up_to())))
+}
+
+fn sha256(texts: &[&String]) -> String {
+    let mut hash = Sha256::new();
+    texts.iter().for_each(|t| hash.update(t.as_bytes()));
+    hash.finalize().iter().map(|b| format!("{b:02x}")).collect()
+}
+
+type Row = (Origin, Map<String, Value>);
+
+/// The rows of a file, by its ending.
+fn rows(path: &Path, text: &str, problems: &mut Problems) -> Result<Vec<Row>, Failure> {
+    let ending = path.extension().map(|e| e.to_string_lossy().to_lowercase()).unwrap_or_default();
+    match ending.as_str() {
+        "csv" => table(path, text, b',', problems),
+        "tsv" | "tab" => table(path, text, b'\t', problems),
+        "jsonl" | "ndjson" | "json" => Ok(json_lines(path, text, problems)),
+        _ => Err(Failure::usage(format!("{}: the ending says not what it is", path.display()))
+            .todo("allowed: .jsonl, .csv, .tsv; prompt files are named with --positive FILE --negative FILE")),
+    }
+}
+
+fn json_lines(path: &Path, text: &str, problems: &mut Problems) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
+        let origin = Origin { file: path.to_owned(), line: i + 1 };
+        match serde_json::from_str(line) {
+            Ok(Value::Object(row)) => rows.push((origin, row)),
+            Ok(other) => problems.add(Kind::Broken, &origin, format!("{} instead of an object", kind_of(&other))),
+            Err(error) => problems.add(Kind::Broken, &origin, error.to_string()),
+        }
+    }
+    rows
+}
+
+fn table(path: &Path, text: &str, delimiter: u8, problems: &mut Problems) -> Result<Vec<Row>, Failure> {
+    let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(text.as_bytes());
+    let header = reader.headers().map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?.clone();
+    let mut rows = Vec::new();
+    for (i, record) in reader.records().enumerate() {
+        match record {
+            Ok(record) => {
+                let line = record.position().map_or(i + 2, |p| p.line() as usize);
+                let cell = |(name, value): (&str, &str)| (name.trim().to_owned(), Value::String(value.to_owned()));
+                rows.push((Origin { file: path.to_owned(), line }, header.iter().zip(&record).map(cell).collect()));
+            }
+            Err(error) => {
+                let line = error.position().map_or(i + 2, |p| p.line() as usize);
+                problems.add(Kind::Broken, &Origin { file: path.to_owned(), line }, error.to_string());
+            }
+        }
+    }
+    Ok(rows)
+}
+
+type Found = (Vec<Example>, bool, [String; 2]);
+
+fn of_rows(path: &Path, rows: Vec<Row>, label: Option<&str>, problems: &mut Problems) -> Result<Found, Failure> {
+    let has = |row: &Row, keys: [&str; 2]| keys.iter().all(|k| row.1.contains_key(*k));
+    let pairs = rows.iter().filter(|r| has(r, ["positive", "negative"])).count();
+    let labelled = rows.iter().filter(|r| has(r, ["text", "label"])).count();
+    if pairs == 0 && labelled == 0 {
+        let seen = rows.first().map_or("nothing".into(), |(_, row)| row.keys().cloned().collect::<Vec<_>>().join(", "));
+        return Err(Failure::usage(format!("{}: no row has what is needed, the first has {seen}", path.display()))
+            .todo("allowed: `positive` and `negative`, or `text` and `label`; besides `prompt` and `group`"));
+    }
+    let paired = pairs >= labelled;
+    let keys = if paired { ["positive", "negative"] } else { ["text", "label"] };
+    let mut texts = Vec::new();
+    for (origin, row) in rows {
+        match (field(&row, keys[0]), field(&row, keys[1]), optional(&row, "prompt"), optional(&row, "group")) {
+            (Ok(a), Ok(b), Ok(prompt), Ok(group)) => texts.push((origin, [a, b], prompt, group)),
+            (a, b, prompt, group) => {
+                let why = [a.err(), b.err(), prompt.err(), group.err()].into_iter().flatten().collect::<Vec<_>>();
+                problems.add(Kind::Field, &origin, why.join(", "));
+            }
+        }
+    }
+    let own = |group: Option<String>, origin: &Origin| group.unwrap_or_else(|| format!("line {}", origin.line));
+    if paired {
+        let pair = |(origin, texts, prompt, group): (Origin, [String; 2], Option<String>, Option<String>)| {
+            let (group, prompt) = (own(group, &origin), prompt.unwrap_or_default());
+            let [positive, negative] = texts;
+            [(positive, true), (negative, false)].map(|(text, positive)| Example {
+                prompt: prompt.clone(),
+                text,
+                positive,
+                group: group.clone(),
+                origin: origin.clone(),
+            })
+        };
+        let names = ["positive", "negative"].map(String::from);
+        return Ok((texts.into_iter().flat_map(pair).collect(), true, names));
+    }
+    let mut labels: Vec<String> = texts.iter().map(|(_, [_, label], ..)| label.clone()).collect();
+    labels.sort();
+    labels.dedup();
+    let positive = match (label, &labels[..]) {
+        (Some(label), _) if labels.iter().any(|l| l == label) => label.to_owned(),
+        (Some(label), _) => {
+            return Err(Failure::usage(format!("--label {label}: no text has this label")).todo(list(&labels)));
+        }
+        (None, [_, second]) => second.clone(),
+        (None, [only]) => {
+            return Err(Failure::usage(format!("two classes are needed: all texts have the label `{only}`")));
+        }
+        (None, _) => {
+            return Err(Failure::usage(format!("{}: {} labels", path.display(), labels.len()))
+                .todo(format!("say which is the positive class with --label; {}", list(&labels))));
+        }
+    };
+    let rest: Vec<&str> = labels.iter().filter(|l| **l != positive).map(String::as_str).collect();
+    let names = [positive.clone(), if rest.len() == 1 { rest[0].to_owned() } else { "the rest".into() }];
+    let example = |(origin, [text, label], prompt, group): (Origin, [String; 2], Option<String>, Option<String>)| {
+        let group = own(group, &origin);
+        Example { prompt: prompt.unwrap_or_default(), text, positive: label == positive, group, origin }
+    };
+    Ok((texts.into_iter().map(example).collect(), false, names))
+}
+
+fn list(labels: &[String]) -> String {
+    let some: Vec<&str> = labels.iter().take(10).map(String::as_str).collect();
+    format!("the labels are: {}{}", some.join(", "), if labels.len() > 10 { ", …" } else { "" })
+}
+
+/// A text; numbers and truth values count as such, as labels often are.
+fn field(row: &Map<String, Value>, key: &str) -> Result<String, String> {
+    match row.get(key) {
+        Some(Value::String(text)) => Ok(text.clone()),
+        Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(value.to_string()),
+        Some(other) => Err(format!("`{key}` is {}", kind_of(other))),
+        None => Err(format!("no `{key}`")),
+    }
+}
+
+fn optional(row: &Map<String, Value>, key: &str) -> Result<Option<String>, String> {
+    if row.get(key).is_some_and(|v| !v.is_null()) { field(row, key).map(Some) } else { Ok(None) }
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// `\n` stands for a line break, as cvector-generator has it.
+fn prompts(paths: [&PathBuf; 2], texts: &[String; 2], problems: &mut Problems) -> Result<Vec<Example>, Failure> {
+    let lines = texts.each_ref().map(|t| t.lines().filter(|l| !l.trim().is_empty()).count());
+    if lines[0] != lines[1] {
+        return Err(Failure::usage(format!(
+            "{} has {} prompts and {} has {}",
+            paths[0].display(),
+            lines[0],
+            paths[1].display(),
+            lines[1]
+        ))
+        .todo("line N of both files is a pair, so they need as many lines"));
+    }
+    let side = |i: usize| {
+        texts[i].lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).map(move |(n, line)| Example {
+            prompt: String::new(),
+            text: line.replace("\\n", "\n"),
+            positive: i == 0,
+            group: format!("line {}", n + 1),
+            origin: Origin { file: paths[i].clone(), line: n + 1 },
+        })
+    };
+    let _ = problems;
+    Ok(side(0)
+        .zip(side(1))
+        .flat_map(|(mut p, n)| {
+            p.group = n.group.clone();
+            [p, n]
+        })
+        .collect())
+}
