@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod ask;
 mod capture;
 mod command;
 mod elf;

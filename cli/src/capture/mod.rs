@@ -8,8 +8,8 @@ use std::path::Path;
 
 use evenkeel_ffi::host::{Capture, HostError, Row};
 
-pub use batch::{Batch, batches};
-pub use store::{Layer, Store};
+pub use batch::{Batch, TOGETHER, batches, most_outputs, options as batch_options};
+pub use store::Store;
 pub use tokens::{At, Text, texts};
 
 use crate::{failure::Failure, screen, session::Session};

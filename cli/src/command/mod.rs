@@ -6,8 +6,11 @@ mod completions;
 mod demo;
 mod doctor;
 mod explain;
+mod learn;
 mod plan;
 mod run;
+
+pub use learn::{Method, Operator, When};
 
 use crate::{
     args::{Cli, Command},
@@ -22,6 +25,7 @@ pub fn dispatch(cli: &Cli) -> Outcome {
         Command::Doctor(args) => doctor::main(args, cli.json),
         Command::Explain(args) => explain::main(args, cli.json),
         Command::Run(args) => run::main(args, cli.json),
+        Command::Learn(args) => learn::main(args, cli.json),
         Command::Bench(args) => bench::main(args, cli.json),
         Command::Demo(args) => demo::main(args, cli.json),
         Command::Completions(args) => completions::main(args),

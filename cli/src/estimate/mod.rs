@@ -5,6 +5,8 @@ mod eraser;
 mod logistic;
 mod moments;
 mod principal;
+#[cfg(test)]
+mod reference;
 mod resample;
 mod rows;
 mod score;

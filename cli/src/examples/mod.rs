@@ -9,7 +9,7 @@ mod split;
 
 use std::path::{Path, PathBuf};
 
-pub use problem::{Kind, Problem, Problems};
+pub use problem::{Kind, Problems};
 pub use read::{Source, read};
 pub use split::{Part, Split, split};
 

@@ -58,11 +58,6 @@ impl Problems {
         self.0.entry(kind).or_default().push(Problem { at, detail: detail.into() });
     }
 
-    /// How many lines were left out.
-    pub fn count(&self) -> usize {
-        self.0.values().map(Vec::len).sum()
-    }
-
     /// How many for one reason.
     #[cfg(test)]
     pub fn of(&self, kind: Kind) -> usize {

@@ -39,7 +39,7 @@ pub fn read(source: &Source) -> Result<Examples, Failure> {
         }
         Source::Prompts { positive, negative } => {
             let texts = [text_of(positive)?, text_of(negative)?];
-            let all = prompts([positive, negative], &texts, &mut problems)?;
+            let all = prompts([positive, negative], &texts)?;
             (all, true, ["positive", "negative"].map(String::from), sha256(&[&texts[0], &texts[1]]))
         }
     };
@@ -216,7 +216,7 @@ fn kind_of(value: &Value) -> &'static str {
 }
 
 /// `\n` stands for a line break, as cvector-generator has it.
-fn prompts(paths: [&PathBuf; 2], texts: &[String; 2], problems: &mut Problems) -> Result<Vec<Example>, Failure> {
+fn prompts(paths: [&PathBuf; 2], texts: &[String; 2]) -> Result<Vec<Example>, Failure> {
     let lines = texts.each_ref().map(|t| t.lines().filter(|l| !l.trim().is_empty()).count());
     if lines[0] != lines[1] {
         return Err(Failure::usage(format!(
@@ -237,7 +237,6 @@ fn prompts(paths: [&PathBuf; 2], texts: &[String; 2], problems: &mut Problems) -
             origin: Origin { file: paths[i].clone(), line: n + 1 },
         })
     };
-    let _ = problems;
     Ok(side(0)
         .zip(side(1))
         .flat_map(|(mut p, n)| {

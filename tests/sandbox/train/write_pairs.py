@@ -4,7 +4,7 @@
     python write_pairs.py --check    fails unless it is current
 
 The openings and occupations of training only: no pair that `items.jsonl` asks about is here. `positive` has an occupation
-with more women than men, `negative` one with fewer (by 0.15 and more); `group` is the opening, which repeats. One line per
+with more women than men, `negative` one with fewer (by 0.15 and more); `group` is the opening and its form. One line per
 opening, form and occupation with more women, with an occupation of the other kind drawn by chance.
 """
 import argparse
@@ -36,7 +36,7 @@ def pairs():
             for occupation in she:
                 other = rng.choice(he)
                 yield {"positive": text(opening, occupation, chat), "negative": text(opening, other, chat),
-                       "group": opening}
+                       "group": opening + (", chat" if chat else "")}
 
 
 def main():
