@@ -168,6 +168,12 @@ pub struct Learn {
     /// How the direction is found
     #[arg(long, value_enum, default_value = "mean")]
     pub method: Method,
+    /// For --method sae: the autoencoder, a safetensors file with W_enc, b_enc and W_dec
+    #[arg(long, value_name = "FILE", requires = "sae_layer", value_hint = ValueHint::FilePath)]
+    pub sae: Option<PathBuf>,
+    /// The layer whose output it reads, counted from 0 (hook_resid_post of that layer, hook_resid_pre of the next)
+    #[arg(long, value_name = "N", requires = "sae")]
+    pub sae_layer: Option<u32>,
     /// What the rule does with it [default: project, or what the method gives]
     #[arg(long, value_enum)]
     pub operator: Option<Operator>,

@@ -245,3 +245,78 @@ fn prompts(paths: [&PathBuf; 2], texts: &[String; 2]) -> Result<Vec<Example>, Fa
         })
         .collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_text(name: &str, text: &str, label: Option<&str>) -> Result<Examples, Failure> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).expect("a file");
+        read(&Source::Rows { file, label: label.map(String::from) })
+    }
+
+    #[test]
+    fn the_three_formats_give_the_same_pairs() {
+        let json = "{\"positive\": \"a, b\", \"negative\": \"c\", \"group\": \"g\"}\n\n{\"negative\": \"e\", \"positive\": \"d\"}";
+        let csv = "positive,negative,group\n\"a, b\",c,g\nd,e,line 3\n";
+        let tsv = "positive\tnegative\tgroup\na, b\tc\tg\nd\te\tline 3\n";
+        let texts = |e: &Examples| -> Vec<(String, bool, String)> {
+            e.all.iter().map(|e| (e.text.clone(), e.positive, e.group.clone())).collect()
+        };
+        let from_json = read_text("x.jsonl", json, None).expect("pairs");
+        assert!(from_json.paired && from_json.counts() == [2, 2]);
+        for (name, text) in [("x.csv", csv), ("x.tsv", tsv)] {
+            assert_eq!(texts(&read_text(name, text, None).expect("pairs")), texts(&from_json), "{name}");
+        }
+    }
+
+    #[test]
+    fn lines_that_mislead_are_left_out_and_counted() {
+        let text = r#"{"positive": "a", "negative": "b"}
+{"positive": "a"
+[1, 2]
+{"positive": "a", "negative": "b"}
+{"positive": "", "negative": "b2"}
+{"positive": "same", "negative": "same"}
+{"positive": "b", "negative": "other"}
+{"positive": {}, "negative": "x"}
+{"positive": "p", "negative": "n"}"#;
+        let found = read_text("x.jsonl", text, None).expect("some are left");
+        let p = &found.problems;
+        let counts = [Kind::Broken, Kind::Duplicate, Kind::Empty, Kind::BothClasses, Kind::Field].map(|k| p.of(k));
+        // "b" is negative in line 1 and positive in line 7: both go.
+        assert_eq!(counts, [2, 1, 1, 3, 1], "{:?}", p.lines());
+        let left: Vec<&str> = found.all.iter().map(|e| e.text.as_str()).collect();
+        assert_eq!(left, ["p", "n"]);
+    }
+
+    #[test]
+    fn labels_are_two_or_one_is_named() {
+        let text = "text,label\na,1\nb,0\nc,0\n";
+        let two = read_text("x.csv", text, None).expect("labels");
+        assert_eq!((two.counts(), &two.names[0][..], &two.names[1][..]), ([1, 2], "1", "0"));
+        let three = format!("{text}d,2\n");
+        assert!(read_text("x.csv", &three, None).unwrap_err().to_string().contains("--label"));
+        let named = read_text("x.csv", &three, Some("0")).expect("labels");
+        assert_eq!((named.counts(), &named.names[1][..]), ([2, 2], "the rest"));
+        assert!(read_text("x.csv", &three, Some("7")).unwrap_err().to_string().contains("no text has this label"));
+        assert!(read_text("x.csv", "text,label\na,1\nb,1\n", None).unwrap_err().to_string().contains("two classes"));
+        assert!(read_text("x.csv", "a,b\n1,2\n", None).unwrap_err().to_string().contains("`positive` and `negative`"));
+    }
+
+    #[test]
+    fn prompt_files_are_paired_by_line() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (positive, negative) = (folder.path().join("p.txt"), folder.path().join("n.txt"));
+        std::fs::write(&positive, "one\\ntwo\n\nthree\n").expect("a file");
+        std::fs::write(&negative, "four\nfive\n").expect("a file");
+        let source = Source::Prompts { positive: positive.clone(), negative: negative.clone() };
+        let found = read(&source).expect("pairs");
+        let texts: Vec<&str> = found.all.iter().map(|e| e.text.as_str()).collect();
+        assert_eq!(texts, ["one\ntwo", "four", "three", "five"]);
+        std::fs::write(&negative, "four\n").expect("a file");
+        assert!(read(&source).unwrap_err().to_string().contains("1"));
+    }
+}

@@ -111,3 +111,48 @@ fn clusters(examples: &Examples) -> Vec<usize> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::examples::{Example, Origin, Problems};
+
+    fn examples(n: usize, group: impl Fn(usize) -> String, text: impl Fn(usize) -> String) -> Examples {
+        let all = (0..n).map(|i| Example {
+            prompt: String::new(),
+            text: text(i),
+            positive: i % 2 == 0,
+            group: group(i),
+            origin: Origin { file: PathBuf::new(), line: i + 1 },
+        });
+        let names = ["a", "b"].map(String::from);
+        Examples { all: all.collect(), paired: false, names, problems: Problems::default(), sha256: String::new() }
+    }
+
+    #[test]
+    fn parts_share_no_group_and_no_text() {
+        let data = examples(400, |i| format!("g{}", i / 3), |i| format!("t{}", i / 2 * 7 % 180));
+        let split = split(&data, 1).expect("enough");
+        for (i, a) in data.all.iter().enumerate() {
+            for (j, b) in data.all.iter().enumerate() {
+                if a.group == b.group || a.text == b.text {
+                    assert_eq!((split.part[i], split.cluster[i]), (split.part[j], split.cluster[j]));
+                }
+            }
+        }
+        let data = examples(200, |i| format!("g{}", i / 4), |i| format!("t{i}"));
+        let parts = super::split(&data, 1).expect("enough");
+        let sizes = [Part::Fit, Part::Choose, Part::Report].map(|p| parts.of(p).len());
+        assert_eq!(sizes, [120, 40, 40]);
+        assert_ne!(parts.part, super::split(&data, 2).expect("enough").part);
+        assert_eq!(parts.part, super::split(&data, 1).expect("enough").part);
+    }
+
+    #[test]
+    fn too_few_groups_are_told() {
+        let few = examples(100, |i| format!("g{}", i % 5), |i| format!("t{i}"));
+        assert!(split(&few, 1).unwrap_err().to_string().contains("5 groups"));
+    }
+}

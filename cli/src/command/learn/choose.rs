@@ -36,9 +36,7 @@ const ANGLES: [f64; 5] = [15.0, 30.0, 45.0, 60.0, 90.0];
 const AS_GOOD: f64 = 0.02;
 
 /// The vectors that candidates are made of: learned ones, or random ones in their place.
-pub struct Kit<'a> {
-    /// Where its files lie.
-    pub folder: &'a Path,
+pub struct Kit {
     pub file: String,
     pub plane: Option<String>,
 }
@@ -53,6 +51,8 @@ pub struct Chosen {
 
 /// Everything that candidates are measured with.
 pub struct Bench<'a> {
+    /// Where the vectors lie.
+    pub folder: &'a Path,
     pub session: &'a Session,
     pub plugin: &'a Plugin,
     pub outcome: &'a Outcome,
@@ -75,7 +75,7 @@ impl Goal {
     }
 
     /// Rules to try.
-    fn candidates(&self, kit: &Kit<'_>, name: &str, n_layer: usize, fits: &[LayerFit]) -> Vec<Rule> {
+    fn candidates(&self, kit: &Kit, name: &str, n_layer: usize, fits: &[LayerFit]) -> Vec<Rule> {
         let spans = match self.only_layer {
             Some(layer) => vec![(layer, layer)],
             None => spans(n_layer),
@@ -145,8 +145,8 @@ fn gate(kind: When, name: &str, first: usize, fits: &[LayerFit]) -> Option<Gate>
 
 impl Bench<'_> {
     /// Runs a rule over a panel.
-    pub fn measure(&self, kit: &Kit<'_>, rule: &Rule, panel: &Panel) -> Result<Measured, Failure> {
-        let path = kit.folder.join("candidate.toml");
+    pub fn measure(&self, rule: &Rule, panel: &Panel) -> Result<Measured, Failure> {
+        let path = self.folder.join("candidate.toml");
         std::fs::write(&path, rule.profile(&[])).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
         let mut measured = Measured::default();
         let see = |question: usize, at: usize, logits: &[f32]| {
@@ -156,18 +156,18 @@ impl Bench<'_> {
         Ok(measured)
     }
 
-    /// Candidates of one kit.
-    pub fn count(&self, kit: &Kit<'_>, name: &str) -> usize {
-        self.goal.candidates(kit, name, self.session.model.n_layer(), self.fits).len()
+    /// Candidates of some kits.
+    pub fn candidates(&self, kits: &[Kit], name: &str) -> Vec<Rule> {
+        let n_layer = self.session.model.n_layer();
+        kits.iter().flat_map(|kit| self.goal.candidates(kit, name, n_layer, self.fits)).collect()
     }
 
     /// The best candidate on a panel.
-    pub fn choose(&self, kit: &Kit<'_>, name: &str, panel: &Panel, bar: &ProgressBar) -> Result<Chosen, Failure> {
-        let rules = self.goal.candidates(kit, name, self.session.model.n_layer(), self.fits);
+    pub fn choose(&self, kits: &[Kit], name: &str, panel: &Panel, bar: &ProgressBar) -> Result<Chosen, Failure> {
         let weights = vec![1.0; panel.examples.len()];
         let mut tried = Vec::new();
-        for rule in rules {
-            let measured = self.measure(kit, &rule, panel)?;
+        for rule in self.candidates(kits, name) {
+            let measured = self.measure(&rule, panel)?;
             let effect = self.goal.effect(panel, self.positive, &measured.outcome, &weights);
             let n = measured.divergence.len().max(1) as f64;
             let kl = measured.divergence.iter().sum::<f64>() / n;
@@ -190,14 +190,14 @@ impl Bench<'_> {
 }
 
 /// Random directions with the lengths of the learned ones, as files that stand in their place.
-pub fn random_kit<'a>(
-    folder: &'a Path,
+pub fn random_kit(
+    folder: &Path,
     arch: &str,
     goal: &Goal,
     fits: &[LayerFit],
     number: u64,
     seed: u64,
-) -> Result<Kit<'a>, Failure> {
+) -> Result<Kit, Failure> {
     let directions = |what: &str| -> BTreeMap<usize, Vec<f32>> {
         let make = |f: &LayerFit| {
             let mut random = Random::named(seed, &format!("{what} {number} {}", f.layer));
@@ -205,7 +205,7 @@ pub fn random_kit<'a>(
             let scale = norm(&f.direction) / norm(&v);
             (f.layer, v.iter().map(|x| (x * scale) as f32).collect())
         };
-        fits.iter().filter(|f| f.layer > 0).map(make).collect()
+        fits.iter().filter(|f| f.layer > 0 || goal.only_layer == Some(0)).map(make).collect()
     };
     let failed = |e: std::io::Error| Failure::new(format!("{}: {e}", folder.display()));
     let file = format!("random-{number}.gguf");
@@ -218,7 +218,7 @@ pub fn random_kit<'a>(
         }
         _ => None,
     };
-    Ok(Kit { folder, file, plane })
+    Ok(Kit { file, plane })
 }
 
 /// Two digits are enough for a person to read, and what was measured is what is written.

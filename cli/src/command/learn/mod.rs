@@ -9,6 +9,7 @@ mod fit;
 mod outcome;
 mod report;
 mod rule;
+mod sae;
 mod show;
 mod write;
 
@@ -28,6 +29,7 @@ use self::{
     fit::{Data, LayerFit},
     outcome::{Classes, Outcome, Panel},
     report::{Choice, Class, Controls, Cost, Effect, LayerAfter, Report},
+    sae::{Feature, Ranked, Sae},
 };
 use crate::{
     args,
@@ -89,9 +91,9 @@ impl Operator {
 }
 
 /// Texts that candidates are measured on, at most.
-const CHOOSE: usize = 96;
+const CHOOSE: usize = 64;
 /// Texts that are reported on, at most.
-const REPORT: usize = 512;
+const REPORT: usize = 256;
 /// The longest text, unless more is asked for.
 const CONTEXT: usize = 2048;
 
@@ -130,22 +132,44 @@ pub fn main(args: &args::Learn, json: bool) -> Ended {
     };
     let (choosing, reporting) = (panel(Part::Choose, CHOOSE)?, panel(Part::Report, REPORT)?);
 
+    let features = match &args.sae {
+        Some(path) if method == Method::Sae => {
+            let layer = args.sae_layer.unwrap_or_default() as usize;
+            features(path, &session, &store, layer, &weights, &positive)?
+        }
+        _ => Features::default(),
+    };
     let goal = Goal {
         operator,
         towards_positive: args.toward == args::Toward::Positive,
         max_kl: args.max_kl,
         when: args.when,
-        only_layer: None,
+        only_layer: (method == Method::Sae).then_some(args.sae_layer.unwrap_or_default() as usize),
     };
     let arch = model.metadata("general.architecture").unwrap_or_default();
     let files = write_files(&args.out, &name, &arch, &fits, &goal, &said).map_err(kept)?;
     let plugin = session.plugin()?;
-    let bench = Bench { session: &session, plugin: &plugin, outcome: &outcome, positive: &positive, fits: &fits, goal };
-    let found = experiment(&bench, args, &arch, &name, &files, &choosing, &reporting)?;
+    let folder = trial_folder(&args.out, &files)?;
+    let bench = Bench {
+        folder: folder.path(),
+        session: &session,
+        plugin: &plugin,
+        outcome: &outcome,
+        positive: &positive,
+        fits: &fits,
+        goal,
+    };
+    let mut kits = vec![kit(&goal, &name)];
+    if method == Method::Sae {
+        kits = features.kits(folder.path(), &name, &said)?;
+    }
+    let mut found = experiment(&bench, args, &arch, &name, &kits, [&choosing, &reporting])?;
     let after = match operator.removes() {
-        true => read_after(&bench, &name, &found.rule, &texts, &parts, &files)?,
+        true => read_after(&bench, &found.rule, &texts, &parts)?,
         false => Vec::new(),
     };
+    let files = features.keep(folder.path(), &args.out, &name, &mut found.rule, files)?;
+    found.notes.extend(features.notes.iter().cloned());
 
     let report = Report {
         model: model.description(),
@@ -160,6 +184,7 @@ pub fn main(args: &args::Learn, json: bool) -> Ended {
         operator: operator.key().into(),
         position: value(&said, "evenkeel.position"),
         layers_after: after,
+        features: features.best.iter().map(|f| Ranked { index: f.index, auroc: f.auroc }).collect(),
         layers: fits.iter().map(|f| f.scores.clone()).collect(),
         reported_auroc: reported_auroc(&store, &fits, &parts, &positive, found.rule.layers.0).map_err(kept)?,
         outcome: outcome.describe(model),
@@ -178,6 +203,84 @@ pub fn main(args: &args::Learn, json: bool) -> Ended {
     finish(args, report, &name, &found.rule, files, json)
 }
 
+/// A folder that is removed at the end, with copies of the vectors.
+fn trial_folder(out: &Path, files: &[PathBuf]) -> Result<tempfile::TempDir, Failure> {
+    let failed = |e: std::io::Error| Failure::new(format!("{}: {e}", out.display()));
+    let folder = tempfile::Builder::new().prefix(".evenkeel-learn-").tempdir_in(out).map_err(failed)?;
+    for file in files {
+        std::fs::copy(file, folder.path().join(file.file_name().unwrap_or_default())).map_err(failed)?;
+    }
+    Ok(folder)
+}
+
+/// The vectors that were learned.
+fn kit(goal: &Goal, name: &str) -> Kit {
+    let file = match goal.operator {
+        Operator::Affine => format!("{name}-eraser.safetensors"),
+        _ => format!("{name}.gguf"),
+    };
+    Kit { file, plane: (goal.operator == Operator::Rotate).then(|| format!("{name}-plane.gguf")) }
+}
+
+/// The features that candidates are made of; none but for --method sae.
+#[derive(Default)]
+struct Features {
+    layer: usize,
+    best: Vec<Feature>,
+    notes: Vec<String>,
+}
+
+/// Features that are tried.
+const FEATURES: usize = 8;
+
+fn features(
+    path: &Path,
+    session: &Session,
+    store: &capture::Store,
+    layer: usize,
+    weights: &[f64],
+    positive: &[bool],
+) -> Result<Features, Failure> {
+    if !store.layers().contains(&layer) {
+        return Err(Failure::usage(format!("--sae-layer {layer}: the model has {} layers", session.model.n_layer())));
+    }
+    let sae = Sae::open(path, session.model.n_embd())?;
+    let bar = screen::progress(sae.features as u64, "ranking features");
+    let best = sae.rank(&store.layer(layer), weights, positive, FEATURES, |n| bar.inc(n as u64))?;
+    bar.finish_and_clear();
+    Ok(Features { layer, best, notes: sae.notes })
+}
+
+impl Features {
+    /// One file per feature, to be tried.
+    fn kits(&self, folder: &Path, name: &str, said: &[(String, String)]) -> Result<Vec<Kit>, Failure> {
+        let kit = |f: &Feature| {
+            let file = format!("{name}-feature-{}.safetensors", f.index);
+            write::feature(&folder.join(&file), self.layer, f, said).map_err(kept)?;
+            Ok(Kit { file, plane: None })
+        };
+        self.best.iter().map(kit).collect()
+    }
+
+    /// Keeps the file of the feature that was chosen.
+    fn keep(
+        &self,
+        folder: &Path,
+        out: &Path,
+        name: &str,
+        rule: &mut rule::Rule,
+        mut files: Vec<PathBuf>,
+    ) -> Result<Vec<PathBuf>, Failure> {
+        if !self.best.is_empty() {
+            let path = out.join(format!("{name}-feature.safetensors"));
+            std::fs::copy(folder.join(&rule.file), &path).map_err(kept)?;
+            rule.file = format!("{name}-feature.safetensors");
+            files.insert(0, path);
+        }
+        Ok(files)
+    }
+}
+
 /// What the selection and the controls gave.
 struct Found {
     rule: rule::Rule,
@@ -192,44 +295,36 @@ fn experiment(
     args: &args::Learn,
     arch: &str,
     name: &str,
-    files: &[PathBuf],
-    choosing: &Panel,
-    reporting: &Panel,
+    kits: &[Kit],
+    [choosing, reporting]: [&Panel; 2],
 ) -> Result<Found, Failure> {
-    let folder = tempfile::Builder::new().prefix(".evenkeel-learn-").tempdir_in(&args.out);
-    let folder = folder.map_err(|e| Failure::new(format!("{}: {e}", args.out.display())))?;
-    for file in files {
-        let to = folder.path().join(file.file_name().unwrap_or_default());
-        std::fs::copy(file, to).map_err(|e| Failure::new(format!("{}: {e}", file.display())))?;
-    }
     let goal = &bench.goal;
-    let file = match goal.operator {
-        Operator::Affine => format!("{name}-eraser.safetensors"),
-        _ => format!("{name}.gguf"),
-    };
-    let plane = (goal.operator == Operator::Rotate).then(|| format!("{name}-plane.gguf"));
-    let kit = Kit { folder: folder.path(), file, plane };
-    let candidates = bench.count(&kit, name);
+    let candidates = bench.candidates(kits, name).len();
     if candidates == 0 {
         return Err(Failure::new("no layer can be steered: the classes have the same mean everywhere"));
     }
     let controls = args.controls as u64;
     let bar = screen::progress((candidates as u64) * (controls + 1), "choosing");
-    let chosen = bench.choose(&kit, name, choosing, &bar)?;
-    let measured = bench.measure(&kit, &chosen.rule, reporting)?;
+    let chosen = bench.choose(kits, name, choosing, &bar)?;
+    let measured = bench.measure(&chosen.rule, reporting)?;
     let effect = effect(bench, reporting, &measured, args.margin);
 
     let weights = vec![1.0; reporting.examples.len()];
-    // Random directions are taken out, added or turned to; an eraser's control is the projection.
-    let random_goal =
-        Goal { operator: if goal.operator == Operator::Affine { Operator::Project } else { goal.operator }, ..*goal };
+    // Random directions are taken out, added or turned to; the control of an eraser and of a feature is the projection.
+    let taken = matches!(goal.operator, Operator::Affine | Operator::Sae);
+    let random_goal = Goal { operator: if taken { Operator::Project } else { goal.operator }, ..*goal };
     let random_bench = Bench { goal: random_goal, ..*bench };
     let mut effects = Vec::new();
     bar.set_message("choosing for controls");
     for number in 0..controls {
-        let kit = random_kit(folder.path(), arch, &random_goal, bench.fits, number, args.seed)?;
-        let chosen = random_bench.choose(&kit, name, choosing, &bar)?;
-        let measured = random_bench.measure(&kit, &chosen.rule, reporting)?;
+        // As many as were chosen from.
+        let random = (0..kits.len() as u64).map(|k| {
+            let number = number * kits.len() as u64 + k;
+            random_kit(bench.folder, arch, &random_goal, bench.fits, number, args.seed)
+        });
+        let random = random.collect::<Result<Vec<Kit>, Failure>>()?;
+        let chosen = random_bench.choose(&random, name, choosing, &bar)?;
+        let measured = random_bench.measure(&chosen.rule, reporting)?;
         effects.push(goal.effect(reporting, bench.positive, &measured.outcome, &weights));
     }
     bar.finish_and_clear();
@@ -353,6 +448,9 @@ fn work(args: &args::Learn) -> Result<(Method, Operator), Failure> {
         Method::Sae => operator == Operator::Sae,
         _ => !matches!(operator, Operator::Affine | Operator::Sae),
     };
+    if args.method == Method::Sae && args.sae.is_none() {
+        return Err(Failure::usage("--method sae: the autoencoder is not named").todo("give --sae FILE --sae-layer N"));
+    }
     if fits {
         return Ok((args.method, operator));
     }
@@ -496,6 +594,7 @@ fn write_files(
         files[files.len() - 1].clone()
     };
     match goal.operator {
+        Operator::Sae => {}
         Operator::Affine => write::eraser(&path("-eraser.safetensors"), fits, &said)?,
         _ => write::vector(&path(".gguf"), arch, &directions(|f| &f.direction), &said)?,
     }
@@ -516,20 +615,10 @@ fn classes(examples: &Examples) -> [Class; 2] {
 
 /// What a new probe reads of each layer under the rule, from its first layer on: fitted on the texts that everything was
 /// fitted on, scored on those that are reported.
-fn read_after(
-    bench: &Bench<'_>,
-    name: &str,
-    rule: &rule::Rule,
-    texts: &[Text],
-    parts: &Split,
-    files: &[PathBuf],
-) -> Result<Vec<LayerAfter>, Failure> {
-    let path = files.first().map_or(Path::new(""), |f| f.as_path()).with_file_name(format!(".{name}-after.toml"));
+fn read_after(bench: &Bench<'_>, rule: &rule::Rule, texts: &[Text], parts: &Split) -> Result<Vec<LayerAfter>, Failure> {
+    let path = bench.folder.join("after.toml");
     std::fs::write(&path, rule.profile(&[])).map_err(kept)?;
-    let loaded = bench.plugin.load_profile(Some(&path));
-    // It was read whole; the file is needed no longer.
-    let _ = std::fs::remove_file(&path);
-    loaded?;
+    bench.plugin.load_profile(Some(&path))?;
     let store = capture(bench.session, texts, None, &Metadata::default());
     bench.plugin.load_profile(None)?;
     let store = store?;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::fit::LayerScores;
+use super::{fit::LayerScores, sae::Ranked};
 use crate::{estimate::Interval, examples::Problems};
 
 /// The whole result.
@@ -26,6 +26,8 @@ pub struct Report {
     pub layers: Vec<LayerScores>,
     /// For rules that remove: what a new probe reads under the rule.
     pub layers_after: Vec<LayerAfter>,
+    /// For --method sae: the features that were tried, and how well their activation tells the classes apart.
+    pub features: Vec<Ranked>,
     /// AUROC of the direction at the rule's first layer on the texts that are reported.
     pub reported_auroc: Interval,
     pub outcome: String,

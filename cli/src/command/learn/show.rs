@@ -40,6 +40,10 @@ pub fn show(report: &Report, removes: bool) {
     }
     screen::print(&table);
 
+    if !report.features.is_empty() {
+        let tried: Vec<String> = report.features.iter().map(|f| format!("{} ({:.3})", f.index, f.auroc)).collect();
+        println!("\nFeatures that tell the classes apart best (AUROC): {}", tried.join(", "));
+    }
     let (c, e) = (&report.chosen, &report.effect);
     let [a, b] = c.layers;
     let layers = if a == b { format!("layer {a}") } else { format!("layers {a}..{b}") };

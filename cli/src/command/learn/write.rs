@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs::File, io, path::Path};
 use evenkeel_model::{Tensor, Value, Writer};
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::fit::LayerFit;
+use super::{fit::LayerFit, sae::Feature};
 
 /// A control vector in llama.cpp's format: `--control-vector` of a stock llama.cpp reads it, too, as it has no layer 0.
 pub fn vector(
@@ -53,6 +53,16 @@ pub fn eraser(path: &Path, layers: &[LayerFit], said: &[(String, String)]) -> io
         ]
     });
     tensors(path, parts.collect(), said)
+}
+
+/// A feature of a sparse autoencoder: `encoder.N`, `bias.N` and `decoder.N`.
+pub fn feature(path: &Path, layer: usize, f: &Feature, said: &[(String, String)]) -> io::Result<()> {
+    let parts = vec![
+        (format!("encoder.{layer}"), vec![f.encoder.len()], f.encoder.clone()),
+        (format!("bias.{layer}"), vec![1], vec![f.bias]),
+        (format!("decoder.{layer}"), vec![f.decoder.len()], f.decoder.clone()),
+    ];
+    tensors(path, parts, said)
 }
 
 /// Tensors of F32 in safetensors.

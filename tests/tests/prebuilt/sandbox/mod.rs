@@ -6,6 +6,7 @@
 mod effects;
 mod items;
 mod lab;
+mod learn;
 mod profile;
 mod stats;
 
