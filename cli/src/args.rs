@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use crate::{
     capture::At,
     command::{Method, Operator, When},
+    suite::Named,
 };
 
 /// Steers llama.cpp programs that nobody rebuilt. This tool checks profiles, finds out what a program allows, and
@@ -38,6 +39,8 @@ pub enum Command {
     Run(Run),
     /// Learn a direction from examples, choose layers and strength by what they do, and write a profile
     Learn(Learn),
+    /// Measure a model's biases without and with profiles, and what became of everything else
+    Audit(Audit),
     /// Measure what steering costs
     Bench(Bench),
     /// Show in half a minute what a profile does to a biased model
@@ -214,6 +217,50 @@ pub struct Learn {
     /// Where the random numbers of the split and the controls start
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    #[command(flatten)]
+    pub host: HostChoice,
+}
+
+/// `audit`
+#[derive(Args, Debug)]
+pub struct Audit {
+    /// The model
+    #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
+    pub model: PathBuf,
+    /// A suite in its published format: bbq, winobias, winogender, crows-pairs, stereoset, llmbar, choice, yes-no,
+    /// key-value, jsonl. May be given several times
+    #[arg(short, long, value_name = "FORMAT=PATH", required = true)]
+    pub suite: Vec<Named>,
+    /// A profile to compare with the plain model. May be given several times
+    #[arg(short, long, value_hint = ValueHint::FilePath)]
+    pub profile: Vec<PathBuf>,
+    /// Random directions of the same length in the place of each profile's
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub random: u32,
+    /// Also compare with this text before each prompt
+    #[arg(long, value_name = "TEXT")]
+    pub instruction: Option<String>,
+    /// Items per suite, at most; whole groups, evenly taken
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+    /// Texts, one per line, on which nothing should change [default: some of the prompts]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub neutral: Option<PathBuf>,
+    /// A bias within this of none counts as none, in the figure's own units
+    #[arg(long, value_name = "X", default_value_t = 0.05)]
+    pub margin: f64,
+    /// Put prompts into the model's own chat template
+    #[arg(long)]
+    pub chat: bool,
+    /// The longest prompt in tokens [default: what the model was trained on, at most 8192]
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub context: Option<u32>,
+    /// Folder for the results; an audit that was interrupted goes on there
+    #[arg(short, long, value_name = "FOLDER", default_value = "audit", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Measure everything anew
+    #[arg(long)]
+    pub fresh: bool,
     #[command(flatten)]
     pub host: HostChoice,
 }

@@ -67,7 +67,21 @@ pub fn ask(
     Ok(context)
 }
 
-/// The same under a profile; what makes it worth less than it looks is an error.
+/// The same under the profile in force, if there is a plug-in; what makes it worth less than it looks is an error.
+pub fn ask_checked(
+    session: &Session,
+    plugin: Option<&Plugin>,
+    questions: &[Question],
+    see: impl FnMut(usize, usize, &[f32]),
+) -> Result<(), Failure> {
+    let context = ask(session, questions, see)?;
+    // The context still lives, so that its rules can be asked.
+    let problems = plugin.map(|p| Ok::<_, Failure>(Stats::of(p)?.problems())).transpose()?.unwrap_or_default();
+    drop(context);
+    if problems.is_empty() { Ok(()) } else { Err(Failure::new(problems.join("; "))) }
+}
+
+/// The same under a profile that is loaded for it.
 pub fn ask_under(
     session: &Session,
     plugin: &Plugin,
@@ -76,13 +90,7 @@ pub fn ask_under(
     see: impl FnMut(usize, usize, &[f32]),
 ) -> Result<(), Failure> {
     plugin.load_profile(Some(profile))?;
-    let asked = ask(session, questions, see);
+    let asked = ask_checked(session, Some(plugin), questions, see);
     plugin.load_profile(None)?;
-    let context = asked?;
-    let problems = Stats::of(plugin)?.problems();
-    drop(context);
-    match &problems[..] {
-        [] => Ok(()),
-        all => Err(Failure::new(format!("{}: {}", profile.display(), all.join("; ")))),
-    }
+    asked
 }

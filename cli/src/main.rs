@@ -19,6 +19,7 @@ mod logits;
 mod screen;
 mod session;
 mod stats;
+mod suite;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,6 @@
 //! One module per command.
 
+mod audit;
 mod bench;
 mod check;
 mod completions;
@@ -11,6 +12,8 @@ mod plan;
 mod run;
 
 pub use learn::{Method, Operator, When};
+
+use learn::{file_sha256, lines, write::vector as vector_file};
 
 use crate::{
     args::{Cli, Command},
@@ -26,6 +29,7 @@ pub fn dispatch(cli: &Cli) -> Outcome {
         Command::Explain(args) => explain::main(args, cli.json),
         Command::Run(args) => run::main(args, cli.json),
         Command::Learn(args) => learn::main(args, cli.json),
+        Command::Audit(args) => audit::main(args, cli.json),
         Command::Bench(args) => bench::main(args, cli.json),
         Command::Demo(args) => demo::main(args, cli.json),
         Command::Completions(args) => completions::main(args),

@@ -60,6 +60,11 @@ impl Clusters {
     /// A figure of weighted items, with the interval over clusters drawn with replacement. A draw for which it is no
     /// number (no item of one class) does not count.
     pub fn interval(&self, figure: impl Fn(&[f64]) -> f64) -> Interval {
+        self.test(figure).0
+    }
+
+    /// The same, and a two-sided p: how often draws lie on the other side of zero.
+    pub fn test(&self, figure: impl Fn(&[f64]) -> f64) -> (Interval, f64) {
         let value = figure(&vec![1.0; self.items]);
         let mut random = Random::named(1, "bootstrap");
         let mut weights = vec![0f64; self.items];
@@ -79,7 +84,10 @@ impl Clusters {
             let last = values.len().saturating_sub(1);
             values.get((share * last as f64).round() as usize).copied().unwrap_or(f64::NAN)
         };
-        Interval { value, low: at(0.025), high: at(0.975) }
+        let share = |n: usize| (n + 1) as f64 / (values.len() + 1) as f64;
+        let sides = [values.iter().filter(|v| **v <= 0.0).count(), values.iter().filter(|v| **v >= 0.0).count()];
+        let p = (2.0 * share(sides[0]).min(share(sides[1]))).min(1.0);
+        (Interval { value, low: at(0.025), high: at(0.975) }, p)
     }
 
     /// The mean of values.

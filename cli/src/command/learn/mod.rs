@@ -11,7 +11,7 @@ mod report;
 mod rule;
 mod sae;
 mod show;
-mod write;
+pub mod write;
 
 use std::{
     collections::BTreeMap,
@@ -503,7 +503,7 @@ fn value(said: &[(String, String)], key: &str) -> String {
 }
 
 /// SHA-256 of a file, read in parts.
-fn file_sha256(path: &Path) -> Result<String, Failure> {
+pub fn file_sha256(path: &Path) -> Result<String, Failure> {
     use std::io::Read as _;
     let failed = |e: std::io::Error| Failure::new(format!("{}: {e}", path.display()));
     let mut file = std::fs::File::open(path).map_err(failed)?;
@@ -562,7 +562,8 @@ fn tokens(session: &Session, lines: Vec<String>, longest: usize) -> Result<Vec<V
     Ok(all)
 }
 
-fn lines(path: &Path) -> Result<Vec<String>, Failure> {
+/// The lines of a file of neutral texts.
+pub fn lines(path: &Path) -> Result<Vec<String>, Failure> {
     let text =
         std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("--neutral {}: {e}", path.display())))?;
     let lines: Vec<String> = text.lines().filter(|l| !l.trim().is_empty()).map(String::from).collect();

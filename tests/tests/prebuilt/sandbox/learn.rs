@@ -152,7 +152,7 @@ fn a_random_label_beats_nothing() {
     };
     let data = scratch.path("coin.jsonl");
     fs::write(&data, text.lines().enumerate().map(row).collect::<Vec<_>>().join("\n")).expect("a file");
-    let (found, _) = learn(&scratch, &data, "coin", &["--answers", " she", " he"]);
+    let (found, _) = learn(&scratch, &data, "coin", &["--answers", " she", " he", "--controls", "3"]);
     println!("{}\n{}", found["effect"], found["controls"]);
     let notes = found["notes"].to_string();
     assert!(notes.contains("nothing to steer"), "{notes}");
@@ -197,24 +197,25 @@ fn memory_does_not_grow_with_the_examples() {
     // Sentences before, so that each text has about 50 tokens.
     let words = |i: usize, key: &str| pairs[i % pairs.len()][key].as_str().expect("text").replace("<s>", "");
     let whole = |i: usize, key: &str| {
-        let before: String = (1..8).map(|k| words(i * 7 + k * 101, "positive")).collect();
+        let before: String = (1..8).map(|k| words(i * 7 + k * (101 + i / pairs.len()), "positive")).collect();
         format!("<s>{before}{}", words(i, key))
     };
-    let run = |n: usize| {
+    let run = |n: usize, controls: &str| {
         let line = |i: usize| {
             serde_json::json!({ "positive": whole(i, "positive"), "negative": whole(i, "negative") }).to_string()
         };
         let data = scratch.path(&format!("long-{n}.jsonl"));
         fs::write(&data, (0..n).map(line).collect::<Vec<_>>().join("\n")).expect("a file");
         let activations = scratch.path("activations.safetensors");
-        let more = ["--save-activations", activations.to_str().expect("text")];
+        let more = ["--save-activations", activations.to_str().expect("text"), "--controls", controls];
         let (found, _) = learn(&scratch, &data, "long", &more);
+        assert_eq!(found["classes"][0]["texts"], n, "{}", found["left_out"]);
         println!("{n} pairs: {}", found["cost"]);
         let size = fs::metadata(&activations).expect("activations").len();
         assert!(size > (2 * n * 4 * 128 * 4) as u64, "{size} bytes of activations");
         [number(&found["cost"]["peak_memory_mib"]), number(&found["cost"]["cpu_seconds"])]
     };
-    let ([few, _], [many, seconds]) = (run(250), run(1000));
+    let ([few, _], [many, seconds]) = (run(250, "1"), run(1000, "20"));
     // 750 more pairs hold 1.5 MiB of tokens and text; their activations alone would be 3 MiB.
     assert!(many - few < 12.0, "{few} MiB for 250 pairs, {many} MiB for 1000");
     assert!(seconds < 120.0, "{seconds} s of processors: more than a minute of two");
