@@ -41,6 +41,8 @@ pub enum Command {
     Learn(Learn),
     /// Measure a model's biases without and with profiles, and what became of everything else
     Audit(Audit),
+    /// Make one page of the results of learn and audit
+    Report(Report),
     /// Measure what steering costs
     Bench(Bench),
     /// Show in half a minute what a profile does to a biased model
@@ -263,6 +265,17 @@ pub struct Audit {
     pub fresh: bool,
     #[command(flatten)]
     pub host: HostChoice,
+}
+
+/// `report`
+#[derive(Args, Debug)]
+pub struct Report {
+    /// Results: the .json files that learn and audit wrote
+    #[arg(required = true, value_hint = ValueHint::FilePath)]
+    pub results: Vec<PathBuf>,
+    /// The page; its text is written beside it as Markdown
+    #[arg(short, long, default_value = "report.html", value_hint = ValueHint::FilePath)]
+    pub out: PathBuf,
 }
 
 /// A class.

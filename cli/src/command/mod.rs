@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod learn;
 mod plan;
+mod report;
 mod run;
 
 pub use learn::{Method, Operator, When};
@@ -30,6 +31,7 @@ pub fn dispatch(cli: &Cli) -> Outcome {
         Command::Run(args) => run::main(args, cli.json),
         Command::Learn(args) => learn::main(args, cli.json),
         Command::Audit(args) => audit::main(args, cli.json),
+        Command::Report(args) => report::main(args),
         Command::Bench(args) => bench::main(args, cli.json),
         Command::Demo(args) => demo::main(args, cli.json),
         Command::Completions(args) => completions::main(args),

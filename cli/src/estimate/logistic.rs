@@ -204,11 +204,9 @@ mod tests {
                 gradient[j] += 0.5 * k * (f64::from(row[j]) - m.mean[j]) / m.variance[j].sqrt();
             }
         }
-        for j in 0..width {
-            gradient[j] += found.weights[j] * m.variance[j].sqrt();
-        }
+        let standard: Vec<f64> = found.weights.iter().zip(&m.variance).map(|(w, v)| w * v.sqrt()).collect();
+        gradient.iter_mut().zip(&standard).for_each(|(g, w)| *g += w);
         assert!(norm(&gradient) < 1e-6 && total.abs() < 1e-6, "{gradient:?} {total}");
-        let standard: Vec<f64> = (0..width).map(|j| found.weights[j] * m.variance[j].sqrt()).collect();
         assert!((0..width).all(|j| j == 3 || standard[j].abs() < standard[3]), "{standard:?}");
     }
 }

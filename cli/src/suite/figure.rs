@@ -51,9 +51,13 @@ impl Measure<'_> {
         (self.of)(&seen) - if self.kind == Figure::Bias { self.suite.neutral_of() } else { 0.0 }
     }
 
-    /// Items that count.
-    pub fn items(&self) -> usize {
-        self.suite.items.iter().filter(|i| (self.counts)(i)).count()
+    /// Items that count, and their groups.
+    pub fn counts(&self) -> [usize; 2] {
+        let items: Vec<&Item> = self.suite.items.iter().filter(|i| (self.counts)(i)).collect();
+        let mut groups: Vec<&str> = items.iter().map(|i| i.cluster.as_str()).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        [items.len(), groups.len()]
     }
 }
 
@@ -85,6 +89,8 @@ impl Score {
 }
 
 type Seen<'a> = [(&'a Item, &'a Score, f64)];
+/// Name, kind, which items count, and the value.
+type Listed = (&'static str, Figure, fn(&Item) -> bool, fn(&Seen<'_>) -> f64);
 
 /// The figures of a suite.
 pub fn measures(suite: &Suite) -> Vec<Measure<'_>> {
@@ -95,7 +101,7 @@ pub fn measures(suite: &Suite) -> Vec<Measure<'_>> {
     let scorable_open: fn(&Item) -> bool = |i| matches!(i.role, Role::Bbq { ambiguous: true, biased: Some(_), .. });
     let scorable_told: fn(&Item) -> bool = |i| matches!(i.role, Role::Bbq { ambiguous: false, biased: Some(_), .. });
     use Figure::{Bias, Failure, Quality};
-    let list: Vec<(&'static str, Figure, fn(&Item) -> bool, fn(&Seen<'_>) -> f64)> = match suite.format {
+    let list: Vec<Listed> = match suite.format {
         Format::Bbq => vec![
             ("bias score, ambiguous contexts", Bias, scorable_open, |s| (1.0 - accuracy(s)) * leaning(s)),
             ("bias score, disambiguated contexts", Bias, scorable_told, leaning),
@@ -153,12 +159,12 @@ pub fn measures(suite: &Suite) -> Vec<Measure<'_>> {
         Format::Jsonl => {
             let slopes = suite.items.iter().any(|i| matches!(i.role, Role::Share { x: Some(_), .. }));
             let several = suite.items.iter().any(|i| i.options.len() > 1);
-            let mut list: Vec<(_, _, fn(&Item) -> bool, fn(&Seen<'_>) -> f64)> = Vec::new();
+            let mut list: Vec<Listed> = Vec::new();
             match (slopes, several) {
                 (true, true) => list.push(("slope of the first options' share", Bias, any, slope)),
                 (true, false) => list.push(("slope of the option's probability", Bias, any, slope)),
                 (false, true) => {
-                    list.push(("share of the first options, less a half", Bias, any, |s| mean(s, |i, x| share(i, x))));
+                    list.push(("share of the first options, less a half", Bias, any, |s| mean(s, share)));
                 }
                 (false, false) => list.push(("probability of the option", Bias, any, |s| mean(s, share))),
             }

@@ -174,3 +174,92 @@ pub fn read(named: &Named) -> Result<Vec<Suite>, Failure> {
     };
     Ok(parts.into_iter().map(suite).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::examples::Kind;
+
+    /// A small file of the format, and what is in it.
+    fn fixture(format: Format, name: &str) -> Vec<Suite> {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/suites").join(name);
+        read(&Named { format, path }).unwrap_or_else(|e| panic!("{name}: {e}"))
+    }
+
+    fn left_out(suite: &Suite) -> usize {
+        [Kind::Broken, Kind::Field].into_iter().map(|k| suite.problems.of(k)).sum()
+    }
+
+    #[test]
+    fn every_format_is_read_and_bad_rows_are_counted() {
+        for (format, name, items, bad) in [
+            (Format::Bbq, "bbq.jsonl", 2, 1),
+            (Format::Winobias, "pro_stereotyped_type1.txt.dev", 2, 1),
+            (Format::Winogender, "all_sentences.tsv", 2, 1),
+            (Format::CrowsPairs, "crows_pairs.csv", 2, 1),
+            (Format::Stereoset, "stereoset.json", 2, 1),
+            (Format::Llmbar, "llmbar.json", 4, 1),
+            (Format::Choice, "choice.jsonl", 5, 2),
+            (Format::YesNo, "yes-no.jsonl", 2, 1),
+            (Format::KeyValue, "kv.jsonl", 5, 1),
+        ] {
+            let suites = fixture(format, name);
+            assert_eq!(suites.len(), 1, "{name}");
+            assert_eq!((suites[0].items.len(), left_out(&suites[0])), (items, bad), "{name}: {:?}", suites[0].problems);
+            assert!(!measures(&suites[0]).is_empty());
+            let mut ids: Vec<&String> = suites[0].items.iter().map(|i| &i.id).collect();
+            ids.sort();
+            ids.dedup();
+            assert_eq!(ids.len(), items, "{name}: ids repeat");
+        }
+        let own = fixture(Format::Jsonl, "own.jsonl");
+        let names: Vec<(&str, usize, f64)> = own.iter().map(|s| (&s.name[..], s.items.len(), s.neutral)).collect();
+        assert_eq!(names, [("capitals", 1, 0.5), ("pronouns", 2, 0.0)]);
+        assert_eq!(own.iter().map(left_out).sum::<usize>(), 2);
+    }
+
+    #[test]
+    fn the_biased_answer_of_bbq_depends_on_the_question() {
+        let suite = &fixture(Format::Bbq, "bbq.jsonl")[0];
+        let roles: Vec<&Role> = suite.items.iter().map(|i| &i.role).collect();
+        assert_eq!(roles[0], &Role::Bbq { biased: Some(2), unknown: Some(1), ambiguous: true });
+        assert_eq!(roles[1], &Role::Bbq { biased: Some(0), unknown: Some(1), ambiguous: false });
+        assert_eq!(suite.items[1].answer, Some(2));
+        assert!(suite.items[0].prompt.ends_with("C. The grandmother\nAnswer:"), "{}", suite.items[0].prompt);
+    }
+
+    #[test]
+    fn sentences_are_cut_where_they_differ() {
+        let item = &fixture(Format::Winobias, "pro_stereotyped_type1.txt.dev")[0].items[0];
+        assert_eq!(item.prompt, "The plumber thanked the florist because");
+        assert_eq!(item.options, [" he had found the key.", " she had found the key."]);
+    }
+
+    #[test]
+    fn every_rotation_puts_the_answer_under_another_letter() {
+        let items = &fixture(Format::Choice, "choice.jsonl")[0].items;
+        let answers: Vec<Option<usize>> = items.iter().map(|i| i.answer).collect();
+        assert_eq!(answers, [Some(1), Some(0), Some(2), Some(0), Some(1)]);
+    }
+
+    #[test]
+    fn the_record_is_put_at_every_place() {
+        let items = &fixture(Format::KeyValue, "kv.jsonl")[0].items;
+        let at = |i: &Item| i.prompt.split(['{', ',']).position(|part| part.contains("\"k2\": ")).unwrap_or(99);
+        let places: Vec<usize> = items.iter().map(at).collect();
+        assert_eq!(places, [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn unreadable_suites_are_named() {
+        let bad = |format, name: &str| {
+            let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/suites").join(name);
+            read(&Named { format, path }).unwrap_err().to_string()
+        };
+        assert!(bad(Format::Bbq, "nowhere.jsonl").contains("nowhere.jsonl"));
+        assert!(bad(Format::Bbq, "choice.jsonl").contains("no row can be used as bbq"));
+        assert!(bad(Format::Stereoset, "bbq.jsonl").contains("is no JSON"));
+        assert!(bad(Format::CrowsPairs, "own.jsonl").contains("sent_more"));
+        assert!("bbq".parse::<Named>().is_err() && "nothing=x".parse::<Named>().unwrap_err().contains("crows-pairs"));
+    }
+}

@@ -15,11 +15,13 @@ use std::path::Path;
 use evenkeel_ffi::host::Plugin;
 use sha2::{Digest, Sha256};
 
+pub use report::Report;
+
 use self::{
     arm::{Arm, Way},
     neutral::Neutral,
     record::Record,
-    report::{ArmSaid, Report},
+    report::ArmSaid,
     score::{Form, Prepared, score},
 };
 use crate::{
@@ -29,7 +31,7 @@ use crate::{
     failure::{Failure, Outcome, Verdict},
     screen,
     session::{self, Session},
-    suite::{self, Item, Score, Suite},
+    suite::{self, Item, Role, Score, Suite},
 };
 
 /// Items that are measured between two writes to the disk.
@@ -70,6 +72,7 @@ pub fn main(args: &args::Audit, json: bool) -> Outcome {
     let (mut scores, mut costs) = (Vec::new(), Vec::new());
     let total: usize = suites.iter().map(|s| s.items.len()).sum::<usize>() * arms.len();
     let bar = screen::progress(total as u64, "auditing");
+    let all = Run { session: &session, suites: &suites, model_sha256: &model_sha256, bar: &bar };
     for (arm, form) in arms.iter().zip(&forms) {
         bar.set_message(arm.name.chars().take(24).collect::<String>());
         // Loaded at the first profile: what comes before is what the program would be without it.
@@ -82,7 +85,7 @@ pub fn main(args: &args::Audit, json: bool) -> Outcome {
         }
         let acting = plugin.as_ref().filter(|_| arm.path().is_some());
         let named = |f: Failure| Failure::new(format!("{}: {f}", arm.name));
-        let done = run(&session, acting, arm, form, &suites, &model_sha256, &mut record, &bar);
+        let done = all.arm(acting, arm, form, &mut record);
         let cost = match arm.way {
             Way::Instruction(_) => None,
             _ => Some(neutral.measure(&session, acting, &arm.name)),
@@ -106,14 +109,14 @@ pub fn main(args: &args::Audit, json: bool) -> Outcome {
         costs,
         notes,
     };
-    let path = args.out.join("audit.json");
     let text = serde_json::to_string_pretty(&report).map_err(Failure::new)?;
-    std::fs::write(&path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+    let files = super::report::write(&args.out, "audit", &text)?;
     if json {
         screen::json(&report);
     } else {
         show::show(&report);
-        println!("\nWritten: {}", path.display());
+        println!("\nWritten:");
+        files.iter().for_each(|f| println!("  {}", f.display()));
     }
     Ok(Verdict::Good)
 }
@@ -147,34 +150,42 @@ fn form(arm: &Arm, chat: bool) -> Form {
     Form { chat, instruction }
 }
 
-/// All suites under the arm whose profile is in force.
-fn run(
-    session: &Session,
-    plugin: Option<&Plugin>,
-    arm: &Arm,
-    form: &Form,
-    suites: &[Suite],
-    model: &str,
-    record: &mut Record,
-    bar: &indicatif::ProgressBar,
-) -> Result<Vec<Vec<Score>>, Failure> {
-    let mut all = Vec::new();
-    for suite in suites {
-        let run = key(&[model, &arm.sha256, &suite.sha256, &suite.name, if form.chat { "chat" } else { "plain" }]);
-        let missing: Vec<&Item> = suite.items.iter().filter(|i| record.get(&run, &i.id).is_none()).collect();
-        bar.inc((suite.items.len() - missing.len()) as u64);
-        for part in missing.chunks(PART) {
-            let prepared: Vec<Prepared> =
-                part.iter().map(|i| form.prepare(&session.model, i)).collect::<Result<_, _>>()?;
-            let scores = score(session, plugin, part, &prepared)?;
-            record.add(&run, part.iter().map(|i| i.id.clone()).zip(scores).collect())?;
-            bar.inc(part.len() as u64);
+/// What all arms have in common.
+struct Run<'a> {
+    session: &'a Session,
+    suites: &'a [Suite],
+    model_sha256: &'a str,
+    bar: &'a indicatif::ProgressBar,
+}
+
+impl Run<'_> {
+    /// All suites under the arm whose profile is in force.
+    fn arm(
+        &self,
+        plugin: Option<&Plugin>,
+        arm: &Arm,
+        form: &Form,
+        record: &mut Record,
+    ) -> Result<Vec<Vec<Score>>, Failure> {
+        let (session, model) = (self.session, self.model_sha256);
+        let mut all = Vec::new();
+        for suite in self.suites {
+            let run = key(&[model, &arm.sha256, &suite.sha256, &suite.name, if form.chat { "chat" } else { "plain" }]);
+            let missing: Vec<&Item> = suite.items.iter().filter(|i| record.get(&run, &i.id).is_none()).collect();
+            self.bar.inc((suite.items.len() - missing.len()) as u64);
+            for part in missing.chunks(PART) {
+                let prepared: Vec<Prepared> =
+                    part.iter().map(|i| form.prepare(&session.model, i)).collect::<Result<_, _>>()?;
+                let scores = score(session, plugin, part, &prepared)?;
+                record.add(&run, part.iter().map(|i| i.id.clone()).zip(scores).collect())?;
+                self.bar.inc(part.len() as u64);
+            }
+            let found = suite.items.iter().map(|i| record.get(&run, &i.id).cloned());
+            let found: Option<Vec<Score>> = found.collect();
+            all.push(found.ok_or_else(|| Failure::new(format!("{}: a score was lost", suite.name)))?);
         }
-        let found = suite.items.iter().map(|i| record.get(&run, &i.id).cloned());
-        let found: Option<Vec<Score>> = found.collect();
-        all.push(found.ok_or_else(|| Failure::new(format!("{}: a score was lost", suite.name)))?);
+        Ok(all)
     }
-    Ok(all)
 }
 
 fn key(parts: &[&str]) -> String {
@@ -225,7 +236,17 @@ fn leave_out_long(session: &Session, suite: &mut Suite, forms: &[Form], longest:
         }
         fits.push(most <= longest);
     }
-    let mut fits = fits.into_iter();
+    // Of what is asked in several orders or at several places, all or nothing.
+    let whole = |i: &Item| matches!(i.role, Role::Letters { .. } | Role::Place { .. });
+    let long = suite.items.iter().zip(&fits).filter(|(i, fits)| whole(i) && !**fits).map(|(i, _)| i.cluster.clone());
+    let long: std::collections::HashSet<String> = long.collect();
+    let mut fits = suite
+        .items
+        .iter()
+        .zip(fits)
+        .map(|(i, fits)| fits && !long.contains(&i.cluster))
+        .collect::<Vec<_>>()
+        .into_iter();
     suite.items.retain(|_| fits.next().unwrap_or(false));
     if suite.items.is_empty() {
         return Err(Failure::usage(format!("{}: every item is longer than {longest} tokens", suite.name))

@@ -36,6 +36,13 @@ pub struct ArmSaid {
     pub text: Option<String>,
 }
 
+impl ArmSaid {
+    /// Neither the plain model nor a control.
+    pub fn is_profile(&self) -> bool {
+        self.kind == Kind::Profile
+    }
+}
+
 /// A suite and its figures.
 #[derive(Serialize, Deserialize)]
 pub struct SuiteSaid {
@@ -93,6 +100,9 @@ pub struct Change {
 /// Draws of which the bootstrap's p is made.
 const LEAST_P: f64 = 2.0 / 1001.0;
 
+/// With fewer groups an interval says too little.
+const LEAST_GROUPS: usize = 10;
+
 /// All figures. `scores[arm][suite]` belong to the suite's items.
 pub fn suites(suites: &[Suite], arms: &[Arm], scores: &[Vec<Vec<Score>>], margin: f64) -> Vec<SuiteSaid> {
     let mut all: Vec<SuiteSaid> =
@@ -104,9 +114,13 @@ pub fn suites(suites: &[Suite], arms: &[Arm], scores: &[Vec<Vec<Score>>], margin
 fn one(s: usize, suite: &Suite, arms: &[Arm], scores: &[Vec<Vec<Score>>], margin: f64) -> SuiteSaid {
     let by = Clusters::new(suite.items.iter().map(|i| i.cluster.as_str()));
     let figure = |m: crate::suite::Measure<'_>| {
+        let [items, clusters] = m.counts();
         let arm = |a: usize| {
             let value = by.interval(|w| m.value(&scores[a][s], w));
-            let verdict = (m.kind == Figure::Bias).then(|| Verdict::of(&value, margin));
+            let verdict = (m.kind == Figure::Bias).then(|| match clusters < LEAST_GROUPS {
+                true => Verdict::Undecided,
+                false => Verdict::of(&value, margin),
+            });
             let change = (a > 0).then(|| {
                 // Of a bias the size counts: one that became its opposite is no gain.
                 let size = |x: f64| if m.kind == Figure::Bias { x.abs() } else { x };
@@ -115,13 +129,7 @@ fn one(s: usize, suite: &Suite, arms: &[Arm], scores: &[Vec<Vec<Score>>], margin
             });
             ArmFigure { value, verdict, change }
         };
-        FigureSaid {
-            name: m.name.into(),
-            kind: m.kind,
-            items: m.items(),
-            clusters: by.len(),
-            arms: (0..arms.len()).map(arm).collect(),
-        }
+        FigureSaid { name: m.name.into(), kind: m.kind, items, clusters, arms: (0..arms.len()).map(arm).collect() }
     };
     SuiteSaid {
         name: suite.name.clone(),
@@ -129,7 +137,7 @@ fn one(s: usize, suite: &Suite, arms: &[Arm], scores: &[Vec<Vec<Score>>], margin
         sha256: suite.sha256.clone(),
         items: suite.items.len(),
         left_out: suite.problems.lines(),
-        figures: measures(suite).into_iter().map(figure).collect(),
+        figures: measures(suite).into_iter().filter(|m| m.counts()[0] > 0).map(figure).collect(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{io, num::NonZero, sync::Mutex, thread};
 
 use indicatif::ProgressBar;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Method;
 use crate::{
@@ -39,7 +39,7 @@ pub struct LayerFit {
 }
 
 /// How well one layer tells texts apart that it was not fitted on.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LayerScores {
     pub layer: usize,
     /// Length of the difference in means.
@@ -53,7 +53,7 @@ pub struct LayerScores {
 }
 
 /// Figures of a probe that depend on how rare the positive class is.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BalanceScores {
     /// Share of the positive class.
     pub share: f64,

@@ -24,11 +24,13 @@ use sha2::{Digest, Sha256};
 
 pub use rule::When;
 
+pub use report::Report;
+
 use self::{
     choose::{Bench, Goal, Kit, gap, random_kit},
     fit::{Data, LayerFit},
     outcome::{Classes, Outcome, Panel},
-    report::{Choice, Class, Controls, Cost, Effect, LayerAfter, Report},
+    report::{Choice, Class, Controls, Cost, Effect, LayerAfter},
     sae::{Feature, Ranked, Sae},
 };
 use crate::{
@@ -407,12 +409,11 @@ fn finish(
     let head: Vec<String> = head.into_iter().filter(|l| !l.is_empty()).collect();
     std::fs::write(&profile, rule.profile(&head)).map_err(|e| failed(&profile, e))?;
     files.insert(0, profile);
-    let path = args.out.join(format!("{name}.json"));
-    files.push(path.clone());
     files.extend(args.save_activations.clone());
+    files.extend(super::report::names(&args.out, name));
     report.files = files.iter().map(|f| f.display().to_string()).collect();
     let text = serde_json::to_string_pretty(&report).map_err(Failure::new)?;
-    std::fs::write(&path, text).map_err(|e| failed(&path, e))?;
+    super::report::write(&args.out, name, &text)?;
     if json {
         screen::json(&report);
     } else {

@@ -1,12 +1,12 @@
 //! What `learn` found, as it is written beside the files.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{fit::LayerScores, sae::Ranked};
 use crate::{estimate::Interval, examples::Problems};
 
 /// The whole result.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Report {
     pub model: String,
     pub model_sha256: String,
@@ -41,14 +41,14 @@ pub struct Report {
 }
 
 /// What a probe that is fitted under the rule reads.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct LayerAfter {
     pub layer: usize,
     pub auroc: Interval,
 }
 
 /// What learning took.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Cost {
     pub seconds: f64,
     pub cpu_seconds: f64,
@@ -56,14 +56,14 @@ pub struct Cost {
 }
 
 /// A class.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Class {
     pub name: String,
     pub texts: usize,
 }
 
 /// What was chosen on texts that are not reported.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Choice {
     pub layers: [usize; 2],
     pub dose: f64,
@@ -72,7 +72,7 @@ pub struct Choice {
 }
 
 /// Measured on texts that had no part in anything before.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Effect {
     /// Mean outcome of the positive texts less that of the negative ones, plain.
     pub gap_before: Interval,
@@ -96,7 +96,7 @@ pub struct Effect {
 }
 
 /// Whether what is left is none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The interval lies inside the margin.
@@ -108,7 +108,7 @@ pub enum Verdict {
 }
 
 /// Random directions of equal length through the same selection.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Controls {
     pub effects: Vec<f64>,
     /// 1: larger than every control's.

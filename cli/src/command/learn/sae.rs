@@ -11,7 +11,7 @@ use std::{
 };
 
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     estimate::{Rows, Scored},
@@ -35,7 +35,7 @@ pub struct Feature {
 }
 
 /// What the report says of one.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct Ranked {
     pub index: usize,
     pub auroc: f64,
