@@ -20,7 +20,7 @@ pub mod host;
 pub mod serving;
 
 pub use cache::Cache;
-pub use library::{Door, library, mutant};
+pub use library::{Door, library, mutant, tool};
 pub use profile::Profile;
 pub use recording::{Recording, Row};
 pub use run::{Finished, Setting, run};

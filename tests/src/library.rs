@@ -53,7 +53,17 @@ impl Door {
 /// When it cannot be built.
 pub fn library() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| env::var_os("EVENKEEL_LIBRARY").map_or_else(|| build(&["--release"]), PathBuf::from)).clone()
+    let built = || build("evenkeel", "libevenkeel.so", &["--release"]);
+    PATH.get_or_init(|| env::var_os("EVENKEEL_LIBRARY").map_or_else(built, PathBuf::from)).clone()
+}
+
+/// The path of the command line tool, built now as the library is.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn tool() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| build("evenkeel-cli", "evenkeel", &["--release"])).clone()
 }
 
 /// A library that leaves out what `name` says, loaded instead of the right one: a test that it passes is none.
@@ -66,26 +76,27 @@ pub fn mutant(name: &str) -> Setting {
     let build = || {
         let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::cache::source("../target"), PathBuf::from);
         let folder = target.join("mutants").display().to_string();
-        build(&["--features", "inject-panics", "--target-dir", &folder])
+        build("evenkeel", "libevenkeel.so", &["--features", "inject-panics", "--target-dir", &folder])
     };
     Setting::new().env("LD_PRELOAD", PATH.get_or_init(build)).env("EVENKEEL_MUTANT", name)
 }
 
-fn build(arguments: &[&str]) -> PathBuf {
+/// Builds a package, and finds one of its files.
+fn build(package: &str, file: &str, arguments: &[&str]) -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--package", "evenkeel", "--message-format=json-render-diagnostics"])
+        .args(["build", "--package", package, "--message-format=json-render-diagnostics"])
         .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo starts");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "the library does not build:\n{errors}");
+    assert!(output.status.success(), "{package} does not build:\n{errors}");
     let text = String::from_utf8(output.stdout).expect("cargo's messages are UTF-8");
     text.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter_map(|message| message["filenames"].as_array().cloned())
         .flatten()
         .filter_map(|file| file.as_str().map(PathBuf::from))
-        .find(|file| file.file_name().is_some_and(|name| name == "libevenkeel.so"))
-        .expect("cargo names libevenkeel.so among its artefacts")
+        .find(|path| path.file_name().is_some_and(|name| name == file))
+        .unwrap_or_else(|| panic!("cargo names no {file} among its artefacts"))
 }

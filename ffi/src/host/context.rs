@@ -1,6 +1,8 @@
 //! A context: the place where tokens are evaluated.
 
-use super::{Embedded, HostError, Model, Plugin, PluginError, Token, log, params};
+use std::ffi::c_void;
+
+use super::{Embedded, HostError, Model, Plugin, PluginError, Token, capture::Callback, log, params};
 use crate::generated::types::{GGML_TYPE_F16, ggml_type, llama_batch, llama_context};
 
 /// When the fused attention kernel is used.
@@ -108,8 +110,17 @@ impl Context {
     /// # Errors
     /// [`HostError::Context`] with the host's own last errors.
     pub fn new(model: &Model, options: &ContextOptions) -> Result<Context, HostError> {
+        Context::with_callback(model, options, None)
+    }
+
+    /// The same with a function that is called for each node, and the pointer it is given.
+    pub(super) fn with_callback(
+        model: &Model,
+        options: &ContextOptions,
+        callback: Option<(Callback, *mut c_void)>,
+    ) -> Result<Context, HostError> {
         let llama = &model.0.llama.0;
-        let params = params::context_params(&llama.host, options)?;
+        let params = params::context_params(&llama.host, options, callback)?;
         log::take_errors();
         // SAFETY: the same function with room behind its last parameter, which is passed in memory.
         let new: params::NewContext = unsafe { std::mem::transmute(llama.llama.llama_init_from_model) };
