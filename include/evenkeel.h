@@ -142,7 +142,10 @@ typedef struct ek_api {
     X(ggml_sigmoid) \
     X(ggml_cont) \
     X(ggml_clamp) \
+    X(ggml_mul_mat) \
     X(ggml_repeat) \
+    X(ggml_repeat_4d) \
+    X(ggml_reshape_4d) \
     X(ggml_get_rows) \
     X(ggml_new_graph_custom) \
     X(ggml_build_forward_expand) \
