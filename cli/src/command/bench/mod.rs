@@ -41,7 +41,7 @@ pub fn main(args: &args::Bench, json: bool) -> Outcome {
     bar.finish_and_clear();
 
     let phases = vec![report::phase(&decode), report::phase(&prefill)];
-    let targets = report::targets(&decode, &phases[0], identical);
+    let targets = report::targets(&decode, &phases, identical);
     let report = Report {
         model: session.model.description(),
         parameters: session.model.n_params(),
