@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     log,
-    state::{self, Book, Context, Live, Shelf, Standing, Unbound, lock},
+    state::{self, Book, Context, Live, Shelf, Standing, Unbound, lock, snapshot},
 };
 
 thread_local! {
@@ -129,6 +129,7 @@ pub fn before_new(r: &Registers) -> Verdict {
     }
     let context = Context { id, model, standing, said: Default::default() };
     lock(&state.contexts).insert(r.argument(0), Arc::new(context));
+    snapshot::now(state);
     Verdict::Continue
 }
 
@@ -149,6 +150,7 @@ pub fn before_drop(r: &Registers) -> Verdict {
         }
     }
     drop(graphs);
+    snapshot::now(state);
     Verdict::Continue
 }
 

@@ -11,7 +11,7 @@ use evenkeel_ffi::generated::types::{llama_batch, llama_context};
 use super::{dispatch::Verdict, entry::Registers};
 use crate::{
     log,
-    state::{self, Live, Repair, reload},
+    state::{self, Live, Repair, reload, snapshot},
 };
 
 thread_local! {
@@ -27,6 +27,7 @@ pub fn before_decode(r: &Registers) -> Verdict {
     let state = state::get();
     let Some(live) = state.live(r.argument(0)) else { return Verdict::Continue };
     reload::at_boundary(state);
+    snapshot::at_boundary(state);
     for seq in live.decode_begins() {
         if let Some(end) = end_of(&live, seq)
             && let Some(repair) = live.verify(seq, end)
