@@ -8,6 +8,7 @@ mod doctor;
 mod explain;
 mod plan;
 mod run;
+mod top;
 
 use crate::{
     args::{Cli, Command},
@@ -22,6 +23,7 @@ pub fn dispatch(cli: &Cli) -> Outcome {
         Command::Doctor(args) => doctor::main(args, cli.json),
         Command::Explain(args) => explain::main(args, cli.json),
         Command::Run(args) => run::main(args, cli.json),
+        Command::Top(args) => top::main(args, cli.json),
         Command::Bench(args) => bench::main(args, cli.json),
         Command::Demo(args) => demo::main(args, cli.json),
         Command::Completions(args) => completions::main(args),
