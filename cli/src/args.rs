@@ -43,6 +43,8 @@ pub enum Command {
     Audit(Audit),
     /// Make one page of the results of learn and audit
     Report(Report),
+    /// Watch the counters of running programs: who is steered by what
+    Top(Top),
     /// Measure what steering costs
     Bench(Bench),
     /// Show in half a minute what a profile does to a biased model
@@ -292,6 +294,27 @@ fn profile_name(text: &str) -> Result<String, String> {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let good = (1..=48).contains(&text.len()) && text.chars().all(plain) && !text.starts_with('.');
     if good { Ok(text.to_owned()) } else { Err("1 to 48 letters, digits, '-', '_' or '.'".into()) }
+}
+
+/// `top`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "A program writes its counters where EVENKEEL_STATS=1 is set beside EVENKEEL_PROFILE, once a second \
+    while it evaluates tokens."
+)]
+pub struct Top {
+    /// Only this process
+    pub pid: Option<u32>,
+    /// Look once and end; takes a second where something runs, because rates need two looks. So it is with --json, and
+    /// where the output is no terminal
+    #[arg(long)]
+    pub once: bool,
+    /// Seconds between two looks
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub every: u64,
+    /// The folder that EVENKEEL_STATS names, where it is not 1
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub folder: Option<PathBuf>,
 }
 
 /// `bench`

@@ -21,7 +21,7 @@ pub struct Session {
 const SMALL: u64 = 20_000_000;
 
 /// Variables that would steer contexts which have to be plain.
-const OURS: [&str; 4] = ["LD_PRELOAD", "GGML_BACKEND_PATH", "EVENKEEL_PROFILE", "EVENKEEL_REQUIRE"];
+const OURS: [&str; 5] = ["LD_PRELOAD", "GGML_BACKEND_PATH", "EVENKEEL_PROFILE", "EVENKEEL_REQUIRE", "EVENKEEL_STATS"];
 
 /// Starts this command again without the plug-in's variables, if some are set: a plain run beside a steered one must be
 /// plain. Unless asked for, the plug-in keeps its messages to warnings, as the result says the rest.

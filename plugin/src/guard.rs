@@ -17,6 +17,8 @@ pub fn guard<T>(name: &str, fallback: T, work: impl FnOnce() -> T) -> T {
         let _ = catch_unwind(|| {
             state::poison();
             log::error!("internal error in {name}: from here on every graph runs as the host built it");
+            // The last word: no hook comes to it any more.
+            state::snapshot::now(state::get());
         });
         fallback
     })

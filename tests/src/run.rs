@@ -36,7 +36,8 @@ impl Setting {
 
     /// Gives `command` this environment, and no other variable that concerns the library or the loader.
     pub(crate) fn apply(&self, command: &mut Command) {
-        const OURS: [&str; 4] = ["EVENKEEL_PROFILE", "EVENKEEL_LOG", "EVENKEEL_REQUIRE", "EVENKEEL_MUTANT"];
+        const OURS: [&str; 5] =
+            ["EVENKEEL_PROFILE", "EVENKEEL_LOG", "EVENKEEL_REQUIRE", "EVENKEEL_STATS", "EVENKEEL_MUTANT"];
         for name in ["LD_PRELOAD", "GGML_BACKEND_PATH"].iter().chain(&OURS) {
             command.env_remove(name);
         }

@@ -13,6 +13,7 @@ mod plan;
 mod report;
 mod run;
 mod sketch;
+mod top;
 
 pub use learn::{Method, Operator, When};
 
@@ -34,6 +35,7 @@ pub fn dispatch(cli: &Cli) -> Outcome {
         Command::Learn(args) => learn::main(args, cli.json),
         Command::Audit(args) => audit::main(args, cli.json),
         Command::Report(args) => report::main(args),
+        Command::Top(args) => top::main(args, cli.json),
         Command::Bench(args) => bench::main(args, cli.json),
         Command::Demo(args) => demo::main(args, cli.json),
         Command::Completions(args) => completions::main(args),

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     log,
-    state::{self, Book, Context, Live, Shelf, Standing, Unbound, lock},
+    state::{self, Book, Context, Live, Shelf, Standing, Unbound, lock, snapshot},
 };
 
 thread_local! {
@@ -137,6 +137,7 @@ pub fn admit((id, address): (u32, usize), standing: Standing, model: String) -> 
     }
     let context = Arc::new(Context { id, model, standing, said: Default::default(), fallbacks: Default::default() });
     lock(&state::get().contexts).insert(address, context.clone());
+    snapshot::now(state::get());
     context
 }
 
@@ -157,6 +158,7 @@ pub fn before_drop(r: &Registers) -> Verdict {
         }
     }
     drop(graphs);
+    snapshot::now(state);
     Verdict::Continue
 }
 

@@ -12,7 +12,7 @@ use super::{attach, dispatch::Verdict, entry::Registers, rows};
 use crate::{
     guard::guard,
     log,
-    state::{self, Live, Repair, reload},
+    state::{self, Live, Repair, reload, snapshot},
 };
 
 thread_local! {
@@ -33,6 +33,7 @@ pub fn before_decode(r: &Registers) -> Verdict {
 pub fn boundary(live: &Arc<Live>) -> bool {
     let state = state::get();
     reload::at_boundary(state);
+    snapshot::at_boundary(state);
     for seq in live.decode_begins() {
         if let Some(end) = end_of(live, seq)
             && let Some(repair) = live.verify(seq, end)
