@@ -24,4 +24,5 @@ mod safetensors;
 mod sandbox;
 mod server;
 mod sites;
+mod top;
 mod trouble;
