@@ -11,12 +11,15 @@ use crate::{
 /// The list of functions that the plug-in takes: `group name need` per line.
 const SYMBOLS: &str = include_str!("../../generate/symbols.txt");
 
+type OfContext = unsafe extern "C" fn(*mut llama_context) -> i32;
+type OfBatch = unsafe extern "C" fn(*mut llama_context, *const llama_batch) -> i32;
+
 /// The plug-in's functions for such a program.
 #[derive(Clone, Copy)]
 pub struct Embedded {
-    attach: unsafe extern "C" fn(*mut llama_context) -> i32,
-    detach: unsafe extern "C" fn(*mut llama_context) -> i32,
-    before_decode: unsafe extern "C" fn(*mut llama_context, *const llama_batch) -> i32,
+    attach: OfContext,
+    detach: OfContext,
+    before_decode: OfBatch,
 }
 
 /// The functions that a header's `EK_API_FILL` hands over: all that are required, those for driving a host apart.
@@ -54,12 +57,12 @@ impl Plugin {
         // SAFETY: none is null, and the types are those of include/evenkeel.h; the list and its names live across the
         // call, which copies them.
         unsafe {
-            let install: unsafe extern "C" fn(*const Api) -> i32 = std::mem::transmute::<*const c_void, _>(install);
+            let install = std::mem::transmute::<*const c_void, unsafe extern "C" fn(*const Api) -> i32>(install);
             self.check("ek_install_api", install(&raw const api))?;
             Ok(Embedded {
-                attach: std::mem::transmute::<*const c_void, _>(attach),
-                detach: std::mem::transmute::<*const c_void, _>(detach),
-                before_decode: std::mem::transmute::<*const c_void, _>(before_decode),
+                attach: std::mem::transmute::<*const c_void, OfContext>(attach),
+                detach: std::mem::transmute::<*const c_void, OfContext>(detach),
+                before_decode: std::mem::transmute::<*const c_void, OfBatch>(before_decode),
             })
         }
     }

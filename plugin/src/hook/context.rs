@@ -217,8 +217,8 @@ unsafe fn bind(
     params: *const llama_context_params,
 ) -> Standing {
     let embeddings = shelf.profiles.iter().any(|loaded| loaded.profile.model.embeddings);
-    // SAFETY: the caller's promise, and the layout was compared with the host's own defaults.
     let readable = host.embeddings_offset.filter(|_| !params.is_null());
+    // SAFETY: the caller's promise, and the layout was compared with the host's own defaults.
     let kind = readable.map_or(ContextKind::Default, |offset| unsafe { params::kind(params, offset) });
     match kind {
         ContextKind::Mtp => return Standing::Left("it drafts tokens for another context"),

@@ -539,11 +539,11 @@ impl Live {
         if partial {
             let both: Vec<_> = sequence.cells.iter().map(|(pos, now)| (pos, now, cells.get(pos))).collect();
             for (pos, now, restored) in both {
-                if let (Some(mut now), Some(restored)) = (now, restored) {
-                    if now.identity != restored.identity {
-                        now.identity.plan = PlanId::UNKNOWN;
-                        sequence.cells.put(pos, now);
-                    }
+                if let (Some(mut now), Some(restored)) = (now, restored)
+                    && now.identity != restored.identity
+                {
+                    now.identity.plan = PlanId::UNKNOWN;
+                    sequence.cells.put(pos, now);
                 }
             }
         } else {

@@ -22,7 +22,7 @@ fn where_no_plan_acts_a_state_is_the_hosts_own_byte_for_byte() {
     let script = "decode 0:abc!; save s; load s 1; save-file f; load-file f 2; cells 1; cells 2";
     let plain = Driver::new(Door::Closed, "script").within(&two(), script).run();
     let ran = Driver::script(Door::Install, &Profile::whole("schema = 1\n"), script).run();
-    assert_eq!(ran.stdout.lines().next_back().is_some(), true);
+    assert!(ran.stdout.lines().next_back().is_some());
     let without_stats = |ran: &Ran| -> Vec<String> {
         ran.stdout
             .lines()

@@ -48,12 +48,13 @@ fn eigen(mut m: Matrix) -> (Vec<f64>, Matrix) {
                 let theta = (m[q][q] - m[p][p]) / (2.0 * m[p][q]);
                 let t = theta.signum() / (theta.abs() + theta.hypot(1.0));
                 let (c, s) = (1.0 / t.hypot(1.0), t / t.hypot(1.0));
-                for k in 0..n {
-                    (m[k][p], m[k][q]) = (c * m[k][p] - s * m[k][q], s * m[k][p] + c * m[k][q]);
+                for row in &mut m {
+                    (row[p], row[q]) = (c * row[p] - s * row[q], s * row[p] + c * row[q]);
                 }
-                for k in 0..n {
-                    (m[p][k], m[q][k]) = (c * m[p][k] - s * m[q][k], s * m[p][k] + c * m[q][k]);
-                    (v[p][k], v[q][k]) = (c * v[p][k] - s * v[q][k], s * v[p][k] + c * v[q][k]);
+                for matrix in [&mut m, &mut v] {
+                    let (a, b) = (matrix[p].clone(), matrix[q].clone());
+                    matrix[p] = a.iter().zip(&b).map(|(a, b)| c * a - s * b).collect();
+                    matrix[q] = a.iter().zip(&b).map(|(a, b)| s * a + c * b).collect();
                 }
             }
         }
