@@ -34,12 +34,22 @@ fn it_lists_what_the_library_makes() {
         .map(|rest| rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect())
         .collect();
     // What makes no operation.
-    let others =
-        ["dup_tensor", "new_tensor_1d", "new_tensor_3d", "set_name", "graph_add_node", "graph_n_nodes", "graph_nodes"];
+    let others = [
+        "dup_tensor",
+        "new_tensor_1d",
+        "new_tensor_2d",
+        "new_tensor_3d",
+        "set_name",
+        "graph_add_node",
+        "graph_n_nodes",
+        "graph_nodes",
+    ];
     let operation = |name: &str| match name {
         "scale_bias" => "SCALE".to_owned(),
         "view_2d" => "VIEW".into(),
         "custom_4d" => "CUSTOM".into(),
+        "repeat_4d" => "REPEAT".into(),
+        "reshape_4d" => "RESHAPE".into(),
         "relu" | "step" | "sigmoid" => format!("UNARY {}", name.to_uppercase()),
         name => name.to_uppercase(),
     };
