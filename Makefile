@@ -1,7 +1,7 @@
 # evenkeel. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build fetch hosts bindings test test-hosts check install clean
+.PHONY: help demo build fetch hosts bindings test test-hosts check install package wheel clean
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -41,10 +41,14 @@ check: ## check format, lints and documentation
 	# Apart: the tool and the library have the same name, and would write to the same folder.
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --package evenkeel-cli --no-deps --locked
 
-install: build ## install the library, the header and the tool below PREFIX (/usr/local)
-	install -D -m 755 $(TARGET)/release/libevenkeel.so $(DESTDIR)$(PREFIX)/lib/libevenkeel.so
-	install -D -m 755 $(TARGET)/release/evenkeel $(DESTDIR)$(PREFIX)/bin/evenkeel
-	install -D -m 644 include/evenkeel.h $(DESTDIR)$(PREFIX)/include/evenkeel.h
+install: build ## install library, header, tool, manual, completions and examples below PREFIX (/usr/local)
+	package/install $(TARGET)/release $(DESTDIR)$(PREFIX)
+
+package: build ## write a release into target/package: an archive, a .deb, a Python wheel
+	package/build $(TARGET)/release $(TARGET)/package
+
+wheel: build ## write the Python wheel alone
+	bindings/python/build $(TARGET)/release/libevenkeel.so $(TARGET)/package
 
 clean: ## remove what was built; fetched and compiled programs stay in the cache
 	$(CARGO) clean

@@ -75,6 +75,189 @@ ek_status ek_negotiate(uint32_t wanted, uint32_t * granted);
  */
 ek_status ek_install(void);
 
+/* ---- programs that contain llama.cpp ----------------------------------------------------------------------------- */
+
+/*
+ * A program that is linked with llama.cpp statically has no call that could be redirected from outside. It hands its
+ * functions over, and attaches each context that is to run under the profile:
+ *
+ *     #include "llama.h"                    // before evenkeel.h or after it
+ *     ek_api api;
+ *     EK_API_FILL(&api);
+ *     ek_install_api(&api);
+ *     ek_load_profile("profile.toml");      // or set EVENKEEL_PROFILE
+ *     ctx = llama_init_from_model(...);
+ *     ek_attach(ctx);
+ *     ... ek_before_decode(ctx, &batch); llama_decode(ctx, batch); ...
+ *     ek_detach(ctx);
+ *     llama_free(ctx);
+ *
+ * The graph is reached through llama.cpp's own interface for samplers that run in the graph (llama_set_sampler), at
+ * a sequence id that no token can have: raw logits, the program's samplers and the key-value cache stay as they are.
+ * While such a sampler is set, llama.cpp reuses a graph only for a batch with the same sequences in the same order.
+ */
+struct llama_context;
+struct llama_batch;
+
+typedef struct ek_api_function {
+    const char * name;
+    void (*function)(void);
+} ek_api_function;
+
+/* The program's llama.cpp, by name. Filled by EK_API_FILL; the list lives as long as the program. */
+typedef struct ek_api {
+    uint32_t                abi_version;
+    uint32_t                count;
+    const ek_api_function * functions;
+} ek_api;
+
+/* The functions that the library calls. Those of a later header may be more; names that a library does not know do no harm. */
+#define EK_API_FUNCTIONS(X) \
+    X(ggml_version) \
+    X(ggml_init) \
+    X(ggml_free) \
+    X(ggml_tensor_overhead) \
+    X(ggml_graph_overhead_custom) \
+    X(ggml_nbytes) \
+    X(ggml_op_name) \
+    X(ggml_op_desc) \
+    X(ggml_new_tensor_1d) \
+    X(ggml_new_tensor_2d) \
+    X(ggml_new_tensor_3d) \
+    X(ggml_new_tensor_4d) \
+    X(ggml_dup_tensor) \
+    X(ggml_view_1d) \
+    X(ggml_view_2d) \
+    X(ggml_set_name) \
+    X(ggml_set_input) \
+    X(ggml_set_output) \
+    X(ggml_add) \
+    X(ggml_mul) \
+    X(ggml_scale) \
+    X(ggml_scale_bias) \
+    X(ggml_sum_rows) \
+    X(ggml_relu) \
+    X(ggml_sqrt) \
+    X(ggml_step) \
+    X(ggml_sigmoid) \
+    X(ggml_cont) \
+    X(ggml_clamp) \
+    X(ggml_mul_mat) \
+    X(ggml_repeat) \
+    X(ggml_repeat_4d) \
+    X(ggml_reshape_4d) \
+    X(ggml_get_rows) \
+    X(ggml_new_graph_custom) \
+    X(ggml_build_forward_expand) \
+    X(ggml_graph_size) \
+    X(ggml_graph_n_nodes) \
+    X(ggml_graph_node) \
+    X(ggml_graph_nodes) \
+    X(ggml_graph_add_node) \
+    X(ggml_backend_alloc_ctx_tensors) \
+    X(ggml_backend_alloc_ctx_tensors_from_buft) \
+    X(ggml_backend_buffer_free) \
+    X(ggml_backend_buffer_get_size) \
+    X(ggml_backend_buffer_get_type) \
+    X(ggml_backend_buffer_set_usage) \
+    X(ggml_backend_buft_name) \
+    X(ggml_backend_buft_is_host) \
+    X(ggml_backend_buft_get_device) \
+    X(ggml_backend_cpu_buffer_type) \
+    X(ggml_backend_dev_by_type) \
+    X(ggml_backend_dev_count) \
+    X(ggml_backend_dev_get) \
+    X(ggml_backend_dev_buffer_type) \
+    X(ggml_backend_dev_description) \
+    X(ggml_backend_dev_init) \
+    X(ggml_backend_dev_memory) \
+    X(ggml_backend_dev_name) \
+    X(ggml_backend_dev_supports_op) \
+    X(ggml_backend_dev_type) \
+    X(ggml_backend_free) \
+    X(ggml_backend_graph_compute) \
+    X(ggml_backend_tensor_get) \
+    X(ggml_backend_tensor_set) \
+    X(ggml_backend_sched_new) \
+    X(ggml_backend_sched_free) \
+    X(ggml_backend_sched_reserve) \
+    X(ggml_backend_sched_alloc_graph) \
+    X(ggml_backend_sched_graph_compute_async) \
+    X(ggml_backend_sched_synchronize) \
+    X(llama_init_from_model) \
+    X(llama_get_model) \
+    X(llama_model_n_embd) \
+    X(llama_model_n_layer) \
+    X(llama_model_meta_val_str) \
+    X(llama_model_desc) \
+    X(llama_context_default_params) \
+    X(llama_get_memory) \
+    X(llama_memory_seq_rm) \
+    X(llama_memory_seq_pos_max) \
+    X(llama_n_batch) \
+    X(llama_n_seq_max) \
+    X(llama_decode) \
+    X(llama_model_get_vocab) \
+    X(llama_model_n_swa) \
+    X(llama_model_is_recurrent) \
+    X(llama_model_is_hybrid) \
+    X(llama_vocab_n_tokens) \
+    X(llama_vocab_is_eog) \
+    X(llama_token_to_piece) \
+    X(llama_synchronize) \
+    X(llama_set_sampler) \
+    X(llama_sampler_init) \
+    X(llama_sampler_free) \
+    X(llama_sampler_chain_init) \
+    X(llama_sampler_chain_default_params) \
+    X(llama_sampler_chain_add) \
+    X(ggml_custom_4d)
+
+#define EK_API_ENTRY(name) { #name, (void (*)(void)) name },
+
+/* Fills an ek_api with the functions of the llama.cpp that the program is linked with. A statement. */
+#define EK_API_FILL(api)                                                                        \
+    do {                                                                                        \
+        static const ek_api_function ek_functions[] = { EK_API_FUNCTIONS(EK_API_ENTRY) };       \
+        (api)->abi_version = EK_ABI_VERSION;                                                    \
+        (api)->count       = (uint32_t) (sizeof(ek_functions) / sizeof(ek_functions[0]));       \
+        (api)->functions   = ek_functions;                                                      \
+    } while (0)
+
+/*
+ * Takes the program's llama.cpp and tests it. Once, before the first ek_attach.
+ *   api  filled by EK_API_FILL; NULL: the program exports its symbols (linked with -rdynamic)
+ * Errors: EK_E_HOST, and the text says what is missing or which test failed; EK_E_ARGUMENT for a list that is none.
+ */
+ek_status ek_install_api(const ek_api * api);
+
+/*
+ * Binds a context to the profile in force. It says on standard error where the context stands, as for every context.
+ * Nothing is done to a context that is bound already (a hook may have done it), and nothing without a profile.
+ *   ctx  made by the llama.cpp of ek_install_api; not in use by another thread
+ * Errors: EK_E_PROFILE if the profile has errors or does not fit the model, EK_E_HOST if ek_install_api was not called or
+ * this llama.cpp takes no samplers (as with --split-mode tensor); the context then runs as without the library.
+ */
+ek_status ek_attach(struct llama_context * ctx);
+
+/*
+ * Undoes ek_attach: needed before llama_free. Waits for an evaluation that still runs. A context that is not attached stays
+ * as it is.
+ *   ctx  a live context, not in use by another thread
+ */
+ek_status ek_detach(struct llama_context * ctx);
+
+/*
+ * Tells that a batch is about to be decoded. Before each llama_decode: this is where reloaded profiles are taken up, where
+ * cells that another profile left are evaluated again (it may then decode by itself), and how rows are known to belong to a
+ * sequence and a request. A profile whose rules all act on every row with a constant strength acts without this call, too.
+ *   ctx    as in ek_attach; nothing is done for one that is not attached
+ *   batch  what llama_decode will be given; NULL: not known (llama_process), so that rules with a gate act only while one
+ *          profile is in force, and nothing is counted
+ * Errors: EK_E_HOST if it turned out that nothing is steered.
+ */
+ek_status ek_before_decode(struct llama_context * ctx, const struct llama_batch * batch);
+
 /* ---- profiles ---------------------------------------------------------------------------------------------------- */
 
 /*
@@ -129,11 +312,11 @@ ek_status ek_get_strength(const char * rule, float * strength);
 
 /*
  * What the library does, as JSON: status ("idle": nothing asked for; "waiting": no context yet; "active"; "failed";
- * "poisoned"), the profile, every context with its standing ("ours"; "idle": made without a profile; "left": it generates
- * no text; "other": another model than the profile's; "failed") and why; per rule its profile, strength, layers, sites,
- * evaluated graphs and rows (also those on which a rule's condition does not hold); the sequences with their profiles and
- * cells; requests that ended or were refused, cells that were evaluated again or left as another profile made them; what passed
- * through; the hooks' own time in nanoseconds.
+ * "poisoned"), the profile, every context with its standing ("ours"; "idle": made without a profile; "left": it
+ * generates no text; "other": another model than the profile's; "failed") and why; what its devices leave to the CPU;
+ * per rule its profile, strength, layers, sites, evaluated graphs and rows (also those on which a rule's condition
+ * does not hold); the sequences with their profiles and cells; requests that ended or were refused, cells that were
+ * evaluated again or left as another profile made them; what passed through; the hooks' own time in nanoseconds.
  *   buffer  gets the text with its zero byte; NULL with size 0: only asks for the length
  *   size    of buffer, in bytes
  *   needed  gets the bytes needed, zero byte included
@@ -150,7 +333,7 @@ typedef struct ek_stats ek_stats;
 
 typedef struct ek_stat {
     const char * rule;     /* the rule's name */
-    const char * site;     /* "residual" */
+    const char * site;     /* "residual", "attn-out", "ffn-out", "final-norm", "heads", or a matrix: "attn_k", ... */
     uint32_t     context;  /* number of the context, from 1, as in the log */
     uint32_t     layer;    /* block, from 0 */
     float        strength; /* at this moment */

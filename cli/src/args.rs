@@ -4,6 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use crate::{
+    capture::At,
+    command::{Method, Operator, When},
+    suite::Named,
+};
+
 /// Steers llama.cpp programs that nobody rebuilt. This tool checks profiles, finds out what a program allows, and
 /// shows what a profile does.
 #[derive(Parser, Debug)]
@@ -31,12 +37,23 @@ pub enum Command {
     Explain(Explain),
     /// Run the same prompt without and with a profile, side by side
     Run(Run),
+    /// Learn a direction from examples, choose layers and strength by what they do, and write a profile
+    Learn(Learn),
+    /// Measure a model's biases without and with profiles, and what became of everything else
+    Audit(Audit),
+    /// Make one page of the results of learn and audit
+    Report(Report),
+    /// Watch the counters of running programs: who is steered by what
+    Top(Top),
     /// Measure what steering costs
     Bench(Bench),
     /// Show in half a minute what a profile does to a biased model
     Demo(Demo),
     /// Print completions for a shell
     Completions(Completions),
+    /// Write the manual pages into a folder (for packages)
+    #[command(hide = true)]
+    Manual(Manual),
     /// Prove in this process that a library is laid out as evenkeel expects (doctor's child)
     #[command(hide = true, name = "self-test")]
     SelfTest(SelfTest),
@@ -134,6 +151,172 @@ pub struct Prompt {
     pub file: Option<PathBuf>,
 }
 
+/// `learn`
+#[derive(Args, Debug)]
+pub struct Learn {
+    /// The model
+    #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
+    pub model: PathBuf,
+    /// Examples: .jsonl, .csv or .tsv with `positive` and `negative`, or `text` and `label`; besides `prompt` and `group`
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub data: Option<PathBuf>,
+    /// In place of --data: a file with one prompt per line, as llama.cpp's cvector-generator takes it
+    #[arg(long, value_name = "FILE", requires = "negative", conflicts_with = "data", value_hint = ValueHint::FilePath)]
+    pub positive: Option<PathBuf>,
+    /// The prompts that those are compared with, line by line
+    #[arg(long, value_name = "FILE", requires = "positive", value_hint = ValueHint::FilePath)]
+    pub negative: Option<PathBuf>,
+    /// The label that stands for the positive class [default: of two, the later in the alphabet]
+    #[arg(long, requires = "data")]
+    pub label: Option<String>,
+    /// Put the texts, or the prompts before them, into the model's own chat template
+    #[arg(long)]
+    pub chat: bool,
+    /// Which tokens are read
+    #[arg(long, value_enum, default_value = "last")]
+    pub at: At,
+    /// How the direction is found
+    #[arg(long, value_enum, default_value = "mean")]
+    pub method: Method,
+    /// For --method sae: the autoencoder, a safetensors file with W_enc, b_enc and W_dec
+    #[arg(long, value_name = "FILE", requires = "sae_layer", value_hint = ValueHint::FilePath)]
+    pub sae: Option<PathBuf>,
+    /// The layer whose output it reads, counted from 0 (hook_resid_post of that layer, hook_resid_pre of the next)
+    #[arg(long, value_name = "N", requires = "sae")]
+    pub sae_layer: Option<u32>,
+    /// What the rule does with it [default: project, or what the method gives]
+    #[arg(long, value_enum)]
+    pub operator: Option<Operator>,
+    /// For add and rotate: which class the model is steered to
+    #[arg(long, value_enum, default_value = "positive")]
+    pub toward: Toward,
+    /// The rule acts only where a row is of the positive class, as this tells
+    #[arg(long, value_enum)]
+    pub when: Option<When>,
+    /// Two words that may follow, each one token: what is measured is the share of the first [default: the tokens by which
+    /// the classes differ most]
+    #[arg(long, num_args = 2, value_names = ["FIRST", "SECOND"])]
+    pub answers: Option<Vec<String>>,
+    /// Texts, one per line, on which nothing should change [default: what stands inside the examples]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub neutral: Option<PathBuf>,
+    /// Most divergence there, in nats per token
+    #[arg(long, value_name = "NATS", default_value_t = 0.5)]
+    pub max_kl: f64,
+    /// What counts as nothing left, in parts of the gap before
+    #[arg(long, value_name = "PART", default_value_t = 0.25)]
+    pub margin: f64,
+    /// Random directions that go through the same selection
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub controls: u32,
+    /// Folder for what is written
+    #[arg(short, long, value_name = "FOLDER", default_value = "learned", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Name of the profile and its files [default: as the examples' file]
+    #[arg(long, value_parser = profile_name)]
+    pub name: Option<String>,
+    /// Keep the captured activations: a safetensors file with `layer.N`, a row per text
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub save_activations: Option<PathBuf>,
+    /// The longest text in tokens [default: what the model was trained on, at most 2048]
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub context: Option<u32>,
+    /// Where the random numbers of the split and the controls start
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub host: HostChoice,
+}
+
+/// `audit`
+#[derive(Args, Debug)]
+pub struct Audit {
+    /// The model
+    #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
+    pub model: PathBuf,
+    /// A suite in its published format: bbq, winobias, winogender, crows-pairs, stereoset, llmbar, choice, yes-no,
+    /// key-value, jsonl. May be given several times
+    #[arg(short, long, value_name = "FORMAT=PATH", required = true)]
+    pub suite: Vec<Named>,
+    /// A profile to compare with the plain model. May be given several times
+    #[arg(short, long, value_hint = ValueHint::FilePath)]
+    pub profile: Vec<PathBuf>,
+    /// Random directions of the same length in the place of each profile's
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub random: u32,
+    /// Also compare with this text before each prompt
+    #[arg(long, value_name = "TEXT")]
+    pub instruction: Option<String>,
+    /// Items per suite, at most; whole groups, evenly taken
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: Option<u32>,
+    /// Texts, one per line, on which nothing should change [default: some of the prompts]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub neutral: Option<PathBuf>,
+    /// A bias within this of none counts as none, in the figure's own units
+    #[arg(long, value_name = "X", default_value_t = 0.05)]
+    pub margin: f64,
+    /// Put prompts into the model's own chat template
+    #[arg(long)]
+    pub chat: bool,
+    /// The longest prompt in tokens [default: what the model was trained on, at most 8192]
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub context: Option<u32>,
+    /// Folder for the results; an audit that was interrupted goes on there
+    #[arg(short, long, value_name = "FOLDER", default_value = "audit", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Measure everything anew
+    #[arg(long)]
+    pub fresh: bool,
+    #[command(flatten)]
+    pub host: HostChoice,
+}
+
+/// `report`
+#[derive(Args, Debug)]
+pub struct Report {
+    /// Results: the .json files that learn and audit wrote
+    #[arg(required = true, value_hint = ValueHint::FilePath)]
+    pub results: Vec<PathBuf>,
+    /// The page; its text is written beside it as Markdown
+    #[arg(short, long, default_value = "report.html", value_hint = ValueHint::FilePath)]
+    pub out: PathBuf,
+}
+
+/// A class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Toward {
+    Positive,
+    Negative,
+}
+
+fn profile_name(text: &str) -> Result<String, String> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let good = (1..=48).contains(&text.len()) && text.chars().all(plain) && !text.starts_with('.');
+    if good { Ok(text.to_owned()) } else { Err("1 to 48 letters, digits, '-', '_' or '.'".into()) }
+}
+
+/// `top`
+#[derive(Args, Debug)]
+#[command(
+    after_help = "A program writes its counters where EVENKEEL_STATS=1 is set beside EVENKEEL_PROFILE, once a second \
+    while it evaluates tokens."
+)]
+pub struct Top {
+    /// Only this process
+    pub pid: Option<u32>,
+    /// Look once and end; takes a second where something runs, because rates need two looks. So it is with --json, and
+    /// where the output is no terminal
+    #[arg(long)]
+    pub once: bool,
+    /// Seconds between two looks
+    #[arg(long, value_name = "S", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub every: u64,
+    /// The folder that EVENKEEL_STATS names, where it is not 1
+    #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+    pub folder: Option<PathBuf>,
+}
+
 /// `bench`
 #[derive(Args, Debug)]
 pub struct Bench {
@@ -146,6 +329,9 @@ pub struct Bench {
     /// A tiny model and few blocks: whether it works, not how fast it is
     #[arg(long, conflicts_with = "model")]
     pub quick: bool,
+    /// Steer as a program that contains llama.cpp does: functions handed over, contexts attached, no call redirected
+    #[arg(long)]
+    pub embedded: bool,
     #[command(flatten)]
     pub host: HostChoice,
 }
@@ -168,6 +354,14 @@ pub struct Demo {
 pub struct Completions {
     /// The shell
     pub shell: clap_complete::Shell,
+}
+
+/// `manual`
+#[derive(Args, Debug)]
+pub struct Manual {
+    /// The folder; it is made if it is not there
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub folder: PathBuf,
 }
 
 /// `self-test`

@@ -2,18 +2,24 @@
 //!
 //! `args` is what can be typed, `command` has one module per command, `locate` finds llama.cpp and the plug-in,
 //! `elf` reads programs and libraries without running them, `session` is a model in a llama.cpp with the plug-in
-//! beside it, and `screen` is everything about terminals.
+//! beside it, `examples` reads labelled texts, `capture` a model's residual streams of them, `estimate` has the statistics
+//! of both, and `screen` is everything about terminals.
 #![forbid(unsafe_code)]
 
 mod args;
+mod ask;
+mod capture;
 mod command;
 mod elf;
+mod estimate;
+mod examples;
 mod failure;
 mod locate;
 mod logits;
 mod screen;
 mod session;
 mod stats;
+mod suite;
 
 use std::process::ExitCode;
 

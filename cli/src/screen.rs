@@ -54,6 +54,26 @@ pub fn print(table: &Table) {
     }
 }
 
+/// Puts `text` in place of what the terminal shows, without flicker. What has no room is counted in the last line.
+pub fn redraw(text: &str) {
+    let rows = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(24, |size| usize::from(size.ws_row)).max(2);
+    let lines: Vec<&str> = text.lines().collect();
+    // The last row stays free: a line that ends there would scroll.
+    let room = if lines.len() < rows { lines.len() } else { rows - 2 };
+    // Without wrapping: a long line would take two rows.
+    let mut frame = String::from("\x1b[H\x1b[?7l");
+    for line in &lines[..room] {
+        frame.push_str(line);
+        frame.push_str("\x1b[K\n");
+    }
+    if room < lines.len() {
+        frame.push_str(&format!("… {} lines more: name a process, or use --once\x1b[K\n", lines.len() - room));
+    }
+    frame.push_str("\x1b[J\x1b[?7h");
+    anstream::print!("{frame}");
+    let _ = std::io::stdout().flush();
+}
+
 /// The width of the bars in a table that would like them `wanted` wide: none where the terminal has no room for them.
 pub fn bar_width(table: &Table, wanted: usize) -> usize {
     if table.width().is_some_and(|columns| columns < 80) { 0 } else { wanted }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use evenkeel_ffi::host::{Context, ContextOptions, Llama, LogLevel, Model, ModelOptions, Plugin};
+use evenkeel_ffi::host::{Context, ContextOptions, Embedded, Llama, LogLevel, Model, ModelOptions, Plugin};
 
 use crate::{args::HostChoice, failure::Failure, locate, screen};
 
@@ -21,7 +21,7 @@ pub struct Session {
 const SMALL: u64 = 20_000_000;
 
 /// Variables that would steer contexts which have to be plain.
-const OURS: [&str; 4] = ["LD_PRELOAD", "GGML_BACKEND_PATH", "EVENKEEL_PROFILE", "EVENKEEL_REQUIRE"];
+const OURS: [&str; 5] = ["LD_PRELOAD", "GGML_BACKEND_PATH", "EVENKEEL_PROFILE", "EVENKEEL_REQUIRE", "EVENKEEL_STATS"];
 
 /// Starts this command again without the plug-in's variables, if some are set: a plain run beside a steered one must be
 /// plain. Unless asked for, the plug-in keeps its messages to warnings, as the result says the rest.
@@ -82,6 +82,13 @@ impl Session {
     /// A context for `n_ctx` tokens.
     pub fn context(&self, n_ctx: usize) -> Result<Context, Failure> {
         Ok(Context::new(&self.model, &self.options(n_ctx))?)
+    }
+
+    /// Loads the plug-in and hands llama.cpp's functions over; nothing is hooked.
+    pub fn embedded(&self) -> Result<(Plugin, Embedded), Failure> {
+        let plugin = Plugin::load(&self.plugin)?;
+        let embedded = plugin.embed(&self.llama)?;
+        Ok((plugin, embedded))
     }
 
     /// Loads the plug-in and hooks llama.cpp. Contexts made before stay as they are.

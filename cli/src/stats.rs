@@ -39,16 +39,54 @@ pub struct ContextStats {
     pub why: Option<String>,
     /// The rules it runs under.
     pub rules: Option<Vec<RuleStats>>,
+    /// Its sequences.
+    pub sequences: Vec<SequenceStats>,
+    /// Its requests and cells, summed.
+    pub requests: RequestStats,
+}
+
+/// One sequence.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SequenceStats {
+    /// Its number.
+    pub sequence: i64,
+    /// The profile that its next row has; none before its first request is decided.
+    pub profile: Option<String>,
+    /// Cells that it has.
+    pub cells: u64,
+    /// Requests that it had.
+    pub requests: u64,
+}
+
+/// Requests of one context.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RequestStats {
+    /// That ended.
+    pub ended: u64,
+    /// That could not be served as asked.
+    pub refused: u64,
+    /// Cells of another profile that were evaluated again.
+    pub cells_evaluated_again: u64,
+    /// Cells of another profile that had to stay.
+    pub cells_left_stale: u64,
+    /// Times that changed profiles were taken up.
+    pub reloads: u64,
 }
 
 /// One rule.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RuleStats {
+    /// Its profile.
+    pub profile: String,
     /// The rule's name in the profile.
     pub name: String,
     /// Its strength at this moment.
     pub strength: f32,
+    /// The tokens it acts on.
+    pub tokens: String,
     /// The blocks it acts on.
     pub layers: Vec<u32>,
     /// Why the planner dropped it.

@@ -3,7 +3,8 @@
 use std::{ffi::c_void, ptr::NonNull};
 
 use crate::{
-    generated::symbols::{Backend, Ggml, Graph, Llama, Sched},
+    api::ApiTable,
+    generated::symbols::{Backend, Ggml, Graph, Llama, Sampler, Sched},
     object::{self, Handle, Object},
     table::Missing,
 };
@@ -12,7 +13,7 @@ use crate::{
 pub struct Library {
     /// The object whose scope the functions were resolved in.
     pub object: Object,
-    handle: Handle,
+    symbols: Symbols,
     /// Tensors and operations.
     pub ggml: Ggml,
     /// Graphs.
@@ -23,6 +24,29 @@ pub struct Library {
     pub sched: Sched,
     /// Models and contexts; absent where ggml is used without llama.cpp.
     pub llama: Option<Llama>,
+    /// Samplers that take part in the graph; absent in versions that have none.
+    pub sampler: Option<Sampler>,
+}
+
+/// Where functions are looked up.
+enum Symbols {
+    /// In a loaded object and what it is linked with.
+    Loaded(Handle),
+    /// In the list that the program handed over.
+    Given(ApiTable),
+}
+
+impl Symbols {
+    fn find(&self, name: &str) -> Option<*const c_void> {
+        match self {
+            Symbols::Loaded(handle) => handle.symbol(name),
+            // In a program that is linked with the host's libraries, one of ours may stand before a function of the host's.
+            Symbols::Given(table) => match table.symbol(name) {
+                Some(address) if object::own().contains(address as usize) => object::defining(name)?.1.symbol(name),
+                found => found,
+            },
+        }
+    }
 }
 
 /// Why a library cannot be used.
@@ -56,34 +80,74 @@ impl Library {
         Library::resolve(object, handle)
     }
 
+    /// The llama.cpp inside the program, by the list that the program handed over.
+    ///
+    /// # Errors
+    /// [`LibraryError::Missing`] with all missing functions at once; [`LibraryError::NoObject`] if one lies nowhere.
+    pub fn given(table: ApiTable) -> Result<Library, LibraryError> {
+        let symbols = Symbols::Given(table);
+        let address = symbols.find("llama_get_model").map_or(0, |f| f as usize);
+        let program = || object::all().into_iter().find(|o| o.path.is_empty());
+        let object = object::containing(address).or_else(program).ok_or(LibraryError::NoObject { address })?;
+        Library::of(object, symbols)
+    }
+
+    /// The llama.cpp inside the program, where its symbols are exported (`-rdynamic`).
+    ///
+    /// # Errors
+    /// As [`Library::resolve`].
+    pub fn of_program() -> Result<Library, LibraryError> {
+        let program = object::all().into_iter().find(|o| o.path.is_empty());
+        let found = program.and_then(|o| o.open().map(|h| (o, h)));
+        let (object, handle) = found.ok_or(LibraryError::NoObject { address: 0 })?;
+        Library::resolve(object, handle)
+    }
+
+    /// True if the program itself, or what it is linked with, exports `name`.
+    pub fn program_exports(name: &str) -> bool {
+        let program = object::all().into_iter().find(|o| o.path.is_empty());
+        program.and_then(|o| o.open()).is_some_and(|h| h.symbol(name).is_some())
+    }
+
     /// All functions in the scope of `object`.
     ///
     /// # Errors
     /// [`LibraryError::Missing`] with all missing functions at once.
     pub fn resolve(object: Object, handle: Handle) -> Result<Library, LibraryError> {
-        let lookup = |name: &str| handle.symbol(name);
+        Library::of(object, Symbols::Loaded(handle))
+    }
+
+    fn of(object: Object, symbols: Symbols) -> Result<Library, LibraryError> {
+        let lookup = |name: &str| symbols.find(name);
         let mut missing = Vec::new();
         macro_rules! group {
             ($group:ident) => {
                 // SAFETY: the names are llama.cpp's and ggml's own, resolved in an object that is linked with them and
-                // that `handle` keeps loaded; that types agree is what `selftest` establishes.
+                // that stays loaded, or handed over under these names; that types agree is what `selftest` establishes.
                 unsafe { $group::load(&lookup) }.map_err(|m| missing.push(m)).ok()
             };
         }
         let (ggml, graph, backend, sched) = (group!(Ggml), group!(Graph), group!(Backend), group!(Sched));
         let has_llama = lookup("llama_init_from_model").is_some();
         let llama = if has_llama { group!(Llama) } else { None };
+        // SAFETY: as above.
+        let sampler = unsafe { Sampler::load(&lookup) }.ok();
         match (ggml, graph, backend, sched) {
             (Some(ggml), Some(graph), Some(backend), Some(sched)) if llama.is_some() == has_llama => {
-                Ok(Library { object, handle, ggml, graph, backend, sched, llama })
+                Ok(Library { object, symbols, ggml, graph, backend, sched, llama, sampler })
             }
             _ => Err(LibraryError::Missing { object: object.name().to_owned(), missing }),
         }
     }
 
+    /// True if the program handed its functions over: those that are not in its list cannot be probed for.
+    pub fn is_given(&self) -> bool {
+        matches!(self.symbols, Symbols::Given(_))
+    }
+
     /// A function by name, for probing.
     pub fn symbol(&self, name: &str) -> Option<*const c_void> {
-        self.handle.symbol(name)
+        self.symbols.find(name)
     }
 
     /// `ggml_version()`, for messages only.

@@ -40,9 +40,13 @@ pub static SUPPORTED: &[Generation] = &[
     },
 ];
 
-/// The generation of a library; None if it is not in the table.
+/// The generation of a library; None if it is not in the table. A program that hands its functions over hands over none
+/// to tell generations apart by, so that the version has to do.
 pub fn generation(lib: &Library) -> Option<&'static Generation> {
     let version = lib.ggml_version();
+    if lib.is_given() {
+        return SUPPORTED.iter().rfind(|g| version.starts_with(g.ggml));
+    }
     let exports = |name: &&str| lib.symbol(name).is_some();
     SUPPORTED.iter().find(|g| version.starts_with(g.ggml) && g.has.iter().all(exports) && !g.lacks.iter().any(exports))
 }

@@ -17,6 +17,8 @@ pub fn guard<T>(name: &str, fallback: T, work: impl FnOnce() -> T) -> T {
         let _ = catch_unwind(|| {
             state::poison();
             log::error!("internal error in {name}: from here on every graph runs as the host built it");
+            // The last word: no hook comes to it any more.
+            state::snapshot::now(state::get());
         });
         fallback
     })
@@ -31,3 +33,14 @@ fn inject(name: &str) {
 
 #[cfg(not(feature = "inject-panics"))]
 fn inject(_name: &str) {}
+
+/// Whether this build, for a test of the tests, leaves out what `EVENKEEL_MUTANT` names.
+#[cfg(feature = "inject-panics")]
+pub fn mutant(name: &str) -> bool {
+    std::env::var("EVENKEEL_MUTANT").is_ok_and(|wanted| wanted == name)
+}
+
+#[cfg(not(feature = "inject-panics"))]
+pub fn mutant(_name: &str) -> bool {
+    false
+}

@@ -18,11 +18,20 @@ pub fn nothing() -> [(&'static str, Profile); 3] {
 /// When it does.
 #[track_caller]
 pub fn changes_nothing(host: &CHost, scratch: &Scratch, decode: &Decode, what: &str) {
+    changes_nothing_through(Door::Preload, host, scratch, decode, what);
+}
+
+/// The same through any door.
+///
+/// # Panics
+/// When it does.
+#[track_caller]
+pub fn changes_nothing_through(door: Door, host: &CHost, scratch: &Scratch, decode: &Decode, what: &str) {
     let plain = host.plain(decode);
-    let library = host.with(decode, Door::Preload, &Setting::new());
+    let library = host.with(decode, door, &Setting::new());
     plain.assert_same(&library, &format!("{what}: no profile"));
     for (name, profile) in nothing() {
-        let steered = host.with(decode, Door::Preload, &scratch.profile(&profile));
+        let steered = host.with(decode, door, &scratch.profile(&profile));
         plain.assert_same(&steered, &format!("{what}: {name}"));
         assert_eq!(plain.nodes, steered.nodes, "{what}: {name}: number of nodes");
     }
@@ -41,11 +50,28 @@ pub fn is_native(
     strength: f32,
     what: &str,
 ) {
+    is_native_through(Door::Preload, host, scratch, decode, layers, strength, what);
+}
+
+/// The same through any door.
+///
+/// # Panics
+/// When it is not.
+#[track_caller]
+pub fn is_native_through(
+    door: Door,
+    host: &CHost,
+    scratch: &Scratch,
+    decode: &Decode,
+    layers: Option<(u32, u32)>,
+    strength: f32,
+    what: &str,
+) {
     let native = Native { file: scratch.path("v.gguf"), strength, layers };
     let native = host.plain(&Decode { native: Some(native), ..decode.clone() });
     host.plain(decode).assert_all_differ(&native, what);
     let range = layers.map_or("\"all\"".to_owned(), |(first, last)| format!("\"{first}..{last}\""));
     let profile = Profile::empty().and_add("v.gguf", strength, &range);
-    let steered = host.with(decode, Door::Preload, &scratch.profile(&profile));
+    let steered = host.with(decode, door, &scratch.profile(&profile));
     native.assert_same(&steered, &format!("{what}: the control vector and add"));
 }

@@ -17,9 +17,10 @@ pub mod claim;
 pub mod completion;
 pub mod generation;
 pub mod host;
+pub mod serving;
 
 pub use cache::Cache;
-pub use library::{Door, library};
+pub use library::{Door, library, mutant, tool};
 pub use profile::Profile;
 pub use recording::{Recording, Row};
 pub use run::{Finished, Setting, run};

@@ -19,6 +19,10 @@ pub enum Door {
     BackendPath,
     /// The program loads it by hand and calls `ek_install()`. Only the C host does.
     Install,
+    /// The program hands its own llama.cpp over and attaches its contexts. Only the C host does.
+    Embed,
+    /// The same, but the library looks the program's functions up: they are exported. Only the C host does.
+    EmbedExported,
 }
 
 impl Door {
@@ -27,13 +31,18 @@ impl Door {
         match self {
             Self::Preload => Setting::new().env("LD_PRELOAD", library()),
             Self::BackendPath => Setting::new().env("GGML_BACKEND_PATH", library()),
-            Self::Install => Setting::new(),
+            Self::Install | Self::Embed | Self::EmbedExported => Setting::new(),
         }
     }
 
     /// Arguments for the C host.
     pub(crate) fn arguments(self) -> Vec<OsString> {
-        if self == Self::Install { vec!["--install".into(), library().into()] } else { Vec::new() }
+        match self {
+            Self::Preload | Self::BackendPath => Vec::new(),
+            Self::Install => vec!["--install".into(), library().into()],
+            Self::Embed => vec!["--embed".into(), library().into()],
+            Self::EmbedExported => vec!["--embed".into(), library().into(), "--exported".into()],
+        }
     }
 }
 
@@ -44,23 +53,50 @@ impl Door {
 /// When it cannot be built.
 pub fn library() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| env::var_os("EVENKEEL_LIBRARY").map_or_else(build, PathBuf::from)).clone()
+    let built = || build("evenkeel", "libevenkeel.so", &["--release"]);
+    PATH.get_or_init(|| env::var_os("EVENKEEL_LIBRARY").map_or_else(built, PathBuf::from)).clone()
 }
 
-fn build() -> PathBuf {
+/// The path of the command line tool, built now as the library is.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn tool() -> PathBuf {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    PATH.get_or_init(|| build("evenkeel-cli", "evenkeel", &["--release"])).clone()
+}
+
+/// A library that leaves out what `name` says, loaded instead of the right one: a test that it passes is none.
+///
+/// # Panics
+/// When it cannot be built.
+pub fn mutant(name: &str) -> Setting {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    // In a target folder of its own, because it would else take the place of the library that everyone else tests.
+    let build = || {
+        let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::cache::source("../target"), PathBuf::from);
+        let folder = target.join("mutants").display().to_string();
+        build("evenkeel", "libevenkeel.so", &["--features", "inject-panics", "--target-dir", &folder])
+    };
+    Setting::new().env("LD_PRELOAD", PATH.get_or_init(build)).env("EVENKEEL_MUTANT", name)
+}
+
+/// Builds a package, and finds one of its files.
+fn build(package: &str, file: &str, arguments: &[&str]) -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--package", "evenkeel", "--message-format=json-render-diagnostics"])
+        .args(["build", "--package", package, "--message-format=json-render-diagnostics"])
+        .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .expect("cargo starts");
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "the library does not build:\n{errors}");
+    assert!(output.status.success(), "{package} does not build:\n{errors}");
     let text = String::from_utf8(output.stdout).expect("cargo's messages are UTF-8");
     text.lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter_map(|message| message["filenames"].as_array().cloned())
         .flatten()
         .filter_map(|file| file.as_str().map(PathBuf::from))
-        .find(|file| file.file_name().is_some_and(|name| name == "libevenkeel.so"))
-        .expect("cargo names libevenkeel.so among its artefacts")
+        .find(|path| path.file_name().is_some_and(|name| name == file))
+        .unwrap_or_else(|| panic!("cargo names no {file} among its artefacts"))
 }

@@ -65,6 +65,13 @@ impl Profile {
         self
     }
 
+    /// A table of its own, as TOML, after the others.
+    #[must_use]
+    pub fn then(mut self, table: &str) -> Self {
+        write!(self.0, "\n{table}\n").expect("a string takes text");
+        self
+    }
+
     /// The text.
     pub fn text(&self) -> &str {
         &self.0

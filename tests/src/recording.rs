@@ -57,9 +57,22 @@ impl Recording {
             }
         }
         assert!(!recording.rows.is_empty(), "a recording without rows");
-        let finite = |row: &Row| row.logits.iter().all(|bits| f32::from_bits(*bits).is_finite());
-        assert!(recording.rows.iter().all(finite), "a logit is not finite");
         recording
+    }
+
+    /// Checks that every logit is a number.
+    ///
+    /// # Panics
+    /// When one is not.
+    pub fn assert_finite(&self) {
+        let finite = |row: &Row| row.logits.iter().all(|bits| f32::from_bits(*bits).is_finite());
+        assert!(self.rows.iter().all(finite), "a logit is not finite");
+    }
+
+    /// The rows of one sequence.
+    pub fn of_sequence(&self, sequence: u32) -> Vec<&Row> {
+        let word = sequence.to_string();
+        self.rows.iter().filter(|row| row.label.split(' ').nth(1) == Some(&word)).collect()
     }
 
     /// Checks that every bit is the same.

@@ -36,7 +36,9 @@ impl Setting {
 
     /// Gives `command` this environment, and no other variable that concerns the library or the loader.
     pub(crate) fn apply(&self, command: &mut Command) {
-        for name in ["LD_PRELOAD", "GGML_BACKEND_PATH", "EVENKEEL_PROFILE", "EVENKEEL_LOG", "EVENKEEL_REQUIRE"] {
+        const OURS: [&str; 5] =
+            ["EVENKEEL_PROFILE", "EVENKEEL_LOG", "EVENKEEL_REQUIRE", "EVENKEEL_STATS", "EVENKEEL_MUTANT"];
+        for name in ["LD_PRELOAD", "GGML_BACKEND_PATH"].iter().chain(&OURS) {
             command.env_remove(name);
         }
         command.envs(self.0.iter().map(|(name, value)| (name, value)));

@@ -47,3 +47,24 @@ fn what_steers_nothing_changes_nothing() {
         plain.assert_same(&steered, name);
     }
 }
+
+/// A device that lacks an operation that a rule needs is named before the first token, with the operation; a rule that does
+/// not need it says nothing.
+#[test]
+fn a_device_that_lacks_an_operation() {
+    let host = CHost::node_llama_cpp_vulkan();
+    let scratch = Scratch::new();
+    let decode =
+        Decode { lacks: Some("SUM_ROWS"), gpu_layers: 99, ..Decode::new(&scratch.model(Arch::Llama, FileType::F32)) };
+    scratch.vector(Arch::Llama);
+    let log = |profile: &Profile| {
+        let setting = scratch.profile(profile).env("GGML_VK_VISIBLE_DEVICES", "0");
+        let (finished, recording) = host.try_run(&decode, Some(Door::Embed), &setting);
+        assert!(recording.is_some(), "{}", finished.stderr);
+        finished.stderr
+    };
+    let needs = log(&Profile::empty().and_rule("v.gguf", "operator = \"project\""));
+    assert!(needs.contains("SUM_ROWS") && needs.contains("evenkeel: warning"), "{needs}");
+    let needs_not = log(&Profile::add("v.gguf", 1.0));
+    assert!(!needs_not.contains("SUM_ROWS"), "{needs_not}");
+}

@@ -1,13 +1,23 @@
 //! One module per command.
 
+mod audit;
 mod bench;
 mod check;
 mod completions;
 mod demo;
 mod doctor;
 mod explain;
+mod learn;
+mod manual;
 mod plan;
+mod report;
 mod run;
+mod sketch;
+mod top;
+
+pub use learn::{Method, Operator, When};
+
+use learn::{file_sha256, lines, write::vector as vector_file};
 
 use crate::{
     args::{Cli, Command},
@@ -22,9 +32,14 @@ pub fn dispatch(cli: &Cli) -> Outcome {
         Command::Doctor(args) => doctor::main(args, cli.json),
         Command::Explain(args) => explain::main(args, cli.json),
         Command::Run(args) => run::main(args, cli.json),
+        Command::Learn(args) => learn::main(args, cli.json),
+        Command::Audit(args) => audit::main(args, cli.json),
+        Command::Report(args) => report::main(args),
+        Command::Top(args) => top::main(args, cli.json),
         Command::Bench(args) => bench::main(args, cli.json),
         Command::Demo(args) => demo::main(args, cli.json),
         Command::Completions(args) => completions::main(args),
+        Command::Manual(args) => manual::main(args),
         Command::SelfTest(args) => doctor::self_test(args),
     }
 }

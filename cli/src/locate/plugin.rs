@@ -14,7 +14,9 @@ pub fn plugin(choice: &PluginChoice) -> Result<PathBuf, Failure> {
     }
     let program = std::env::current_exe().and_then(|p| p.canonicalize()).map_err(Failure::new)?;
     let folder = program.parent().unwrap_or(&program);
-    let places = ["", "../lib", "../lib/evenkeel", ".."].map(|p| folder.join(p).join(NAME));
+    // Where Debian's packages have the libraries of one architecture.
+    let multiarch = format!("../lib/{}-linux-gnu", std::env::consts::ARCH);
+    let places = ["", "../lib", "../lib/evenkeel", &multiarch, ".."].map(|p| folder.join(p).join(NAME));
     places.into_iter().find(|p| p.is_file()).ok_or_else(|| {
         Failure::new(format!("{NAME} is neither beside this program ({}) nor in ../lib", folder.display()))
             .todo("build it with `cargo build --release -p evenkeel`, or name it with --plugin FILE")

@@ -37,7 +37,9 @@ fn an_output_that_cannot_be_written_is_no_panic() {
 
 #[test]
 fn every_command_has_help() {
-    for command in ["check", "plan", "doctor", "explain", "run", "bench", "demo", "completions"] {
+    for command in
+        ["check", "plan", "doctor", "explain", "run", "learn", "audit", "report", "bench", "demo", "completions"]
+    {
         let ran = evenkeel(&[command, "--help"]);
         assert!(ran.code == 0 && ran.out.contains("Usage"), "{command}: {ran:?}");
     }

@@ -21,6 +21,8 @@ pub struct Ggml {
     pub ggml_nbytes: unsafe extern "C-unwind" fn(tensor: *const ggml_tensor) -> usize,
     /// `ggml_op_name`
     pub ggml_op_name: unsafe extern "C-unwind" fn(op: ggml_op) -> *const ::std::os::raw::c_char,
+    /// `ggml_op_desc`
+    pub ggml_op_desc: unsafe extern "C-unwind" fn(t: *const ggml_tensor) -> *const ::std::os::raw::c_char,
     /// `ggml_new_tensor_1d`
     pub ggml_new_tensor_1d:
         unsafe extern "C-unwind" fn(ctx: *mut ggml_context, type_: ggml_type, ne0: i64) -> *mut ggml_tensor,
@@ -107,11 +109,35 @@ pub struct Ggml {
         min: f32,
         max: f32,
     ) -> *mut ggml_tensor,
+    /// `ggml_mul_mat`
+    pub ggml_mul_mat: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        b: *mut ggml_tensor,
+    ) -> *mut ggml_tensor,
     /// `ggml_repeat`
     pub ggml_repeat: unsafe extern "C-unwind" fn(
         ctx: *mut ggml_context,
         a: *mut ggml_tensor,
         b: *mut ggml_tensor,
+    ) -> *mut ggml_tensor,
+    /// `ggml_repeat_4d`
+    pub ggml_repeat_4d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        ne0: i64,
+        ne1: i64,
+        ne2: i64,
+        ne3: i64,
+    ) -> *mut ggml_tensor,
+    /// `ggml_reshape_4d`
+    pub ggml_reshape_4d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        ne0: i64,
+        ne1: i64,
+        ne2: i64,
+        ne3: i64,
     ) -> *mut ggml_tensor,
     /// `ggml_get_rows`
     pub ggml_get_rows: unsafe extern "C-unwind" fn(
@@ -141,6 +167,7 @@ impl Ggml {
                 ggml_graph_overhead_custom: crate::table::required(lookup, "ggml_graph_overhead_custom", &mut missing),
                 ggml_nbytes: crate::table::required(lookup, "ggml_nbytes", &mut missing),
                 ggml_op_name: crate::table::required(lookup, "ggml_op_name", &mut missing),
+                ggml_op_desc: crate::table::required(lookup, "ggml_op_desc", &mut missing),
                 ggml_new_tensor_1d: crate::table::required(lookup, "ggml_new_tensor_1d", &mut missing),
                 ggml_new_tensor_2d: crate::table::required(lookup, "ggml_new_tensor_2d", &mut missing),
                 ggml_new_tensor_3d: crate::table::required(lookup, "ggml_new_tensor_3d", &mut missing),
@@ -162,7 +189,10 @@ impl Ggml {
                 ggml_sigmoid: crate::table::required(lookup, "ggml_sigmoid", &mut missing),
                 ggml_cont: crate::table::required(lookup, "ggml_cont", &mut missing),
                 ggml_clamp: crate::table::required(lookup, "ggml_clamp", &mut missing),
+                ggml_mul_mat: crate::table::required(lookup, "ggml_mul_mat", &mut missing),
                 ggml_repeat: crate::table::required(lookup, "ggml_repeat", &mut missing),
+                ggml_repeat_4d: crate::table::required(lookup, "ggml_repeat_4d", &mut missing),
+                ggml_reshape_4d: crate::table::required(lookup, "ggml_reshape_4d", &mut missing),
                 ggml_get_rows: crate::table::required(lookup, "ggml_get_rows", &mut missing),
             }
         };
@@ -267,6 +297,9 @@ pub struct Backend {
         unsafe extern "C-unwind" fn(device: ggml_backend_dev_t, free: *mut usize, total: *mut usize),
     /// `ggml_backend_dev_name`
     pub ggml_backend_dev_name: unsafe extern "C-unwind" fn(device: ggml_backend_dev_t) -> *const ::std::os::raw::c_char,
+    /// `ggml_backend_dev_supports_op`
+    pub ggml_backend_dev_supports_op:
+        unsafe extern "C-unwind" fn(device: ggml_backend_dev_t, op: *const ggml_tensor) -> bool,
     /// `ggml_backend_dev_type`
     pub ggml_backend_dev_type: unsafe extern "C-unwind" fn(device: ggml_backend_dev_t) -> ggml_backend_dev_type,
     /// `ggml_backend_free`
@@ -356,6 +389,11 @@ impl Backend {
                 ggml_backend_dev_init: crate::table::required(lookup, "ggml_backend_dev_init", &mut missing),
                 ggml_backend_dev_memory: crate::table::required(lookup, "ggml_backend_dev_memory", &mut missing),
                 ggml_backend_dev_name: crate::table::required(lookup, "ggml_backend_dev_name", &mut missing),
+                ggml_backend_dev_supports_op: crate::table::required(
+                    lookup,
+                    "ggml_backend_dev_supports_op",
+                    &mut missing,
+                ),
                 ggml_backend_dev_type: crate::table::required(lookup, "ggml_backend_dev_type", &mut missing),
                 ggml_backend_free: crate::table::required(lookup, "ggml_backend_free", &mut missing),
                 ggml_backend_graph_compute: crate::table::required(lookup, "ggml_backend_graph_compute", &mut missing),
@@ -539,6 +577,70 @@ impl Llama {
                 llama_vocab_n_tokens: crate::table::required(lookup, "llama_vocab_n_tokens", &mut missing),
                 llama_vocab_is_eog: crate::table::required(lookup, "llama_vocab_is_eog", &mut missing),
                 llama_token_to_piece: crate::table::required(lookup, "llama_token_to_piece", &mut missing),
+            }
+        };
+        missing.or(table)
+    }
+}
+/// The host's functions of group `sampler`.
+#[derive(Clone, Copy)]
+pub struct Sampler {
+    /// `llama_synchronize`
+    pub llama_synchronize: unsafe extern "C-unwind" fn(ctx: *mut llama_context),
+    /// `llama_set_sampler`
+    pub llama_set_sampler:
+        unsafe extern "C-unwind" fn(ctx: *mut llama_context, seq_id: llama_seq_id, smpl: *mut llama_sampler) -> bool,
+    /// `llama_sampler_init`
+    pub llama_sampler_init:
+        unsafe extern "C-unwind" fn(iface: *mut llama_sampler_i, ctx: llama_sampler_context_t) -> *mut llama_sampler,
+    /// `llama_sampler_free`
+    pub llama_sampler_free: unsafe extern "C-unwind" fn(smpl: *mut llama_sampler),
+    /// `llama_sampler_chain_init`
+    pub llama_sampler_chain_init: unsafe extern "C-unwind" fn(params: llama_sampler_chain_params) -> *mut llama_sampler,
+    /// `llama_sampler_chain_default_params`
+    pub llama_sampler_chain_default_params: unsafe extern "C-unwind" fn() -> llama_sampler_chain_params,
+    /// `llama_sampler_chain_add`
+    pub llama_sampler_chain_add: unsafe extern "C-unwind" fn(chain: *mut llama_sampler, smpl: *mut llama_sampler),
+    /// `ggml_custom_4d`
+    pub ggml_custom_4d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        type_: ggml_type,
+        ne0: i64,
+        ne1: i64,
+        ne2: i64,
+        ne3: i64,
+        args: *mut *mut ggml_tensor,
+        n_args: ::std::os::raw::c_int,
+        fun: ggml_custom_op_t,
+        n_tasks: ::std::os::raw::c_int,
+        userdata: *mut ::std::os::raw::c_void,
+    ) -> *mut ggml_tensor,
+}
+impl Sampler {
+    /// Resolves every function of the group.
+    ///
+    /// # Errors
+    /// All required functions that are missing, at once.
+    ///
+    /// # Safety
+    /// `lookup` must return addresses of llama.cpp's or ggml's functions of these names, and they
+    /// must stay mapped while the table is used.
+    pub unsafe fn load(lookup: &Lookup) -> Result<Self, Missing> {
+        let mut missing = Missing::new("sampler");
+        let table = unsafe {
+            Self {
+                llama_synchronize: crate::table::required(lookup, "llama_synchronize", &mut missing),
+                llama_set_sampler: crate::table::required(lookup, "llama_set_sampler", &mut missing),
+                llama_sampler_init: crate::table::required(lookup, "llama_sampler_init", &mut missing),
+                llama_sampler_free: crate::table::required(lookup, "llama_sampler_free", &mut missing),
+                llama_sampler_chain_init: crate::table::required(lookup, "llama_sampler_chain_init", &mut missing),
+                llama_sampler_chain_default_params: crate::table::required(
+                    lookup,
+                    "llama_sampler_chain_default_params",
+                    &mut missing,
+                ),
+                llama_sampler_chain_add: crate::table::required(lookup, "llama_sampler_chain_add", &mut missing),
+                ggml_custom_4d: crate::table::required(lookup, "ggml_custom_4d", &mut missing),
             }
         };
         missing.or(table)

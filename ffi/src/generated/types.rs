@@ -122,6 +122,14 @@ const _: () = {
     ["Offset of field: ggml_tensor::padding"][::std::mem::offset_of!(ggml_tensor, padding) - 328usize];
 };
 pub type ggml_abort_callback = ::std::option::Option<unsafe extern "C" fn(data: *mut ::std::os::raw::c_void) -> bool>;
+pub type ggml_custom_op_t = ::std::option::Option<
+    unsafe extern "C" fn(
+        dst: *mut ggml_tensor,
+        ith: ::std::os::raw::c_int,
+        nth: ::std::os::raw::c_int,
+        userdata: *mut ::std::os::raw::c_void,
+    ),
+>;
 pub type ggml_log_callback = ::std::option::Option<
     unsafe extern "C" fn(
         level: ggml_log_level,
@@ -531,6 +539,18 @@ const _: () = {
         [::std::mem::offset_of!(llama_context_params, n_samplers) - 144usize];
     ["Offset of field: llama_context_params::ctx_other"]
         [::std::mem::offset_of!(llama_context_params, ctx_other) - 152usize];
+};
+#[repr(C)]
+#[derive(Copy, Clone)]
+pub struct llama_sampler_chain_params {
+    pub no_perf: bool,
+}
+#[allow(clippy::unnecessary_operation, clippy::identity_op)]
+const _: () = {
+    ["Size of llama_sampler_chain_params"][::std::mem::size_of::<llama_sampler_chain_params>() - 1usize];
+    ["Alignment of llama_sampler_chain_params"][::std::mem::align_of::<llama_sampler_chain_params>() - 1usize];
+    ["Offset of field: llama_sampler_chain_params::no_perf"]
+        [::std::mem::offset_of!(llama_sampler_chain_params, no_perf) - 0usize];
 };
 #[repr(C)]
 #[derive(Copy, Clone)]

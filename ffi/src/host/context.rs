@@ -1,6 +1,8 @@
 //! A context: the place where tokens are evaluated.
 
-use super::{HostError, Model, Token, log, params};
+use std::ffi::c_void;
+
+use super::{Embedded, HostError, Model, Plugin, PluginError, Token, capture::Callback, log, params};
 use crate::generated::types::{GGML_TYPE_F16, ggml_type, llama_batch, llama_context};
 
 /// When the fused attention kernel is used.
@@ -85,6 +87,7 @@ pub struct Context {
     raw: *mut llama_context,
     n_batch: usize,
     n_seq_max: i32,
+    embedded: Option<Embedded>,
 }
 
 // SAFETY: a context may move between threads as long as one uses it at a time, which `&mut self` ensures.
@@ -92,6 +95,10 @@ unsafe impl Send for Context {}
 
 impl Drop for Context {
     fn drop(&mut self) {
+        if let Some(embedded) = self.embedded {
+            // SAFETY: the context lives, and nobody else has it.
+            unsafe { embedded.detach(self.raw) };
+        }
         // SAFETY: made by llama_init_from_model and freed once.
         unsafe { (self.model.0.llama.0.host.llama_free)(self.raw) }
     }
@@ -103,8 +110,17 @@ impl Context {
     /// # Errors
     /// [`HostError::Context`] with the host's own last errors.
     pub fn new(model: &Model, options: &ContextOptions) -> Result<Context, HostError> {
+        Context::with_callback(model, options, None)
+    }
+
+    /// The same with a function that is called for each node, and the pointer it is given.
+    pub(super) fn with_callback(
+        model: &Model,
+        options: &ContextOptions,
+        callback: Option<(Callback, *mut c_void)>,
+    ) -> Result<Context, HostError> {
         let llama = &model.0.llama.0;
-        let params = params::context_params(&llama.host, options)?;
+        let params = params::context_params(&llama.host, options, callback)?;
         log::take_errors();
         // SAFETY: the same function with room behind its last parameter, which is passed in memory.
         let new: params::NewContext = unsafe { std::mem::transmute(llama.llama.llama_init_from_model) };
@@ -115,7 +131,18 @@ impl Context {
         }
         // SAFETY: the context was just made.
         let n_batch = unsafe { (llama.host.llama_n_batch)(raw) } as usize;
-        Ok(Context { model: model.clone(), raw, n_batch, n_seq_max: options.n_seq_max as i32 })
+        Ok(Context { model: model.clone(), raw, n_batch, n_seq_max: options.n_seq_max as i32, embedded: None })
+    }
+
+    /// Attaches it, as a program that contains llama.cpp does with its own.
+    ///
+    /// # Errors
+    /// [`PluginError::Refused`] if the profile in force does not fit.
+    pub fn attach(&mut self, plugin: &Plugin, embedded: Embedded) -> Result<(), PluginError> {
+        // SAFETY: the context lives, and `&mut self` is the only way to it.
+        unsafe { embedded.attach(plugin, self.raw)? };
+        self.embedded = Some(embedded);
+        Ok(())
     }
 
     /// Its model.
@@ -189,6 +216,10 @@ impl Context {
             seq_id: seqs.as_mut_ptr(),
             logits: logits.as_mut_ptr(),
         };
+        if let Some(embedded) = self.embedded {
+            // SAFETY: the context lives; the batch is what is decoded next.
+            unsafe { embedded.before_decode(self.raw, &batch) };
+        }
         // SAFETY: each array has n_tokens entries and lives across the call, which copies what it keeps; tokens and
         // sequences are in range.
         match unsafe { (self.model.0.llama.0.host.llama_decode)(self.raw, batch) } {

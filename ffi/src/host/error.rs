@@ -103,6 +103,12 @@ pub enum HostError {
         /// What llama.cpp answered: 1 = no room, 2 = aborted, negative = error.
         code: i32,
     },
+    /// Residual streams cannot be read.
+    #[error("the residual stream cannot be read: {why}")]
+    Capture {
+        /// What is in the way.
+        why: String,
+    },
     /// A control vector of the wrong size.
     #[error(
         "a control vector has n_embd values per layer from layer 1: {found} is no multiple of {n_embd} up to {max}"

@@ -1,8 +1,8 @@
 //! The structs that llama.cpp takes by value, and the proof that they are laid out as the bindings say.
 
-use std::mem::MaybeUninit;
+use std::{ffi::c_void, mem::MaybeUninit};
 
-use super::{ContextOptions, FlashAttention, HostError};
+use super::{ContextOptions, FlashAttention, HostError, capture::Callback};
 use crate::generated::{symbols::Host, types::*};
 
 /// A struct with room behind it: a host whose struct is longer writes its defaults there and gets them back.
@@ -91,6 +91,7 @@ pub(super) fn context_defaults(host: &Host) -> Result<ContextParams, HostError> 
     same!(llama_context_params, params, flash_attn_type, LLAMA_FLASH_ATTN_TYPE_AUTO);
     same!(llama_context_params, params, yarn_ext_factor, -1.0f32);
     same!(llama_context_params, params, cb_eval, 0u64);
+    same!(llama_context_params, params, cb_eval_user_data, 0u64);
     same!(llama_context_params, params, type_k, GGML_TYPE_F16);
     same!(llama_context_params, params, type_v, GGML_TYPE_F16);
     same!(llama_context_params, params, abort_callback, 0u64);
@@ -105,8 +106,12 @@ pub(super) fn context_defaults(host: &Host) -> Result<ContextParams, HostError> 
     Ok(params)
 }
 
-/// The host's defaults with `options` put in.
-pub(super) fn context_params(host: &Host, options: &ContextOptions) -> Result<ContextParams, HostError> {
+/// The host's defaults with `options` put in, and what is called for each node that is evaluated.
+pub(super) fn context_params(
+    host: &Host,
+    options: &ContextOptions,
+    callback: Option<(Callback, *mut c_void)>,
+) -> Result<ContextParams, HostError> {
     let mut params = context_defaults(host)?;
     // SAFETY: `context_defaults` found the host's defaults at the offsets of the bindings: every field is initialised
     // and valid.
@@ -121,6 +126,9 @@ pub(super) fn context_params(host: &Host, options: &ContextOptions) -> Result<Co
     fields.n_threads_batch = options.threads;
     fields.kv_unified = options.kv_unified;
     fields.embeddings = options.embeddings;
+    if let Some((callback, user)) = callback {
+        (fields.cb_eval, fields.cb_eval_user_data) = (Some(callback), user);
+    }
     (fields.type_k, fields.type_v) = (options.cache_type, options.cache_type);
     fields.flash_attn_type = match options.flash_attention {
         FlashAttention::Auto => LLAMA_FLASH_ATTN_TYPE_AUTO,

@@ -165,7 +165,7 @@ impl Plugin {
         Err(PluginError::Refused { call: "ek_stats_json", status: 0, message: "the text keeps growing".into() })
     }
 
-    fn check(&self, call: &'static str, status: i32) -> Result<(), PluginError> {
+    pub(super) fn check(&self, call: &'static str, status: i32) -> Result<(), PluginError> {
         if status == 0 {
             return Ok(());
         }

@@ -19,3 +19,5 @@ pub mod plan;
 pub mod profile;
 pub mod report;
 pub mod sequence;
+#[cfg(unix)]
+pub mod snapshot;

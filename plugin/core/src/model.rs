@@ -15,6 +15,8 @@ pub struct ModelFacts {
     pub n_embd: u32,
     /// Number of transformer blocks (`<arch>.block_count`).
     pub n_layer: u32,
+    /// Number of attention heads in every layer (`<arch>.attention.head_count`); `None` if it is not the same in all.
+    pub n_head: Option<u32>,
     /// `general.name`, where the file has one.
     pub name: Option<String>,
 }
@@ -121,6 +123,7 @@ impl ModelFacts {
         Ok(Self {
             n_embd: count("embedding_length", u32::MAX)?,
             n_layer: n_block.saturating_sub(extra),
+            n_head: metadata.count(&format!("{arch}.attention.head_count")).and_then(|n| u32::try_from(n.ok()?).ok()),
             name: metadata.text("general.name")?.map(shown),
             arch: arch.to_owned(),
         })

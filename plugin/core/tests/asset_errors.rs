@@ -2,9 +2,10 @@
 
 mod support;
 
-use evenkeel_core::asset::{AssetError, Direction, Format, GgufError, MAX_TENSORS, parse};
+use evenkeel_core::asset::{AssetError, Direction, Format, GgufError, MAX_TENSORS, Raw, parse, parse_with};
 use safetensors::tensor::Dtype;
 use support::gguf::{Gguf, LIST, U32, string};
+use support::npy;
 use support::safetensors as st;
 
 fn asset_error(bytes: &[u8]) -> AssetError {
@@ -216,12 +217,13 @@ fn values_and_norms() {
 }
 
 #[test]
-fn meant_for_another_site() {
+fn what_a_file_says_is_there_for_the_plan() {
     let tensors = [("direction.1", Dtype::F32, &[1usize][..], st::f32s(&[1.0]))];
-    let error = asset_error(&st::file(&tensors, &[("evenkeel.site", "ffn-out")]));
-    assert!(matches!(error, AssetError::MeantForOther { key: "evenkeel.site", .. }), "{error}");
-    let made_for = |operator: &str| parse(&one().text("evenkeel.operator", operator).build()).unwrap().operator;
-    assert_eq!(made_for("project").as_deref(), Some("project"), "the plan compares it with the rule");
+    let said = parse(&st::file(&tensors, &[("evenkeel.site", "ffn-out"), ("evenkeel.operator", "add")])).unwrap();
+    assert_eq!((said.site.as_deref(), said.operator.as_deref()), (Some("ffn-out"), Some("add")));
+    let file = one().text("evenkeel.operator", "project").text("evenkeel.site", "attn-out").build();
+    let said = parse(&file).unwrap();
+    assert_eq!((said.site.as_deref(), said.operator.as_deref()), (Some("attn-out"), Some("project")));
 }
 
 #[test]
@@ -277,7 +279,7 @@ fn messages_are_one_printable_line() {
 
 #[test]
 fn unknown_formats() {
-    for bytes in [&b""[..], b"GGU", b"\x93NUMPY", b"PK\x03\x04", b"\x80\x04", b"hello, world", &[0; 100]] {
+    for bytes in [&b""[..], b"GGU", b"PK\x03\x04", b"\x80\x04", b"hello, world", &[0; 100]] {
         assert!(matches!(asset_error(bytes), AssetError::UnknownFormat { .. }), "{bytes:?}");
     }
 }
@@ -285,7 +287,51 @@ fn unknown_formats() {
 #[test]
 fn what_was_read_is_what_sha256sum_sees() {
     let folder = support::folder::Folder::new();
-    let direction = Direction::read(&folder.write("v.gguf", one().build())).unwrap();
+    let direction = Direction::read(&folder.write("v.gguf", one().build()), &Raw::default()).unwrap();
     assert_eq!(direction.bytes, one().build().len() as u64);
     assert_eq!(direction.sha256.len(), 64);
+}
+
+#[test]
+fn numpy_files() {
+    let npy_error = |header: &str, data: &[u8]| asset_error(&npy::raw(header, data));
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 2), }";
+    assert_eq!(parse(&npy::raw(header, &st::f32s(&[1.0, 2.0]))).unwrap().layers[&0], [1.0, 2.0]);
+    assert!(matches!(npy_error(header, &[0; 4]), AssetError::Npy { .. }));
+    assert!(matches!(npy_error("", &[]), AssetError::Npy { .. }));
+    assert!(matches!(npy_error(&header.replace("<f4", "|O"), &[0; 8]), AssetError::TensorType { .. }));
+    assert!(matches!(npy_error(&header.replace("(1, 2)", "()"), &[0; 8]), AssetError::TensorShape { .. }));
+    assert!(matches!(npy_error(&header.replace("(1, 2)", "(0, 2)"), &[]), AssetError::NoDirection { .. }));
+    assert!(matches!(npy_error(&header.replace("(1, 2)", "(1, 0)"), &[]), AssetError::NoDirection { .. }));
+    assert!(matches!(npy_error(header, &st::f32s(&[0.0, f32::NAN])), AssetError::NotFinite { .. }));
+    let many = header.replace("(1, 2)", "(1025, 1)");
+    assert!(matches!(npy_error(&many, &[0; 4100]), AssetError::TooManyTensors { got: 1025, max: 1024 }));
+    let one = npy::file("(2,)", &[1.0, 2.0]);
+    assert_eq!(asset_error(&one), AssetError::RowsUnknown { format: Format::Npy });
+    for n in 0..one.len() {
+        assert!(parse(&one[..n]).is_err(), "{n}");
+    }
+}
+
+#[test]
+fn files_whose_shape_the_profile_says() {
+    let data = st::f32s(&[1.0, 2.0, 3.0, 4.0]);
+    let raw = |shape, rows: &[u32]| Raw { shape: Some(shape), rows: Some(rows.to_vec()) };
+    let vectors = parse_with(&data, &raw((2, 2), &[7, 3])).unwrap();
+    assert_eq!(
+        (vectors.format, &vectors.layers[&7], &vectors.layers[&3]),
+        (Format::Raw, &vec![1.0, 2.0], &vec![3.0, 4.0])
+    );
+    let error = |raw: &Raw| parse_with(&data, raw).expect_err("it was accepted");
+    assert_eq!(error(&raw((2, 3), &[7, 3])), AssetError::Headerless { got: 16, need: 24, shape: [2, 3] });
+    let huge = AssetError::Headerless { got: 16, need: u64::MAX, shape: [u32::MAX, u32::MAX] };
+    assert_eq!(error(&raw((u32::MAX, u32::MAX), &[])), huge);
+    assert_eq!(error(&raw((2, 2), &[7])), AssetError::RowCount { got: 1, rows: 2 });
+    assert_eq!(error(&Raw { rows: None, ..raw((2, 2), &[]) }), AssetError::RowsUnknown { format: Format::Raw });
+    let error = parse_with(&one().build(), &raw((1, 2), &[1])).expect_err("it was accepted");
+    assert_eq!(error, AssetError::SaysItself { key: "shape", format: Format::Gguf });
+    let error = parse_with(&npy::file("(1, 2)", &[1.0, 2.0]), &raw((2, 1), &[1])).expect_err("it was accepted");
+    assert_eq!(error, AssetError::OtherShape { got: vec![1, 2], typed: [2, 1] });
+    let error = parse_with(&st::f32s(&[0.0, f32::INFINITY]), &raw((1, 2), &[1])).expect_err("it was accepted");
+    assert!(matches!(error, AssetError::NotFinite { .. }), "{error}");
 }

@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use evenkeel_core::asset::{AssetError, Direction, Places};
+use evenkeel_core::asset::{AssetError, Direction, Places, Raw};
 use evenkeel_core::load::{LoadError, load};
 use support::folder::Folder;
 use support::gguf::Gguf;
@@ -53,9 +53,9 @@ fn a_pipe_is_refused_without_waiting() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let start = Instant::now();
     let kind = "a pipe, socket or device";
-    assert_eq!(Direction::read(&pipe), Err(AssetError::NotRegular { kind }));
+    assert_eq!(Direction::read(&pipe, &Raw::default()), Err(AssetError::NotRegular { kind }));
     assert_eq!(load_error(&pipe), LoadError::File(AssetError::NotRegular { kind }));
-    assert_eq!(Direction::read(Path::new("/dev/zero")), Err(AssetError::NotRegular { kind }));
+    assert_eq!(Direction::read(Path::new("/dev/zero"), &Raw::default()), Err(AssetError::NotRegular { kind }));
     assert!(start.elapsed() < Duration::from_secs(5));
 }
 
@@ -75,7 +75,7 @@ fn a_file_over_the_cap_is_refused_unread() {
     // A hole: the size is claimed and no disk is used.
     file.set_len((4 << 30) + 1).unwrap();
     let start = Instant::now();
-    assert_eq!(Direction::read(&path), Err(AssetError::TooLarge { got: (4 << 30) + 1, max: 4 << 30 }));
+    assert_eq!(Direction::read(&path, &Raw::default()), Err(AssetError::TooLarge { got: (4 << 30) + 1, max: 4 << 30 }));
     assert!(start.elapsed() < Duration::from_secs(2));
 }
 
@@ -85,7 +85,7 @@ fn a_model_is_recognised_by_its_first_bytes() {
     let path = folder.write("model.gguf", Gguf::model("llama", 8, 6).build());
     std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(64 << 30).unwrap();
     let start = Instant::now();
-    assert_eq!(Direction::read(&path), Err(AssetError::NotAVector { got: "llama".into() }));
+    assert_eq!(Direction::read(&path, &Raw::default()), Err(AssetError::NotAVector { got: "llama".into() }));
     assert!(start.elapsed() < Duration::from_secs(2));
 }
 

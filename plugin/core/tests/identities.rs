@@ -46,7 +46,7 @@ fn plan(folder: &Folder, rules: &[(&str, f32)]) -> Plan {
         text += &format!("[[steer]]\nname = \"r{i}\"\ndirection = \"{file}\"\nstrength = {strength:?}\n");
     }
     let loaded = load(&folder.write("p.toml", text)).unwrap_or_else(|e| panic!("{e}"));
-    let model = ModelFacts { arch: "llama".into(), n_embd: WIDTH as u32, n_layer: LAYERS, name: None };
+    let model = ModelFacts { arch: "llama".into(), n_embd: WIDTH as u32, n_layer: LAYERS, n_head: None, name: None };
     loaded.plan(&model).unwrap_or_else(|e| panic!("{e}"))
 }
 

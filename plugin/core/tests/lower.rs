@@ -8,8 +8,8 @@ use std::sync::Arc;
 use evenkeel_core::profile::{Operator, Tokens};
 use evenkeel_core::{
     lower::{
-        GateTable, GraphView, Leaf, LowerError, Lowered, Missed, NewNode, Op, Patch, Ref, Substitution, TensorView,
-        lower,
+        GateTable, GraphView, Leaf, LowerError, Lowered, Missed, Name, NewNode, Op, Patch, Ref, Substitution, TensorId,
+        TensorView, lower,
     },
     model::ModelFacts,
     plan::{Dose, GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, Term},
@@ -49,7 +49,7 @@ fn plan() -> Plan {
     };
     Plan {
         profile: "toy".into(),
-        model: ModelFacts { arch: "llama".into(), n_embd: N_EMBD, n_layer: N_LAYER, name: None },
+        model: ModelFacts { arch: "llama".into(), n_embd: N_EMBD, n_layer: N_LAYER, n_head: None, name: None },
         rules: vec![rule("a", None), rule("b", Some(GateIndex(0)))],
         probes: vec![],
         n_gates: 1,
@@ -180,4 +180,62 @@ fn a_patch_computes_the_plan_row_by_row_and_a_gate_of_zero_changes_no_bit() {
             assert_eq!(y.to_bits(), expected.to_bits());
         }
     }
+}
+
+/// One rule at a site of layers 1 and 2.
+fn lowered_at(site: Site, graph: &GraphView) -> (Vec<usize>, Vec<String>) {
+    let terms = || vec![Term::AddConst { rules: vec![RuleIndex(0)], vector: vector(1.0) }];
+    let sites = (1..N_LAYER).map(|layer| SitePlan { site, layer, terms: terms() }).collect();
+    match lower(&Plan { sites, ..plan() }, graph) {
+        Ok(Lowered::Patch(patch, missed)) => (
+            patch.substitutions.iter().map(|s| s.target.0 as usize).collect(),
+            missed.into_iter().map(|m| m.why).collect(),
+        ),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_a_block_adds_is_found_whatever_it_is_called() {
+    let named = toy().build();
+    let mut graph = named.clone();
+    for t in graph.tensors.iter_mut().filter(|t| t.name.as_str().contains("_out-") || t.name.as_str().contains("inp-"))
+    {
+        let known = t.name.as_str().starts_with("l_out") || t.name.as_str().starts_with("kqv_out");
+        t.name = if known { t.name } else { Name::new("node_7") };
+    }
+    let last_attn = position(&named, "ffn_inp-2") - 2;
+    assert_eq!(lowered_at(Site::AttnOut, &graph), (vec![position(&named, "attn_out-1"), last_attn], vec![]));
+    let ffn = vec![position(&named, "ffn_out-1"), position(&named, "ffn_out-2")];
+    assert_eq!(lowered_at(Site::FfnOut, &graph), (ffn, vec![]));
+}
+
+/// Blocks that compute both parts from one input: `(ffn + attn) + x` and `(ffn + x) + attn`.
+#[test]
+fn the_parts_of_a_parallel_block_are_told_apart() {
+    let named = toy().build();
+    let at = |name: &str| Some(TensorId(position(&named, name) as u32));
+    let (attn, ffn, x) = (at("attn_out-1"), at("ffn_out-1"), at("l_out-0"));
+    for (inner, outer) in [([ffn, attn], x), ([ffn, x], attn), ([attn, x], ffn)] {
+        let mut graph = named.clone();
+        let (inp, ffn_out, l_out) =
+            (position(&named, "ffn_inp-1"), position(&named, "ffn_out-1"), position(&named, "l_out-1"));
+        graph.tensors[ffn_out].src[0] = at("attn_norm-1");
+        graph.tensors[inp].src[..2].copy_from_slice(&inner);
+        graph.tensors[l_out].src[..2].copy_from_slice(&[at("ffn_inp-1"), outer]);
+        assert_eq!(lowered_at(Site::AttnOut, &graph).0[0], position(&named, "attn_out-1"));
+        assert_eq!(lowered_at(Site::FfnOut, &graph).0[0], position(&named, "ffn_out-1"));
+    }
+}
+
+#[test]
+fn a_block_that_is_no_sum_or_has_no_attention_says_so() {
+    let mut graph = toy().build();
+    let (l_out, kqv) = (position(&graph, "l_out-1"), position(&graph, "kqv_out-2"));
+    graph.tensors[l_out].op = Op::Other;
+    graph.tensors[kqv].name = Name::new("scan-2");
+    let (found, why) = lowered_at(Site::AttnOut, &graph);
+    assert!(found.is_empty());
+    assert!(why[0].contains("is not a sum") && why[1] == "this block has no attention", "{why:?}");
+    assert_eq!(lowered_at(Site::Residual, &graph).0.len(), 2, "the residual stream needs neither");
 }

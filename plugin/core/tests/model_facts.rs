@@ -22,7 +22,7 @@ fn key_error(gguf: &Gguf, expected: &str) {
 fn facts() {
     let facts = ModelFacts::parse(&Gguf::model("qwen3", 2560, 36).build()).unwrap();
     let name = Some("A test model".to_owned());
-    assert_eq!(facts, ModelFacts { arch: "qwen3".into(), n_embd: 2560, n_layer: 36, name });
+    assert_eq!(facts, ModelFacts { arch: "qwen3".into(), n_embd: 2560, n_layer: 36, n_head: None, name });
     let deeper = Gguf::model("glm4moe", 64, 47).u32("glm4moe.nextn_predict_layers", 1);
     assert_eq!(ModelFacts::parse(&deeper.build()).unwrap().n_layer, 46);
 }

@@ -16,7 +16,7 @@ fn loaded(folder: &Folder, rest: &str) -> Loaded {
 }
 
 fn model() -> ModelFacts {
-    ModelFacts { arch: "llama".into(), n_embd: 2, n_layer: 4, name: None }
+    ModelFacts { arch: "llama".into(), n_embd: 2, n_layer: 4, n_head: None, name: None }
 }
 
 #[test]
@@ -32,9 +32,9 @@ fn the_largest_strength_is_one_that_can_be_planned() {
     let folder = Folder::new();
     let plan = loaded(&folder, "adjustable = true").plan(&model()).unwrap();
     let max = plan.max_strength(RuleIndex(0));
-    assert!(max > 1.1e33 && max < 1.2e33, "{max}");
+    assert!(max > 3.3e9 && max < 3.4e9, "{max}");
     let at = |strength: f32| loaded(&folder, &format!("adjustable = true\nstrength = {strength:?}")).plan(&model());
     assert!(at(max).is_ok() && at(-max).is_ok());
     assert!(at(max * 1.000_001).is_err());
-    assert_eq!(loaded(&folder, "").plan(&model()).unwrap().max_strength(RuleIndex(0)), f32::MAX);
+    assert_eq!(loaded(&folder, "").plan(&model()).unwrap().max_strength(RuleIndex(0)), 1e15);
 }

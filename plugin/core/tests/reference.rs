@@ -48,10 +48,15 @@ fn the_reference_has_every_key_with_its_meaning() {
 
 #[test]
 fn every_profile_here_can_be_read() {
-    for entry in std::fs::read_dir(configs()).unwrap() {
-        let name = entry.unwrap().file_name().to_string_lossy().into_owned();
-        if name.ends_with(".toml") {
-            Profile::parse(&read(&name), &name).unwrap_or_else(|e| panic!("{e}"));
+    let mut found = 0;
+    for folder in ["", "server"] {
+        for entry in std::fs::read_dir(configs().join(folder)).unwrap() {
+            let name = Path::new(folder).join(entry.unwrap().file_name()).to_string_lossy().into_owned();
+            if name.ends_with(".toml") {
+                Profile::parse(&read(&name), &name).unwrap_or_else(|e| panic!("{e}"));
+                found += 1;
+            }
         }
     }
+    assert!(found > 10, "{found} profiles");
 }

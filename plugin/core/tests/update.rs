@@ -51,7 +51,7 @@ fn patch_with(terms: Vec<Term>, probes: Vec<Probe>) -> Patch {
     };
     let plan = Plan {
         profile: "toy".into(),
-        model: ModelFacts { arch: "llama".into(), n_embd: N as u32, n_layer: 2, name: None },
+        model: ModelFacts { arch: "llama".into(), n_embd: N as u32, n_layer: 2, n_head: None, name: None },
         rules: vec![rule("a"), rule("b")],
         probes,
         n_gates: u16::from(gated),
@@ -85,6 +85,7 @@ fn reference(update: &Update, x: &[f64], gate: f64) -> Vec<f64> {
         Map::Feature { bias, target } => {
             u.iter().map(|u| f64::from(*target) - (u + f64::from(*bias)).max(0.0)).collect()
         }
+        Map::Norm { factor } => vec![f64::from(*factor) * x.iter().map(|x| x * x).sum::<f64>().sqrt()],
         map => panic!("{map:?}"),
     };
     let mut y = x.to_vec();
@@ -133,6 +134,7 @@ fn updates() -> Vec<Update> {
         one(Map::Clamp { min: None, max: Some(0.1) }),
         one(Map::Clamp { min: Some(0.1), max: None }),
         both(Map::Clamp { min: Some(-0.1), max: Some(0.3) }),
+        Update { reads: vec![], writes: vec![b.clone()], map: Map::Norm { factor: -0.5 } },
         Update { reads: vec![a.clone()], writes: vec![b.clone()], map: Map::Feature { bias: 0.3, target: 1.5 } },
     ]
 }

@@ -2,6 +2,7 @@
 
 mod counters;
 mod door;
+mod embed;
 mod error;
 mod profile;
 mod stats;

@@ -12,7 +12,10 @@ use evenkeel_core::{
 };
 use evenkeel_ffi::generated::types::*;
 
-use super::{constant::Wanted, counted::Counted, edit::Editor, gate::Gates, library::Host, view::Viewed};
+use super::{
+    attach, computed::Computed, constant::Wanted, counted::Counted, edit::Editor, fallback, gate::Gates, library::Host,
+    view::Viewed,
+};
 use crate::{
     log,
     state::{self, Context, Live, Row, Structure, lock},
@@ -31,11 +34,14 @@ pub struct RewrittenGraph {
     structure: Arc<Structure>,
     /// What its rules are counted by.
     counted: Counted,
-    /// The host's input of token numbers, with its length.
+    /// The host's inputs of token numbers and positions, with their lengths.
     tokens: Option<(*mut ggml_tensor, usize)>,
+    positions: Option<(*mut ggml_tensor, usize)>,
     /// A node that was added, and its place: tells this graph from another one at the same address.
     anchor: (i32, *mut ggml_tensor),
     gates: Option<Gates>,
+    /// The gate table of a graph that nobody feeds between two evaluations.
+    computed: Option<Computed>,
 }
 
 // SAFETY: the metadata has no thread affinity, and a graph is only touched under the state's lock.
@@ -97,13 +103,15 @@ pub unsafe fn commit(
         let mem_size = n_tensors * (lib.ggml.ggml_tensor_overhead)();
         let params = ggml_init_params { mem_size, mem_buffer: std::ptr::null_mut(), no_alloc: true };
         let leafs = constants(host, viewed, patch, live, pass)?;
+        let attached = attach::attached(live.address);
         let gates = match patch.gates {
+            Some(_) if attached.is_some() => None,
             Some(g) => Some(Gates::new(host, g.n_tokens, g.n_gates).ok_or(CommitError::Gates(g.n_tokens, g.n_gates))?),
             None => None,
         };
         let counted = Counted::new(patch, structure);
         let input = |id| (viewed.tensor(id), viewed.view.tensor(id).ne[0] as usize);
-        let tokens = viewed.view.leaf("inp_tokens").map(input);
+        let [tokens, positions] = ["inp_tokens", "inp_pos"].map(|name| viewed.view.leaf(name).map(input));
         let ctx = (lib.ggml.ggml_init)(params);
         if ctx.is_null() {
             return Err(CommitError::Metadata(mem_size));
@@ -117,16 +125,29 @@ pub unsafe fn commit(
             structure: structure.clone(),
             counted,
             tokens,
+            positions,
             anchor: (0, std::ptr::null_mut()),
             gates,
+            computed: None,
         });
+        if let (Some(g), Some(attached)) = (patch.gates, attached) {
+            let whose = (attached, context, structure);
+            let computed = Computed::new(host, ctx, viewed, (g.n_tokens, g.n_gates), whose);
+            rewritten.computed = Some(computed.ok_or(CommitError::Gates(g.n_tokens, g.n_gates))?);
+        }
         let mut editor = Editor::new(host, graph, ctx, viewed, leafs);
         editor.add_leafs(patch);
         if let Some(gates) = &rewritten.gates {
             editor.add_leaf(gates.tensor());
         }
-        for substitution in &patch.substitutions {
-            editor.substitute(substitution);
+        if let Some(computed) = &rewritten.computed {
+            editor.add_table(computed.tensor, patch.substitutions[0].target);
+        }
+        for (place, substitution) in patch.substitutions.iter().enumerate() {
+            editor.substitute(place, substitution);
+        }
+        if pass == Pass::Allocate {
+            context.fallbacks.get_or_init(|| fallback::found(host, viewed, patch, editor.made(), context));
         }
         rewritten.anchor = editor.finish();
         Ok(Some(ManuallyDrop::into_inner(rewritten)))
@@ -147,7 +168,7 @@ unsafe fn constants(
         .leafs
         .iter()
         .filter_map(|leaf| match leaf {
-            Leaf::Constant { name, data, near: id } => Some(Wanted { name, data, near: near(id) }),
+            Leaf::Constant { name, data, rows, near: id } => Some(Wanted { name, data, rows: *rows, near: near(id) }),
             _ => None,
         })
         .collect();
@@ -160,6 +181,14 @@ unsafe fn constants(
 }
 
 impl RewrittenGraph {
+    /// Lets go of the plans of a graph that is not evaluated again, because a later structure's was handed to the scheduler.
+    pub fn retire(&mut self, now: &Arc<Structure>) {
+        if self.structure.version < now.version {
+            self.structure = Arc::new(Structure::empty());
+            self.counted = Counted::default();
+        }
+    }
+
     /// True if `graph` is this graph, and not another one that the host built at its address.
     ///
     /// # Safety
@@ -209,6 +238,11 @@ impl RewrittenGraph {
         true
     }
 
+    /// Counts one evaluation of these rows.
+    pub fn count(&self, rows: &[Row]) {
+        self.counted.count(&self.structure, rows);
+    }
+
     /// Whether the host's own input has the tokens of these rows.
     ///
     /// # Safety
@@ -217,28 +251,44 @@ impl RewrittenGraph {
         if self.gates.as_ref().is_some_and(|gates| gates.n_tokens() != rows.len()) {
             return false;
         }
-        let Some((tensor, n)) = self.tokens else { return true };
-        if rows.iter().any(|row| row.token == UNKNOWN_TOKEN) {
-            return true;
-        }
-        if n != rows.len() {
+        // With several positions per row, those along the sequence come first.
+        let positions = || rows.iter().map(|row| row.pos);
+        let tokens = || rows.iter().map(|row| row.token);
+        // SAFETY: the caller's promise.
+        let same = unsafe { self.holds(self.positions, rows.len(), positions) };
+        // SAFETY: as above.
+        same && (tokens().any(|t| t == UNKNOWN_TOKEN) || unsafe { self.holds(self.tokens, rows.len(), tokens) })
+    }
+
+    /// Whether an input of the host's begins with these numbers; true if the graph does not use it.
+    ///
+    /// # Safety
+    /// As [`Self::before_compute`].
+    unsafe fn holds<I: Iterator<Item = i32>>(
+        &self,
+        input: Option<(*mut ggml_tensor, usize)>,
+        n: usize,
+        numbers: impl Fn() -> I,
+    ) -> bool {
+        let Some((tensor, length)) = input else { return true };
+        if length < n {
             return false;
         }
-        let mut tokens = vec![0i32; n];
-        // SAFETY: the tensor is I32 with n elements; unused inputs have no buffer.
+        let mut found = vec![0i32; n];
+        // SAFETY: the tensor is I32 with at least n elements; unused inputs have no buffer.
         unsafe {
             if (*tensor).buffer.is_null() || (*tensor).data.is_null() {
                 return true;
             }
-            let bytes = size_of_val(&*tokens);
-            (self.host.lib.backend.ggml_backend_tensor_get)(tensor, tokens.as_mut_ptr().cast(), 0, bytes);
+            let bytes = size_of_val(&*found);
+            (self.host.lib.backend.ggml_backend_tensor_get)(tensor, found.as_mut_ptr().cast(), 0, bytes);
         }
-        tokens.iter().zip(rows).all(|(token, row)| *token == row.token)
+        found.into_iter().eq(numbers())
     }
 }
 
 /// The value of a gate on a row.
-fn value(structure: &Structure, row: &Row, source: GateSource) -> f32 {
+pub fn value(structure: &Structure, row: &Row, source: GateSource) -> f32 {
     match source {
         GateSource::Plan(plan) => f32::from(row.plan == Some(plan)),
         GateSource::Rule(plan, rule) if row.plan == Some(plan) => {

@@ -16,6 +16,8 @@ pub struct Wanted<'a> {
     pub name: &'a str,
     /// Its values.
     pub data: &'a Arc<[f32]>,
+    /// How many rows they are, one after the other.
+    pub rows: u32,
     /// A weight that lies where it should lie, or null.
     pub near: *mut ggml_tensor,
 }
@@ -148,7 +150,10 @@ fn allocate(
         }
         let mut tensors = Vec::new();
         for w in list {
-            let t = (lib.ggml.ggml_new_tensor_1d)(ctx, GGML_TYPE_F32, w.data.len() as i64);
+            let t = match i64::from(w.rows) {
+                1 => (lib.ggml.ggml_new_tensor_1d)(ctx, GGML_TYPE_F32, w.data.len() as i64),
+                n => (lib.ggml.ggml_new_tensor_2d)(ctx, GGML_TYPE_F32, w.data.len() as i64 / n, n),
+            };
             let name = CString::new(w.name).unwrap_or_default();
             (lib.ggml.ggml_set_name)(t, name.as_ptr());
             tensors.push(t);

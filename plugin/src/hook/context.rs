@@ -2,7 +2,7 @@
 
 use std::{
     cell::Cell,
-    ffi::{CStr, c_char},
+    ffi::{CStr, CString, c_char},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     log,
-    state::{self, Book, Context, Live, Shelf, Standing, Unbound, lock},
+    state::{self, Book, Context, Live, Shelf, Standing, Unbound, lock, snapshot},
 };
 
 thread_local! {
@@ -31,13 +31,11 @@ thread_local! {
     static BUILDING: Cell<Option<usize>> = const { Cell::new(None) };
     /// The context that evaluates a graph on this thread, until the scheduler is told to.
     static EVALUATING: Cell<Option<usize>> = const { Cell::new(None) };
-    /// What holds the graph that it was asked of whether it can be evaluated again.
-    static OWNER: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// What holds the graph that is handed over, if it is known; once.
-pub fn take_owner() -> Option<usize> {
-    OWNER.take()
+/// Whether the graph that is handed over is to be evaluated by this context, and not only reserved.
+pub fn is_evaluating(address: usize) -> bool {
+    EVALUATING.get() == Some(address)
 }
 
 /// The context whose graph is handed over, once: the scheduler calls itself with the same graph again.
@@ -45,14 +43,16 @@ pub fn take_building() -> Option<usize> {
     BUILDING.take()
 }
 
-/// The context whose graph is evaluated, once.
+/// The context whose graph is evaluated, once. Of a graph that is evaluated again, none was built.
 pub fn take_evaluating() -> Option<usize> {
+    BUILDING.set(None);
     EVALUATING.take()
 }
 
 /// `llama_context::graph_reserve(…)` of this context.
 pub fn before_graph_reserve(r: &Registers) -> Verdict {
     BUILDING.set(Some(r.argument(0)));
+    EVALUATING.set(None);
     Verdict::Continue
 }
 
@@ -60,11 +60,10 @@ pub fn before_graph_reserve(r: &Registers) -> Verdict {
 pub fn before_ubatch(r: &Registers) -> Verdict {
     BUILDING.set(Some(r.argument(0)));
     EVALUATING.set(Some(r.argument(0)));
-    OWNER.set(None);
     let state = state::get();
     if let Some(live) = state.live(r.argument(0)) {
         // SAFETY: the host passes a micro-batch by reference.
-        match unsafe { rows::read(r.argument(1)) } {
+        match unsafe { rows::read(&live.host.layout, r.argument(1)) } {
             Some(rows) => live.feed(&rows),
             None => {
                 state.trouble.unread.fetch_add(1, Ordering::Relaxed);
@@ -75,12 +74,12 @@ pub fn before_ubatch(r: &Registers) -> Verdict {
     Verdict::Continue
 }
 
-/// `bool llm_graph_result::can_reuse(params)`: a graph that was built for other plans must be built anew.
-pub fn before_can_reuse(r: &Registers) -> Verdict {
-    OWNER.set(Some(r.argument(0)));
+/// `bool llm_graph_result::can_reuse(params)`: a graph that was built for other plans must be built anew. llama.cpp asks
+/// only of the one that the context evaluated last, because its scheduler holds no other.
+pub fn before_can_reuse(_r: &Registers) -> Verdict {
     let live = EVALUATING.get().and_then(|address| state::get().live(address));
     match live {
-        Some(live) if !live.may_reuse(r.argument(0)) => Verdict::Refuse,
+        Some(live) if !live.may_reuse() => Verdict::Refuse,
         _ => Verdict::Continue,
     }
 }
@@ -111,11 +110,20 @@ fn refuse(why: &str, model: &str) -> Verdict {
 
 /// `llama_context::llama_context(model, params)`.
 pub fn before_new(r: &Registers) -> Verdict {
-    let state = state::get();
+    let this = (next_id(), r.argument(0));
     // SAFETY: the arguments are those of the constructor: this, the model by reference, the parameters by value.
-    let id = state.next_context.fetch_add(1, Ordering::Relaxed);
-    let this = (id, r.argument(0));
     let (standing, model) = unsafe { stand(r.caller(), this, r.argument(1) as *const llama_model, r.by_value(2)) };
+    admit(this, standing, model);
+    Verdict::Continue
+}
+
+/// The number of the next context.
+pub fn next_id() -> u32 {
+    state::get().next_context.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Takes note of the context with this number and address, and says where it stands.
+pub fn admit((id, address): (u32, usize), standing: Standing, model: String) -> Arc<Context> {
     match &standing {
         Standing::Ours(live) => log::info!("context {id} ({model}) runs under {}", words(&live.book())),
         Standing::Left(why) => log::info!("context {id} ({model}) is left alone: {why}"),
@@ -127,9 +135,10 @@ pub fn before_new(r: &Registers) -> Verdict {
         ),
         Standing::Idle => {}
     }
-    let context = Context { id, model, standing, said: Default::default() };
-    lock(&state.contexts).insert(r.argument(0), Arc::new(context));
-    Verdict::Continue
+    let context = Arc::new(Context { id, model, standing, said: Default::default(), fallbacks: Default::default() });
+    lock(&state::get().contexts).insert(address, context.clone());
+    snapshot::now(state::get());
+    context
 }
 
 /// `llama_context::~llama_context()`.
@@ -149,6 +158,7 @@ pub fn before_drop(r: &Registers) -> Verdict {
         }
     }
     drop(graphs);
+    snapshot::now(state);
     Verdict::Continue
 }
 
@@ -162,14 +172,30 @@ unsafe fn stand(
     model: *const llama_model,
     params: *const llama_context_params,
 ) -> (Standing, String) {
+    if matches!(lock(&state::get().profile).get(), Ok(None)) {
+        return (Standing::Idle, String::new());
+    }
+    match library::of_caller(caller) {
+        // SAFETY: the caller's promise.
+        Ok(host) => unsafe { stand_at(&host, this, model, params) },
+        Err(why) => (Standing::Failed(why), "unknown model".to_owned()),
+    }
+}
+
+/// The same, where the llama.cpp is known.
+///
+/// # Safety
+/// As [`stand`]; `params` may be null where they are not known.
+pub unsafe fn stand_at(
+    host: &Arc<Host>,
+    this: (u32, usize),
+    model: *const llama_model,
+    params: *const llama_context_params,
+) -> (Standing, String) {
     let failed = |why: String| (Standing::Failed(why), "unknown model".to_owned());
     let shelf = match lock(&state::get().profile).get() {
         Ok(None) => return (Standing::Idle, String::new()),
         Ok(Some(shelf)) => shelf,
-        Err(_) => return failed("the profile could not be read, see above".into()),
-    };
-    let host = match library::of_caller(caller) {
-        Ok(host) => host,
         Err(why) => return failed(why),
     };
     if model.is_null() {
@@ -179,7 +205,7 @@ unsafe fn stand(
     unsafe {
         let Some(facts) = facts(&host.lib, model) else { return failed("llama.cpp without a model's metadata".into()) };
         let words = describe(&facts);
-        (bind(&host, &shelf, this, (facts, model), params), words)
+        (bind(host, &shelf, this, (facts, model), params), words)
     }
 }
 
@@ -191,8 +217,9 @@ unsafe fn bind(
     params: *const llama_context_params,
 ) -> Standing {
     let embeddings = shelf.profiles.iter().any(|loaded| loaded.profile.model.embeddings);
+    let readable = host.embeddings_offset.filter(|_| !params.is_null());
     // SAFETY: the caller's promise, and the layout was compared with the host's own defaults.
-    let kind = host.embeddings_offset.map_or(ContextKind::Default, |offset| unsafe { params::kind(params, offset) });
+    let kind = readable.map_or(ContextKind::Default, |offset| unsafe { params::kind(params, offset) });
     match kind {
         ContextKind::Mtp => return Standing::Left("it drafts tokens for another context"),
         ContextKind::Embedding if !embeddings => {
@@ -253,11 +280,15 @@ unsafe fn facts(lib: &Library, model: *const llama_model) -> Option<ModelFacts> 
             let n = (llama.llama_model_meta_val_str)(model, key.as_ptr(), into, buffer.len());
             (n >= 0).then(|| CStr::from_bytes_until_nul(&buffer).unwrap_or_default().to_string_lossy().into_owned())
         };
+        let arch = meta(c"general.architecture").unwrap_or_default();
+        let heads = CString::new(format!("{arch}.attention.head_count")).unwrap_or_default();
         Some(ModelFacts {
-            arch: meta(c"general.architecture").unwrap_or_default(),
+            // A list of numbers, one per layer, is no number.
+            n_head: meta(&heads).and_then(|n| n.parse().ok()),
             n_embd: u32::try_from((llama.llama_model_n_embd)(model)).ok()?,
             n_layer: u32::try_from((llama.llama_model_n_layer)(model)).ok()?,
             name: meta(c"general.name"),
+            arch,
         })
     }
 }

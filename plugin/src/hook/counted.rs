@@ -11,6 +11,7 @@ use evenkeel_core::{
 use crate::state::{Row, SiteCounter, Structure};
 
 /// The places at which the rules of one graph act.
+#[derive(Default)]
 pub struct Counted(Vec<Place>);
 
 /// One rule at one site.

@@ -8,10 +8,11 @@ use std::{
 
 use evenkeel_ffi::generated::types::{llama_batch, llama_context};
 
-use super::{dispatch::Verdict, entry::Registers};
+use super::{attach, dispatch::Verdict, entry::Registers, rows};
 use crate::{
+    guard::guard,
     log,
-    state::{self, Live, Repair, reload},
+    state::{self, Live, Repair, reload, snapshot},
 };
 
 thread_local! {
@@ -24,17 +25,23 @@ pub fn before_decode(r: &Registers) -> Verdict {
     if REPAIRING.get() {
         return Verdict::Continue;
     }
+    let Some(live) = state::get().live(r.argument(0)) else { return Verdict::Continue };
+    if boundary(&live) { Verdict::First(|_| repair_all()) } else { Verdict::Continue }
+}
+
+/// What happens between two calls to decode. True if cells are to be evaluated again before the next one.
+pub fn boundary(live: &Arc<Live>) -> bool {
     let state = state::get();
-    let Some(live) = state.live(r.argument(0)) else { return Verdict::Continue };
     reload::at_boundary(state);
+    snapshot::at_boundary(state);
     for seq in live.decode_begins() {
-        if let Some(end) = end_of(&live, seq)
+        if let Some(end) = end_of(live, seq)
             && let Some(repair) = live.verify(seq, end)
         {
-            state.queue_repair(&live, repair);
+            state.queue_repair(live, repair);
         }
     }
-    if state.has_repairs() { Verdict::First(repair_all) } else { Verdict::Continue }
+    state.has_repairs()
 }
 
 /// One more than the last position of a sequence, by the host's word; `None` where a context has no memory.
@@ -58,15 +65,17 @@ pub fn memory_of(live: &Live) -> Option<usize> {
     (found != 0).then_some(found)
 }
 
-/// Runs outside of the guard: it calls the host, whose exceptions are the host's.
-fn repair_all(_r: &Registers) {
+/// Evaluates again what is noted for this thread. Runs outside of the guard, which encloses only what is ours: it calls the
+/// host, whose exceptions are the host's.
+pub fn repair_all() {
     let _leave = Repairing::enter();
-    while let Some((live, repair)) = state::get().next_repair() {
+    while let Some((live, repair)) = guard("repair", None, || state::get().next_repair()) {
         repair_one(&live, &repair);
     }
 }
 
-/// Resets the mark also when an exception passes.
+/// Resets the mark also when an exception passes. What it left undone is looked at again at the sequences' next call: the
+/// context may be gone before this thread evaluates anything.
 struct Repairing;
 
 impl Repairing {
@@ -79,20 +88,31 @@ impl Repairing {
 impl Drop for Repairing {
     fn drop(&mut self) {
         REPAIRING.set(false);
+        guard("repair", (), || {
+            while let Some((live, repair)) = state::get().next_repair() {
+                live.put_off(&repair);
+            }
+        });
     }
 }
 
 fn repair_one(live: &Arc<Live>, repair: &Repair) {
     let (Some(llama), Some(memory)) = (live.host.lib.llama.as_ref(), memory_of(live)) else { return };
     let ctx = live.address as *mut llama_context;
-    live.repairing(repair);
-    log::debug!(
-        "context {}, sequence {}: {} cells from position {} on are another profile's and are evaluated again",
-        live.id,
-        repair.seq,
-        repair.tokens.len(),
-        repair.from
-    );
+    let ready = guard("repair", false, || {
+        live.repairing(repair);
+        log::debug!(
+            "context {}, sequence {}: {} cells from position {} on are another profile's and are evaluated again",
+            live.id,
+            repair.seq,
+            repair.tokens.len(),
+            repair.from
+        );
+        true
+    });
+    if !ready {
+        return;
+    }
     // SAFETY: the context and its memory are the host's, which waits on this thread; the batch's arrays have n_tokens
     // elements each and outlive the call.
     unsafe {
@@ -115,6 +135,8 @@ fn repair_one(live: &Arc<Live>, repair: &Repair) {
                 seq_id: seqs.as_mut_ptr(),
                 logits: logits.as_mut_ptr(),
             };
+            // Nothing is attached where hooks see it themselves.
+            attach::tell(live.address, Some(&rows::of_batch(&batch, |_| pos)));
             let result = (llama.llama_decode)(ctx, batch);
             if result != 0 {
                 log::error!(
@@ -128,5 +150,5 @@ fn repair_one(live: &Arc<Live>, repair: &Repair) {
             pos += n as i32;
         }
     }
-    live.repaired(repair);
+    guard("repair", (), || live.repaired(repair));
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::CString;
 
-use evenkeel_core::lower::{Leaf, NewNode, Patch, Ref, Substitution};
+use evenkeel_core::lower::{Leaf, NewNode, Patch, Ref, Substitution, TensorId};
 use evenkeel_ffi::generated::types::*;
 
 use super::{library::Host, view::Viewed};
@@ -21,6 +21,11 @@ pub struct Editor<'a> {
     shared: Vec<(Ref, *mut ggml_tensor)>,
     /// New nodes, each with the index of the node that it stands before.
     before: Vec<(u32, *mut ggml_tensor)>,
+    /// New nodes that read an existing tensor which is no substituted node: its use count must rise, or a backend may fuse
+    /// it away.
+    readers: Vec<*mut ggml_tensor>,
+    /// Every node that was made for a substitution, by its place in the patch.
+    made: Vec<(usize, *mut ggml_tensor)>,
     /// Targets, each with the node that it becomes.
     successors: Vec<(*mut ggml_tensor, *mut ggml_tensor)>,
 }
@@ -37,7 +42,18 @@ impl<'a> Editor<'a> {
         viewed: &'a Viewed,
         leafs: Vec<*mut ggml_tensor>,
     ) -> Self {
-        Editor { host, graph, ctx, viewed, leafs, shared: Vec::new(), before: Vec::new(), successors: Vec::new() }
+        Editor {
+            host,
+            graph,
+            ctx,
+            viewed,
+            leafs,
+            shared: Vec::new(),
+            before: Vec::new(),
+            readers: Vec::new(),
+            made: Vec::new(),
+            successors: Vec::new(),
+        }
     }
 
     unsafe fn name(&self, t: *mut ggml_tensor, name: &str) {
@@ -49,11 +65,15 @@ impl<'a> Editor<'a> {
     /// Makes the graph's leafs known to it: a leaf that it does not list is given its reader's device, without a copy.
     pub unsafe fn add_leafs(&mut self, patch: &Patch) {
         for (slot, leaf) in self.leafs.iter_mut().zip(&patch.leafs) {
-            let Leaf::Constant { name, data, .. } = leaf else { continue };
+            let Leaf::Constant { name, data, rows, .. } = leaf else { continue };
             // SAFETY: see [`Editor`].
             unsafe {
                 if slot.is_null() {
-                    *slot = (self.host.lib.ggml.ggml_new_tensor_1d)(self.ctx, GGML_TYPE_F32, data.len() as i64);
+                    let (g, n) = (&self.host.lib.ggml, i64::from(*rows));
+                    *slot = match n {
+                        1 => (g.ggml_new_tensor_1d)(self.ctx, GGML_TYPE_F32, data.len() as i64),
+                        n => (g.ggml_new_tensor_2d)(self.ctx, GGML_TYPE_F32, data.len() as i64 / n, n),
+                    };
                     let name = CString::new(name.as_str()).unwrap_or_default();
                     (self.host.lib.ggml.ggml_set_name)(*slot, name.as_ptr());
                 }
@@ -67,6 +87,13 @@ impl<'a> Editor<'a> {
         // SAFETY: see [`Editor`].
         unsafe { (self.host.lib.graph.ggml_build_forward_expand)(self.graph, leaf) };
         self.leafs.push(leaf);
+    }
+
+    /// Adds a gate table that is a node: it stands before the node that reads it first.
+    pub unsafe fn add_table(&mut self, table: *mut ggml_tensor, first: TensorId) {
+        // SAFETY: see [`Editor`].
+        unsafe { self.insert(first.0, table, GGML_TENSOR_FLAG_COMPUTE as i32) };
+        self.leafs.push(table);
     }
 
     /// A tensor `[1, n_rows]` that several substitutions read; made at its first use.
@@ -112,15 +139,29 @@ impl<'a> Editor<'a> {
         self.before.push((at, t));
     }
 
+    /// The nodes that were made, each with the place of its substitution in the patch.
+    pub fn made(&self) -> &[(usize, *mut ggml_tensor)] {
+        &self.made
+    }
+
     /// Makes the substitution's nodes, which read a clone of its target. The graph does not change yet.
-    pub unsafe fn substitute(&mut self, s: &Substitution) {
+    pub unsafe fn substitute(&mut self, place: usize, s: &Substitution) {
         let at = s.target.0;
         let target = self.viewed.tensor(s.target);
         // SAFETY: see [`Editor`].
         unsafe {
             let flags = (*target).flags;
-            let clone = (self.host.lib.ggml.ggml_dup_tensor)(self.ctx, target);
-            ((*clone).op, (*clone).op_params, (*clone).src) = ((*target).op, (*target).op_params, (*target).src);
+            let earlier = self.successors.iter().position(|(t, _)| *t == target);
+            let clone = match earlier {
+                // An earlier substitution at the same node: this one goes on from what the node became.
+                Some(i) => self.successors.remove(i).1,
+                None => {
+                    let clone = (self.host.lib.ggml.ggml_dup_tensor)(self.ctx, target);
+                    ((*clone).op, (*clone).op_params, (*clone).src) =
+                        ((*target).op, (*target).op_params, (*target).src);
+                    clone
+                }
+            };
             self.name(clone, &format!("ek.{}", s.name));
             self.insert(at, clone, flags);
             let mut made: Vec<*mut ggml_tensor> = Vec::with_capacity(s.nodes.len());
@@ -129,6 +170,7 @@ impl<'a> Editor<'a> {
                 let g = &host.lib.ggml;
                 let mut of = |r: Ref| match r {
                     Ref::Original => clone,
+                    Ref::Input => (*target).src[1],
                     Ref::Leaf(i) => self.leafs[i as usize],
                     Ref::Node(i) => made[i as usize],
                     shared => self.shared(shared, at),
@@ -136,7 +178,10 @@ impl<'a> Editor<'a> {
                 let t = match *node {
                     NewNode::Add(a, b) => (g.ggml_add)(ctx, of(a), of(b)),
                     NewNode::Mul(a, b) => (g.ggml_mul)(ctx, of(a), of(b)),
+                    NewNode::MulMat(a, b) => (g.ggml_mul_mat)(ctx, of(a), of(b)),
                     NewNode::Repeat(a, b) => (g.ggml_repeat)(ctx, of(a), of(b)),
+                    NewNode::RepeatTo(a, [n, rows, more, most]) => (g.ggml_repeat_4d)(ctx, of(a), n, rows, more, most),
+                    NewNode::Reshape(a, [n, rows, more, most]) => (g.ggml_reshape_4d)(ctx, of(a), n, rows, more, most),
                     NewNode::SumRows(a) => (g.ggml_sum_rows)(ctx, of(a)),
                     NewNode::Scale(a, scale, bias) => (g.ggml_scale_bias)(ctx, of(a), scale, bias),
                     NewNode::Relu(a) => (g.ggml_relu)(ctx, of(a)),
@@ -150,7 +195,11 @@ impl<'a> Editor<'a> {
                 if let Some((probe, _)) = s.taps.iter().find(|(_, node)| *node as usize == i) {
                     self.shared.push((Ref::Tap(*probe), t));
                 }
+                if node.reads().any(|r| r == Ref::Input) {
+                    self.readers.push(t);
+                }
                 made.push(t);
+                self.made.push((place, t));
                 if i + 1 < s.nodes.len() {
                     self.name(t, &format!("ek.{}.{i}", s.name));
                     self.insert(at, t, flags);
@@ -181,7 +230,11 @@ impl<'a> Editor<'a> {
             assert_eq!(order.len(), n_old + self.before.len(), "every new node has its place");
 
             for &(_, t) in &self.before {
-                (g.ggml_graph_add_node)(self.graph, t);
+                // Counting comes with adding what is not there yet: this node alone, since all that it reads is there.
+                match self.readers.contains(&t) {
+                    true => (g.ggml_build_forward_expand)(self.graph, t),
+                    false => (g.ggml_graph_add_node)(self.graph, t),
+                }
             }
             std::ptr::copy_nonoverlapping(order.as_ptr(), (g.ggml_graph_nodes)(self.graph), order.len());
             for &(target, made) in &self.successors {

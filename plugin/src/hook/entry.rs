@@ -350,7 +350,7 @@ hooks! {
     4 graph_reserve "_ZN13llama_context13graph_reserveEjjjPK22llama_memory_context_ibPm" required super::context::before_graph_reserve;
     5 sched_reserve "ggml_backend_sched_reserve" required super::graph::before_reserve;
     6 sched_reserve_size "ggml_backend_sched_reserve_size" optional super::graph::before_measure;
-    7 sched_split_graph "ggml_backend_sched_split_graph" optional super::graph::before_measure;
+    7 sched_split_graph "ggml_backend_sched_split_graph" optional super::graph::before_split;
     8 sched_alloc_graph "ggml_backend_sched_alloc_graph" required super::graph::before_alloc;
     9 sched_graph_compute_async "ggml_backend_sched_graph_compute_async" required super::graph::before_compute;
     10 sched_free "ggml_backend_sched_free" required super::graph::before_sched_free;

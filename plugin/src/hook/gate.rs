@@ -51,7 +51,8 @@ impl Gates {
             }
             gates.tensor = (lib.ggml.ggml_new_tensor_3d)(ctx, GGML_TYPE_F32, 1, n_tokens as i64, n_gates as i64);
             (lib.ggml.ggml_set_name)(gates.tensor, c"ek.gates".as_ptr());
-            (lib.ggml.ggml_set_input)(gates.tensor);
+            // Not marked as an input: with several copies of the inputs, as between two GPUs, the scheduler would make
+            // siblings of a marked tensor and take its own memory for theirs, which they do not have.
             let cpu = (lib.backend.ggml_backend_cpu_buffer_type)();
             gates.buffer = (lib.backend.ggml_backend_alloc_ctx_tensors_from_buft)(ctx, cpu);
             if gates.buffer.is_null() {

@@ -13,7 +13,8 @@ use super::{
     context,
     dispatch::Verdict,
     entry::Registers,
-    library, view,
+    library::{self, Host},
+    view,
 };
 use crate::{
     log,
@@ -32,7 +33,17 @@ pub fn before_reserve(r: &Registers) -> Verdict {
     }
 }
 
-/// `ggml_backend_sched_reserve_size(sched, graph, sizes)` and `ggml_backend_sched_split_graph(sched, graph)`.
+/// `ggml_backend_sched_split_graph(sched, graph)` by itself: the host asks which device would compute one of its own nodes,
+/// and draws conclusions (no flash attention where its device lacks it). Nothing is allocated for such a graph, and the
+/// answer must be about the host's node and not about what stands in its place.
+pub fn before_split(r: &Registers) -> Verdict {
+    if forget_unless_current(state::get(), r.argument(1) as *mut ggml_cgraph) {
+        context::take_building();
+    }
+    Verdict::Continue
+}
+
+/// `ggml_backend_sched_reserve_size(sched, graph, sizes)`.
 pub fn before_measure(r: &Registers) -> Verdict {
     rewrite(r, Pass::Measure);
     Verdict::Continue
@@ -110,7 +121,11 @@ fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
         Standing::Ours(live) => {
             // Now, not when it was made: a context whose constructor fails is none.
             state.any_ours.store(true, Ordering::Relaxed);
-            rewrite_ours(r, pass, state, &context, live)
+            let Ok(host) = library::of_caller(r.caller()) else {
+                return pass_through(state, &context, "unusable library");
+            };
+            let graph = r.argument(1) as *mut ggml_cgraph;
+            rewrite_ours(&host, (r.argument(0), graph), pass, state, &context, live)
         }
         Standing::Failed(_) => Rewrite::Failed,
         // A host that found llama_init_from_model by name passed by the hook that would have refused it.
@@ -134,14 +149,33 @@ fn forget_unless_current(state: &State, graph: *mut ggml_cgraph) -> bool {
     !current
 }
 
-fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>, live: &Arc<Live>) -> Rewrite {
-    if let Some(owner) = context::take_owner() {
-        live.built(owner);
+/// The same for a graph that llama.cpp shows while it builds it, before any scheduler has it. False if it was rewritten
+/// already.
+pub fn steer_built(host: &Arc<Host>, graph: *mut ggml_cgraph, context: &Arc<Context>, live: &Arc<Live>) -> bool {
+    let start = Instant::now();
+    let state = state::get();
+    if !forget_unless_current(state, graph) {
+        return false;
+    }
+    state.any_ours.store(true, Ordering::Relaxed);
+    rewrite_ours(host, (0, graph), Pass::Allocate, state, context, live);
+    state.time.build.add(start);
+    true
+}
+
+fn rewrite_ours(
+    host: &Arc<Host>,
+    (sched, graph): (usize, *mut ggml_cgraph),
+    pass: Pass,
+    state: &State,
+    context: &Arc<Context>,
+    live: &Arc<Live>,
+) -> Rewrite {
+    if context::is_evaluating(live.address) {
+        live.built();
     }
     let structure = live.structure();
     let Some(merged) = &structure.merged else { return Rewrite::Fine };
-    let (sched, graph) = (r.argument(0), r.argument(1) as *mut ggml_cgraph);
-    let Ok(host) = library::of_caller(r.caller()) else { return pass_through(state, context, "unusable library") };
     // SAFETY: the host hands this graph over for allocation, on this thread; the library passed the self-test.
     let viewed = unsafe { view::read(&host.lib, host.facts.compute_flag, graph) };
     let (patch, missed) = match lower(&merged.plan, &viewed.view) {
@@ -151,7 +185,7 @@ fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>
     };
     let silent = report(context, &structure, &patch, &missed);
     // SAFETY: the view was read just now, and the host still waits on this thread.
-    match unsafe { commit(&host, graph, &viewed, &patch, (context, live, &structure), pass) } {
+    match unsafe { commit(host, graph, &viewed, &patch, (context, live, &structure), pass) } {
         Ok(Some(mut rewritten)) => {
             rewritten.sched = sched;
             lock(&state.graphs).insert(graph as usize, Arc::new(Mutex::new(rewritten)));
@@ -160,13 +194,27 @@ fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>
         Err(why) => return pass_through(state, context, &why.to_string()),
     }
     if pass == Pass::Allocate {
-        free_unused(&host, live, sched);
+        retire(state, context, &structure);
+    }
+    // Without a scheduler, it is still to be waited for.
+    if pass == Pass::Allocate && sched != 0 {
+        free_unused(host, live, sched);
     }
     if silent { Rewrite::Failed } else { Rewrite::Fine }
 }
 
+/// Lets go of the plans that only earlier graphs of a context had.
+fn retire(state: &State, context: &Arc<Context>, structure: &Arc<Structure>) {
+    for graph in lock(&state.graphs).values() {
+        let mut graph = lock(graph);
+        if Arc::ptr_eq(&graph.context, context) {
+            graph.retire(structure);
+        }
+    }
+}
+
 /// Frees the vectors of plans that are gone.
-fn free_unused(host: &library::Host, live: &Live, sched: usize) {
+fn free_unused(host: &Host, live: &Live, sched: usize) {
     let unused = lock(&live.constants).take_unused();
     if !unused.is_empty() {
         // Graphs of an earlier structure are not evaluated again, but the last may still run on a device.
@@ -178,8 +226,10 @@ fn free_unused(host: &library::Host, live: &Live, sched: usize) {
 /// Counts the sites of each rule at the first graph of its plan and says which were not found. True if a rule found none
 /// at all.
 fn report(context: &Context, structure: &Structure, patch: &Patch, missed: &[Missed]) -> bool {
-    let new: Vec<&Arc<Instance>> = structure.plans.iter().filter(|i| i.patch.set(patch.clone()).is_ok()).collect();
+    let mut new: Vec<&Arc<Instance>> = structure.plans.iter().filter(|i| i.patch.get().is_none()).collect();
     if !new.is_empty() {
+        let text = patch.to_string();
+        new.retain(|i| i.patch.set(text.clone()).is_ok());
         for (instance, rule) in patch.substitutions.iter().flat_map(|s| &s.rules).filter_map(|r| structure.origin(*r)) {
             if new.iter().any(|n| Arc::ptr_eq(n, instance)) {
                 instance.counters[rule].sites.fetch_add(1, Ordering::Relaxed);
@@ -195,7 +245,7 @@ fn report(context: &Context, structure: &Structure, patch: &Patch, missed: &[Mis
         for m in missed {
             log::warning!("{}: {}; rules that act there: {}", m.name, m.why, names(structure, m));
         }
-        log::debug!("context {}, first graph: {patch}", context.id);
+        log::debug!("context {}, first graph: {text}", context.id);
     }
     structure.plans.iter().any(|instance| !instance.silent_rules().is_empty())
 }

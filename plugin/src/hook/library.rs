@@ -1,11 +1,14 @@
 //! The llama.cpp behind a calling address: resolved and self-tested once per object.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use evenkeel_ffi::{library::Library, object, params, selftest, supported};
+use evenkeel_ffi::{api::ApiTable, library::Library, object, params, selftest, supported};
 
-use super::known::Known;
-use crate::{log, state};
+use super::{known::Known, rows::Layout};
+use crate::{
+    log,
+    state::{self, lock},
+};
 
 /// A llama.cpp whose structs are what the bindings say.
 pub struct Host {
@@ -15,6 +18,8 @@ pub struct Host {
     pub facts: selftest::Facts,
     /// Where context parameters say that embeddings are wanted, if they can be read.
     pub embeddings_offset: Option<usize>,
+    /// Where its micro-batches have what.
+    pub layout: Layout,
 }
 
 /// The llama.cpp that the code at `caller` uses.
@@ -55,10 +60,40 @@ fn introduce(host: &Host) {
 }
 
 fn prove(caller: usize) -> Result<Host, String> {
-    let lib = Library::of_caller(caller).map_err(|e| e.to_string())?;
+    Library::of_caller(caller).map_err(|e| e.to_string()).and_then(tested)
+}
+
+fn tested(lib: Library) -> Result<Host, String> {
     let facts = selftest::run(&lib).map_err(|e| e.to_string())?;
     let embeddings_offset = params::embeddings_offset(&lib);
-    Ok(Host { lib, facts, embeddings_offset })
+    Ok(Host { lib, facts, embeddings_offset, layout: Layout::default() })
+}
+
+/// The llama.cpp that the program handed over.
+static GIVEN: Mutex<Option<Arc<Host>>> = Mutex::new(None);
+
+/// Takes the llama.cpp that the program hands over: by `table`, or by the symbols that the program exports.
+///
+/// # Errors
+/// Why it cannot be used.
+pub fn take(table: Option<ApiTable>) -> Result<(), String> {
+    let exported = table.is_none();
+    let lib = table.map_or_else(Library::of_program, Library::given).map_err(|e| match e {
+        _ if exported && !Library::program_exports("llama_init_from_model") => {
+            "the program does not export llama.cpp's functions: link it with -rdynamic, or hand them over with EK_API_FILL"
+                .to_owned()
+        }
+        e => e.to_string(),
+    })?;
+    let host = Arc::new(tested(lib)?);
+    introduce(&host);
+    *lock(&GIVEN) = Some(host);
+    Ok(())
+}
+
+/// The llama.cpp that the program handed over.
+pub fn given() -> Option<Arc<Host>> {
+    lock(&GIVEN).clone()
 }
 
 /// True if the user wants every context that cannot be steered to be refused.

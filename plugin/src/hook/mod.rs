@@ -3,9 +3,12 @@
 //! A hook is a function of the host's that we stand in front of. [`entry`] holds the assembly that every hooked call
 //! passes through: it calls [`dispatch`], which does our work and finds the host's own function, and then jumps there
 //! with all registers and the stack as they were. Calls reach the entries by symbol order (`LD_PRELOAD`) or because
-//! [`install`] pointed the host's own call slots at them.
+//! [`install`] pointed the host's own call slots at them. In a program that contains llama.cpp neither is possible:
+//! there, [`attach`] is the way to the graphs.
 
+pub mod attach;
 mod commit;
+mod computed;
 mod constant;
 mod context;
 mod counted;
@@ -13,6 +16,7 @@ mod decode;
 mod dispatch;
 mod edit;
 mod entry;
+mod fallback;
 mod gate;
 mod graph;
 mod install;
@@ -22,12 +26,14 @@ mod memory;
 mod real;
 mod request;
 mod rows;
+mod sampler;
 mod saved;
 mod view;
 mod vocab;
 
 pub use commit::RewrittenGraph;
 pub use constant::Constants;
+pub use decode::repair_all;
 pub use install::install;
-pub use library::Host;
+pub use library::{Host, given, take};
 pub use vocab::{Pieces, Vocab};

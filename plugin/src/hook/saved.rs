@@ -1,6 +1,6 @@
 //! The hooks on saved sequences: what goes with them says what their keys and values were computed under.
 //!
-//! A state of cells that no plan touched is the host's own, byte for byte. One without our trailer was saved that way, or
+//! Where no plan acts, a state is the host's own, byte for byte. One without our trailer was saved that way, or
 //! by a host without the library, which is the same.
 
 use std::{
@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use evenkeel_core::sequence::{Cell, Cells, PlanId, Saved, TRAILER_END, UNKNOWN_TOKEN};
+use evenkeel_core::sequence::{Cell, Cells, Saved, TRAILER_END, UNKNOWN_TOKEN};
 
 use super::{decode::end_of, dispatch::Verdict, entry::Registers};
 use crate::{
@@ -39,11 +39,12 @@ fn live(r: &Registers) -> Option<Arc<Live>> {
     state::get().live(r.argument(0))
 }
 
-/// What goes with a sequence, unless no plan touched it.
+/// What goes with a sequence of a context in which a plan acts; also where it touched none of the cells, so that their
+/// tokens are known.
 fn trailer(live: &Live, seq: i32) -> Option<Vec<u8>> {
     let cells = live.cells_of(seq);
-    let touched = cells.iter().any(|(_, cell)| cell.is_some_and(|c| c.identity.plan != PlanId::NONE));
-    touched.then(|| Saved::of(&cells, |id| state::get().identities.hash(id)).to_bytes())
+    let needed = !cells.is_empty() && live.structure().merged.is_some();
+    needed.then(|| Saved::of(&cells, |id| state::get().identities.hash(id)).to_bytes())
 }
 
 /// `size_t llama_state_seq_get_size_ext(ctx, seq, flags)`
@@ -94,10 +95,21 @@ pub fn after_restore(r: &Registers, read: usize) -> usize {
 fn restored(r: &Registers, seq: i32, saved: Option<Saved>, partial: bool) {
     let Some(live) = live(r) else { return };
     let cells = match saved {
-        Some(saved) => saved.restore(|hash| state::get().identities.id(hash)),
+        Some(saved) => real(&live, saved.restore(|hash| state::get().identities.id(hash))),
         None => plain(end_of(&live, seq).unwrap_or(0)),
     };
     live.restore(seq, cells, partial);
+}
+
+/// The cells without tokens that this model does not have: nobody's bytes are fed to the host.
+fn real(live: &Live, mut cells: Cells) -> Cells {
+    let all = cells.clone();
+    for (pos, cell) in all.iter() {
+        if let Some(cell) = cell.filter(|cell| !live.pieces.has(&live.host, cell.token)) {
+            cells.put(pos, Cell { token: UNKNOWN_TOKEN, ..cell });
+        }
+    }
+    cells
 }
 
 /// Cells that the host computed by itself; their tokens nobody saw.
@@ -128,18 +140,20 @@ pub fn after_save_file(r: &Registers, written: usize) -> usize {
     }
 }
 
-/// `size_t llama_state_seq_load_file(ctx, path, seq, tokens, capacity, n_tokens)`
+/// `size_t llama_state_seq_load_file(ctx, path, seq, tokens, capacity, n_tokens)`: without a place for tokens it only tells
+/// how many there are.
 pub fn after_load_file(r: &Registers, read: usize) -> usize {
-    if read > 0 {
-        let saved = path(r.argument(1)).map(from_file);
-        let saved = match saved {
-            Some(Ok(found)) => found,
-            // Whatever the file is, nothing is known of it.
-            Some(Err(_)) | None => Some(Saved::default()),
-        };
-        restored(r, r.argument(2) as i32, saved, false);
+    if read == 0 || r.argument(3) == 0 {
+        return read;
     }
-    read
+    let (saved, length) = match path(r.argument(1)).map(from_file) {
+        Some(Ok(Some((saved, length)))) => (Some(saved), length),
+        Some(Ok(None)) => (None, 0),
+        // Whatever the file is, nothing is known of it.
+        Some(Err(_)) | None => (Some(Saved::default()), 0),
+    };
+    restored(r, r.argument(2) as i32, saved, false);
+    read + length
 }
 
 fn path<'a>(text: usize) -> Option<&'a Path> {
@@ -150,8 +164,8 @@ fn path<'a>(text: usize) -> Option<&'a Path> {
     Some(Path::new(std::ffi::OsStr::from_bytes(text.to_bytes())))
 }
 
-/// The trailer at the end of a file, if there is one.
-fn from_file(path: &Path) -> std::io::Result<Option<Saved>> {
+/// The trailer at the end of a file, if there is one, and its length.
+fn from_file(path: &Path) -> std::io::Result<Option<(Saved, usize)>> {
     let mut file = File::open(path)?;
     let size = file.seek(SeekFrom::End(0))?;
     let end = size.min(TRAILER_END as u64);
@@ -162,7 +176,7 @@ fn from_file(path: &Path) -> std::io::Result<Option<Saved>> {
     let mut bytes = vec![0; length as usize];
     file.seek(SeekFrom::Start(size - length))?;
     file.read_exact(&mut bytes)?;
-    Ok(Saved::read(&bytes))
+    Ok(Saved::read(&bytes).map(|saved| (saved, bytes.len())))
 }
 
 /// `llama_state_set_data` and `llama_state_load_file`: whole contexts come from elsewhere.

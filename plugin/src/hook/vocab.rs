@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use evenkeel_core::sequence::UNKNOWN_TOKEN;
-use evenkeel_ffi::generated::types::{llama_model, llama_vocab};
+use evenkeel_ffi::generated::{
+    symbols::Llama,
+    types::{llama_model, llama_vocab},
+};
 use rustc_hash::FxHashMap;
 
 use super::library::Host;
@@ -42,19 +45,24 @@ impl Vocab {
         vector.contains(&0.0).then_some(vector)
     }
 
+    /// Whether there is such a token.
+    fn has(self, host: &Host, token: i32) -> bool {
+        // SAFETY: the vocabulary of a loaded model.
+        let n = |llama: &Llama| unsafe { (llama.llama_vocab_n_tokens)(self.pointer()) };
+        host.lib.llama.as_ref().filter(|_| self.0 != 0).is_some_and(|llama| (0..n(llama)).contains(&token))
+    }
+
     /// The bytes of a token, special ones as they are written; empty for what is no token.
     fn piece(self, host: &Host, token: i32) -> Arc<[u8]> {
         let Some(llama) = host.lib.llama.as_ref().filter(|_| self.0 != 0) else { return Arc::new([]) };
+        if !self.has(host, token) {
+            return Arc::new([]);
+        }
         let mut buffer = vec![0u8; 128];
         loop {
             let (into, room) = (buffer.as_mut_ptr().cast(), buffer.len() as i32);
             // SAFETY: the vocabulary of a loaded model; at most `room` bytes are written.
-            let n = unsafe {
-                if !(0..(llama.llama_vocab_n_tokens)(self.pointer())).contains(&token) {
-                    return Arc::new([]);
-                }
-                (llama.llama_token_to_piece)(self.pointer(), token, into, room, 0, true)
-            };
+            let n = unsafe { (llama.llama_token_to_piece)(self.pointer(), token, into, room, 0, true) };
             match usize::try_from(n) {
                 Ok(n) => return buffer[..n.min(buffer.len())].into(),
                 Err(_) if buffer.len() >= n.unsigned_abs() as usize => return Arc::new([]),
@@ -74,6 +82,11 @@ impl Pieces {
     /// None yet.
     pub fn new(vocab: Vocab) -> Pieces {
         Pieces { vocab, known: Mutex::default() }
+    }
+
+    /// Whether the vocabulary has such a token.
+    pub fn has(&self, host: &Host, token: i32) -> bool {
+        self.vocab.has(host, token)
     }
 
     /// The bytes of a token; nothing, and nothing is asked, if they are not needed.

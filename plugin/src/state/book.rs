@@ -1,6 +1,6 @@
 //! The loaded profiles, bound to one context's model.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use evenkeel_core::{
     model::ModelFacts,
@@ -16,6 +16,8 @@ pub type Choice = Option<Arc<Instance>>;
 
 /// What the sequences of one context can run under.
 pub struct Book {
+    /// Where they were read from.
+    pub path: PathBuf,
     /// What a sequence gets that nothing else is said of.
     pub default: Choice,
     /// All plans by the names of their profiles.
@@ -83,7 +85,8 @@ impl Book {
         let texts = Routes::new(routes.iter().map(|(text, _)| (*text).to_owned()));
         let targets = routes.iter().map(|(_, target)| find(target)).collect();
         let (on_error, max_plans) = (shelf.on_error(), shelf.max_plans());
-        Ok(Book { default, choose, routes: texts, targets, on_error, max_plans, named })
+        let path = shelf.path.clone();
+        Ok(Book { path, default, choose, routes: texts, targets, on_error, max_plans, named })
     }
 
     /// The plan of that name; `Some(None)` for `off`.

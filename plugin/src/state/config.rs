@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use evenkeel_core::snapshot::Place;
+
 use crate::log;
 
 /// What the environment says. Read once, at the first need.
@@ -11,10 +13,12 @@ pub struct Config {
     pub profile: Option<PathBuf>,
     /// `EVENKEEL_REQUIRE=1`: a context that cannot be steered is refused.
     pub require: bool,
+    /// `EVENKEEL_STATS`: the folder that counters are written to.
+    pub stats: Option<PathBuf>,
 }
 
 impl Config {
-    /// Reads `EVENKEEL_PROFILE`, `EVENKEEL_REQUIRE` and `EVENKEEL_LOG`, which takes effect at once.
+    /// Reads `EVENKEEL_PROFILE`, `EVENKEEL_REQUIRE`, `EVENKEEL_STATS` and `EVENKEEL_LOG`, which takes effect at once.
     pub fn from_env() -> Config {
         if let Some(level) = std::env::var_os("EVENKEEL_LOG")
             && !level.to_str().is_some_and(log::set_level)
@@ -31,6 +35,10 @@ impl Config {
                 true
             }
         };
-        Config { profile, require }
+        let stats = Place::of(std::env::var_os("EVENKEEL_STATS").as_deref()).unwrap_or_else(|bad| {
+            log::warning!("{bad}; nothing is written");
+            Place::Nowhere
+        });
+        Config { profile, require, stats: stats.folder() }
     }
 }

@@ -1,6 +1,6 @@
 //! One llama_context of the host, and what it was bound to when it was made.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
 use super::{Instance, Live};
 
@@ -14,6 +14,8 @@ pub struct Context {
     pub standing: Standing,
     /// What was already said about it.
     pub said: AtomicBool,
+    /// What its devices do not compute, once its first graph is there; sentences for people.
+    pub fallbacks: OnceLock<Vec<String>>,
 }
 
 /// Whether a context is ours.

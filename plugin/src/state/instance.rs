@@ -6,7 +6,6 @@ use std::sync::{
 };
 
 use evenkeel_core::{
-    lower::Patch,
     plan::{Plan, RuleIndex, Site, Term},
     profile::CachePolicy,
     sequence::{Identity, Phase, Phases, PlanId},
@@ -29,8 +28,9 @@ pub struct Instance {
     pub counters: Vec<Counter>,
     /// Per rule and site, by layer, then in file order.
     pub sites: Vec<SiteCounter>,
-    /// The patch of the first graph it is part of: once it is there, what each rule found is known.
-    pub patch: OnceLock<Patch>,
+    /// The patch of the first graph it is part of, as text, because the patch holds the vectors of other plans too: once it is
+    /// there, what each rule found is known.
+    pub patch: OnceLock<String>,
     phases: Phases,
     /// The number of the plan with its strengths of this moment.
     id: AtomicU32,

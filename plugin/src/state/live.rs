@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 
 use super::{Book, Choice, Instance, Pinned, Sequence, Structure, Wish, instance::PLAIN, lock};
 use crate::{
+    guard::mutant,
     hook::{Constants, Host, Pieces, Vocab},
     log,
 };
@@ -86,10 +87,12 @@ struct Inner {
     call: u64,
     /// Rows of the micro-batch that is evaluated, for the structure of that version.
     rows: Arc<[Row]>,
+    /// Graphs have plans of before a reload in them, until the last sequence that began with one has ended.
+    outdated: bool,
     /// A sequence was given a plan of its own, so that not every row has the default.
     mixed: bool,
-    /// By address of a graph's owner: the structure it was built with.
-    built: FxHashMap<usize, u64>,
+    /// The version of the structure that the graph evaluated last was built with.
+    built: Option<u64>,
     refusal: Option<Arc<[f32]>>,
     totals: Totals,
 }
@@ -135,7 +138,7 @@ pub struct Shown {
     pub plan: Option<String>,
     /// Cells that it has.
     pub cells: i32,
-    /// Requests that it had.
+    /// Requests that it had and that have ended.
     pub requests: u64,
 }
 
@@ -157,8 +160,9 @@ impl Live {
             sequences: FxHashMap::default(),
             call: 0,
             rows: Arc::new([]),
+            outdated: false,
             mixed: false,
-            built: FxHashMap::default(),
+            built: None,
             refusal: None,
             totals: Totals::default(),
         };
@@ -222,6 +226,11 @@ impl Live {
         if self.has_next.load(Ordering::Relaxed) {
             self.take_up(&mut inner);
         }
+        if inner.outdated {
+            inner.restructure(&self.facts);
+            let likely = inner.book.likely();
+            inner.outdated = inner.structure.plans.iter().any(|p| !likely.iter().any(|l| Arc::ptr_eq(l, p)));
+        }
         // Also those that need no look: the host may have removed cells of theirs where nobody saw it.
         let asked = |s: &Sequence| !s.deciding && !s.cells.is_empty();
         inner.sequences.iter().filter(|(_, s)| asked(s)).map(|(seq, _)| *seq).collect()
@@ -245,7 +254,7 @@ impl Live {
         inner.next = None;
         self.has_next.store(false, Ordering::Relaxed);
         inner.totals.reloads += 1;
-        inner.restructure(&self.facts);
+        inner.outdated = true;
         // A sequence that has a name for its wish means what is loaded under that name now.
         log::info!("context {} runs under the reloaded profiles; what was begun before goes on as it was", self.id);
     }
@@ -305,6 +314,13 @@ impl Live {
         if let Some(sequence) = inner.sequences.get_mut(&repair.seq) {
             sequence.tally.again += count;
             sequence.output_call = None;
+        }
+    }
+
+    /// Cells of a sequence were not evaluated again: they are looked at once more.
+    pub fn put_off(&self, repair: &Repair) {
+        if let Some(sequence) = lock(&self.inner).sequences.get_mut(&repair.seq) {
+            sequence.unverified = true;
         }
     }
 
@@ -381,21 +397,16 @@ impl Live {
         inner.rows = fed.into_iter().map(place).collect();
     }
 
-    /// Whether a graph that was built may be evaluated again; `owner` is what holds it.
-    pub fn may_reuse(&self, owner: usize) -> bool {
+    /// Whether the graph that was evaluated last may be evaluated again.
+    pub fn may_reuse(&self) -> bool {
         let inner = lock(&self.inner);
-        inner.built.get(&owner) == Some(&inner.structure.version)
+        inner.built == Some(inner.structure.version)
     }
 
-    /// A graph of the current structure was built.
-    pub fn built(&self, owner: usize) {
+    /// A graph of the current structure is built, to be evaluated.
+    pub fn built(&self) {
         let mut inner = lock(&self.inner);
-        // llama.cpp has three of them.
-        if inner.built.len() > 64 {
-            inner.built.clear();
-        }
-        let version = inner.structure.version;
-        inner.built.insert(owner, version);
+        inner.built = Some(inner.structure.version);
     }
 
     /// A request begins on a sequence; `wish` is what it asks for itself.
@@ -528,11 +539,11 @@ impl Live {
         if partial {
             let both: Vec<_> = sequence.cells.iter().map(|(pos, now)| (pos, now, cells.get(pos))).collect();
             for (pos, now, restored) in both {
-                if let (Some(mut now), Some(restored)) = (now, restored) {
-                    if now.identity != restored.identity {
-                        now.identity.plan = PlanId::UNKNOWN;
-                        sequence.cells.put(pos, now);
-                    }
+                if let (Some(mut now), Some(restored)) = (now, restored)
+                    && now.identity != restored.identity
+                {
+                    now.identity.plan = PlanId::UNKNOWN;
+                    sequence.cells.put(pos, now);
                 }
             }
         } else {
@@ -702,7 +713,7 @@ impl Inner {
 /// Says what a request came to, and adds it to the sums.
 fn ended(context: u32, seq: i32, sequence: &Sequence, book: &Book, totals: &mut Totals) {
     let t = sequence.tally;
-    if t.prompt + t.generated == 0 {
+    if t.rows() == 0 {
         return;
     }
     totals.requests += 1;
@@ -710,7 +721,7 @@ fn ended(context: u32, seq: i32, sequence: &Sequence, book: &Book, totals: &mut 
     log::debug!(
         "context {context}, sequence {seq}: request {} ran under `{}`: {} prompt rows, {} generated, {} cells evaluated again, \
          {} left as another profile made them",
-        sequence.requests,
+        sequence.requests + 1,
         plan.as_ref().map_or("off", |p| book.name_of(p)),
         t.prompt,
         t.generated,
@@ -731,15 +742,4 @@ fn same(a: &Choice, b: &Choice) -> bool {
         (None, None) => true,
         _ => false,
     }
-}
-
-/// Whether this build, for a test of the tests, leaves out what `EVENKEEL_MUTANT` names.
-#[cfg(feature = "inject-panics")]
-fn mutant(name: &str) -> bool {
-    std::env::var("EVENKEEL_MUTANT").is_ok_and(|wanted| wanted == name)
-}
-
-#[cfg(not(feature = "inject-panics"))]
-fn mutant(_name: &str) -> bool {
-    false
 }

@@ -10,6 +10,7 @@ mod profile;
 pub mod reload;
 mod sequence;
 mod shelf;
+pub mod snapshot;
 mod stats;
 mod structure;
 
@@ -54,6 +55,8 @@ pub struct State {
     pub identities: Identities,
     /// When the profiles' files were looked at.
     pub watch: reload::Watch,
+    /// When the counters were written.
+    pub snapshots: snapshot::Writer,
     /// Cells to be evaluated again before the call to decode that is about to run, by thread.
     repairs: Mutex<Vec<(ThreadId, Arc<Live>, Repair)>>,
     /// Numbers the contexts for messages.
@@ -142,6 +145,7 @@ impl State {
             graphs: Mutex::default(),
             identities: Identities::default(),
             watch: reload::Watch::new(),
+            snapshots: snapshot::Writer::default(),
             repairs: Mutex::default(),
             next_context: AtomicU32::new(1),
             any_ours: AtomicBool::new(false),

@@ -93,6 +93,10 @@ fn read(state: &State, path: &Path, before: &Arc<Shelf>) -> Result<(), String> {
         let mut books: Vec<(Arc<Live>, Arc<Book>)> = Vec::new();
         for live in state.lives() {
             let now = live.book();
+            // One that was made before the program loaded other profiles keeps those it has.
+            if now.path != shelf.path {
+                continue;
+            }
             match Book::bind(&shelf, &live.facts, Some(&now), &state.identities) {
                 Ok(book) => books.push((live, Arc::new(book))),
                 Err(Unbound::Failed(why) | Unbound::OtherModel(why)) => return Err(why),

@@ -42,7 +42,7 @@ pub struct Sequence {
     pub cells: Cells,
     /// Its text, and where that led; kept only where there are routes.
     pub router: Router,
-    /// Requests that were begun.
+    /// Requests that fed rows and have ended.
     pub requests: u64,
     /// The first call to decode in which its current request gave output.
     pub output_call: Option<u64>,
@@ -71,12 +71,19 @@ pub struct Tally {
     pub stale: u64,
 }
 
+impl Tally {
+    /// Rows of both kinds.
+    pub fn rows(&self) -> u64 {
+        self.prompt + self.generated
+    }
+}
+
 impl Sequence {
     /// A request begins. What it asks for itself counts more than what code chose for the sequence.
     pub fn begin(&mut self, requested: Option<Wish>) {
         self.requested = requested;
         self.pinned = None;
-        self.requests += 1;
+        self.requests += u64::from(self.tally.rows() > 0);
         self.output_call = None;
         self.generated_from = None;
         self.unverified = true;

@@ -32,7 +32,10 @@ pub struct Shelf {
 
 /// Paths, sizes and times of files.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct Stamp(Vec<(PathBuf, Option<(u64, Option<SystemTime>)>)>);
+struct Stamp(Vec<(PathBuf, Option<Look>)>);
+
+/// Size and time of a file that is there.
+type Look = (u64, Option<SystemTime>);
 
 impl Shelf {
     /// Reads a profile, or all profiles of a folder.

@@ -46,6 +46,9 @@ pub fn plan_text(state: &State) -> String {
     contexts.sort_by_key(|c| c.id);
     let mut text = String::new();
     for c in &contexts {
+        for fallback in c.fallbacks.get().into_iter().flatten() {
+            let _ = writeln!(text, "context {} ({}): {fallback}", c.id, c.model);
+        }
         for instance in c.instances() {
             let _ = writeln!(text, "context {} ({})\n{}", c.id, c.model, instance.plan);
             if let Some(patch) = instance.patch.get() {
@@ -84,6 +87,7 @@ fn context(c: &Context) -> Value {
         "standing": standing,
         "why": why,
         "rules": rules,
+        "fallbacks": c.fallbacks.get(),
         "sequences": sequences.iter().map(sequence).collect::<Vec<_>>(),
         "requests": {
             "ended": totals.requests,
@@ -105,6 +109,7 @@ fn rules(instance: &Instance) -> Vec<Value> {
             "strength": rule.gate.map_or(rule.strength, |g| instance.strength(usize::from(g.0))),
             "adjustable": rule.adjustable,
             "tokens": rule.tokens.name(),
+            "site": rule.site.to_string(),
             "layers": rule.layers,
             "dropped": rule.dropped,
             "sites": counter.sites.load(Relaxed),

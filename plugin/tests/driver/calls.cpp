@@ -5,6 +5,41 @@
 #include <cstdlib>
 #include <dlfcn.h>
 #include <pthread.h>
+#include <unistd.h>
+#include <vector>
+
+// Has the host call every function that the plug-in stands in front of, but for those of the last graph.
+static void hooked(llama_context * ctx) {
+    const int32_t zero[5] = { 0, 0, 0, 0, 0 }, copy[5] = { 0, 1, -1, -1, 0 };
+    // Twice: the second one asks whether the graph of the first can be evaluated again.
+    const null_row rows[] = { { 1, 0, 1, 1, {} }, { 1, 1, 1, 1, {} } };
+    host().feed(ctx, &rows[0], 1, 0);
+    host().feed(ctx, &rows[1], 1, 1);
+    for (int what : { NULL_CP, NULL_ADD, NULL_POS_MIN }) {
+        host().memory(ctx, what, copy);
+    }
+    const int32_t half[5] = { 0, 0, -1, 2, 0 };
+    host().memory(ctx, NULL_DIV, half);
+    const std::string    path = "/tmp/evenkeel-calls-" + std::to_string(getpid());
+    std::vector<uint8_t> state(host().state(ctx, NULL_SIZE, 0, nullptr, 0, nullptr, 0));
+    host().state(ctx, NULL_GET, 0, state.data(), state.size(), nullptr, 0);
+    host().state(ctx, NULL_SET, 0, state.data(), state.size(), nullptr, 0);
+    host().state(ctx, NULL_SAVE, 0, nullptr, 0, path.c_str(), 0);
+    host().state(ctx, NULL_LOAD, 0, nullptr, 0, path.c_str(), 0);
+    state.resize(host().state(ctx, NULL_SIZE, -1, nullptr, 0, nullptr, 0));
+    host().state(ctx, NULL_GET, -1, state.data(), state.size(), nullptr, 0);
+    host().state(ctx, NULL_SET, -1, state.data(), state.size(), nullptr, 0);
+    host().state(ctx, NULL_SAVE, -1, nullptr, 0, path.c_str(), 0);
+    host().state(ctx, NULL_LOAD, -1, nullptr, 0, path.c_str(), 0);
+    remove(path.c_str());
+    for (int what : { NULL_CHAIN, NULL_DRY, NULL_SET_SAMPLER }) {
+        host().sampler(ctx, what, 0, nullptr, 0);
+    }
+    for (int what : { NULL_KEEP, NULL_RM, NULL_CLEAR }) {
+        host().memory(ctx, what, zero);
+    }
+    host().memory(ctx, NULL_CLEAR, zero);
+}
 
 // Calls every function of the header once, then forgets EVENKEEL_INJECT_PANIC and asks what is the matter.
 int calls() {
@@ -17,11 +52,20 @@ int calls() {
     printf("ek_version %s\n", EK(ek_version)());
     printf("ek_negotiate %d\n", EK(ek_negotiate)(EK_ABI_VERSION, &granted));
     printf("ek_install %d\n", EK(ek_install)());
+    ek_api api = functions();
+    printf("ek_install_api %d\n", EK(ek_install_api)(&api));
+    // The hooks bound it already.
+    printf("ek_attach %d\n", ctx ? EK(ek_attach)(ctx) : 0);
+    printf("ek_before_decode %d\n", ctx ? EK(ek_before_decode)(ctx, nullptr) : 0);
+    printf("ek_detach %d\n", ctx ? EK(ek_detach)(ctx) : 0);
     printf("ek_load_profile %d\n", EK(ek_load_profile)(getenv("EVENKEEL_PROFILE")));
     printf("ek_set_strength %d\n", EK(ek_set_strength)("push", 0.5f));
     printf("ek_get_strength %d\n", EK(ek_get_strength)("push", &now));
     printf("ek_stats_json %d\n", EK(ek_stats_json)(nullptr, 0, &needed));
     printf("ek_plan_text %d\n", EK(ek_plan_text)(nullptr, 0, &needed));
+    printf("ek_set_profile %d\n", EK(ek_set_profile)(ctx, 0, nullptr));
+    printf("ek_begin %d\n", EK(ek_begin)(ctx, 0));
+    printf("ek_reload %d\n", EK(ek_reload)());
     ek_stats * snapshot = nullptr;
     ek_stat    stat     = {};
     size_t     count    = 0;
@@ -33,6 +77,8 @@ int calls() {
     printf("ggml_backend_score %d\n", reinterpret_cast<int (*)()>(plugin("ggml_backend_score"))());
     printf("ek_last_error '%s'\n", EK(ek_last_error)());
     if (ctx) {
+        hooked(ctx);
+        // Of another shape than before, so that its graph is built after whatever panicked.
         decode(ctx, 2, 1);
         host().free(ctx);
     }
@@ -73,6 +119,17 @@ int misuse() {
     say("index too large", EK(ek_stats_get)(snapshot, 0, &stat));
     say("count NULL", EK(ek_stats_count)(snapshot, nullptr));
     say("freed", EK(ek_stats_free)(snapshot));
+    ek_api api = functions();
+    say("ctx NULL", EK(ek_attach)(nullptr));
+    say("ctx NULL", EK(ek_detach)(nullptr));
+    say("ctx NULL", EK(ek_before_decode)(nullptr, nullptr));
+    api.count = 5;
+    printf("too few functions: %d\n", EK(ek_install_api)(&api));
+    api.count = 1u << 30;
+    say("no list", EK(ek_install_api)(&api));
+    api.count     = 5;
+    api.functions = nullptr;
+    say("no list", EK(ek_install_api)(&api));
     say("no such profile", EK(ek_load_profile)("/nowhere/at-all.toml"));
     say("path not UTF-8", EK(ek_load_profile)("\xff"));
     say("no profile", EK(ek_load_profile)(nullptr));

@@ -35,8 +35,24 @@ const Host & host() {
         TAKE(llama_context_default_params), TAKE(llama_init_from_model), TAKE(llama_free),  TAKE(llama_get_logits_ith),
         TAKE(null_model),                   TAKE(null_model_free),       TAKE(null_decode), TAKE(null_shift),
         TAKE(null_reserve),                 TAKE(null_settings),         TAKE(null_living),
+        TAKE(null_feed),                    TAKE(null_memory),           TAKE(null_lose),   TAKE(null_cell_at),
+        TAKE(null_state),                   TAKE(null_sampler),
     };
     return all;
+}
+
+#ifdef LINKED
+static void * in_host(const char * name) { return dlsym(RTLD_DEFAULT, name); }
+#endif
+
+// As EK_API_FILL does in a program whose compiler knows all of these functions.
+ek_api functions() {
+    static std::vector<ek_api_function> list;
+#define ENTRY(name) list.push_back({#name, reinterpret_cast<void (*)()>(in_host(#name))});
+    if (list.empty()) {
+        EK_API_FUNCTIONS(ENTRY)
+    }
+    return {EK_ABI_VERSION, static_cast<uint32_t>(list.size()), list.data()};
 }
 
 static void * opened;
@@ -91,6 +107,9 @@ llama_context * context(llama_model * model, int kind) {
     llama_context_params params = host().default_params();
     params.embeddings           = kind == 1;
     params.ctx_type             = kind == 2;
+    params.n_batch              = static_cast<uint32_t>(argument("batch", 2048));
+    params.n_ubatch             = static_cast<uint32_t>(argument("ubatch", 512));
+    params.n_seq_max            = 8;
     llama_context * ctx         = host().init(model, params);
     if (!ctx) {
         printf("the context was refused\n");

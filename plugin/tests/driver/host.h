@@ -3,6 +3,7 @@
 
 #include "../null/llama.h"
 #include "../null/options.h"
+#include "../null/program.h"
 #include "../../../include/evenkeel.h"
 
 #include <map>
@@ -20,10 +21,19 @@ struct Host {
     decltype(&null_reserve)                 reserve;
     decltype(&null_settings)                settings;
     decltype(&null_living)                  living;
+    decltype(&null_feed)                    feed;
+    decltype(&null_memory)                  memory;
+    decltype(&null_lose)                    lose;
+    decltype(&null_cell_at)                 cell;
+    decltype(&null_state)                   state;
+    decltype(&null_sampler)                 sampler;
 };
 
 // The functions that this program is linked with (-DLINKED), or those of the library $NULL_HOST, opened RTLD_LOCAL.
 const Host & host();
+
+// The null host's functions, as a program that contains it would hand them over.
+ek_api functions();
 
 // A function of the plug-in's: of $PLUGIN if the driver opened it, else of the one that was preloaded; NULL without one.
 void * plugin(const char * name);

@@ -17,3 +17,4 @@ int calls();
 int misuse();
 int thread_end();
 int pointer();
+int script();

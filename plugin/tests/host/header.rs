@@ -93,3 +93,20 @@ fn its_abi_version_is_the_librarys() {
     let ran = Driver::new(Door::Preload, "calls").run();
     ran.printed(&format!("ek_abi_version {}\n", line.expect("the header names it")));
 }
+
+/// The functions that `EK_API_FILL` hands over are those that the library needs: the required ones, those apart with which
+/// a host is driven.
+#[test]
+fn its_list_of_functions_is_what_the_library_needs() {
+    let symbols = fs::read_to_string(repository().join("ffi/generate/symbols.txt")).expect("the list can be read");
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let needed = |w: &Vec<String>| w.len() == 3 && w[0] != "#" && w[0] != "host" && w[2] == "required";
+    let mut needed: Vec<String> = symbols.lines().map(words).filter(needed).map(|w| w[1].clone()).collect();
+    let code = code();
+    let entries = code.split("X(").skip(1).filter_map(|rest| rest.split(')').next());
+    let mut listed: Vec<String> = entries.map(str::to_owned).collect();
+    needed.sort();
+    listed.sort();
+    assert!(needed.len() > 50, "{needed:?}");
+    assert_eq!(listed, needed);
+}

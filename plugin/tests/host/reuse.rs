@@ -14,7 +14,7 @@ fn another_graph_at_the_address_of_a_rewritten_one_is_left_alone() {
         let ran = run("shift", keys, &["print=1"]);
         assert_eq!(ran.logits(), [steered(1, 1, 1.0); 3], "{ran}");
         ran.printed("split_graph: 1 nodes\n  k_shifted = SCALE(cache_k_l0) [4, 1]\n  leafs: cache_k_l0\n");
-        assert_eq!(ran.stats()["trouble"], serde_json::json!({ "passed_through": 0, "unsteered": 0 }));
+        assert_eq!(ran.stats()["trouble"], serde_json::json!({ "passed_through": 0, "unread": 0, "unsteered": 0 }));
         // Evaluations of the model's graph only.
         assert_eq!(ran.stats()["contexts"][0]["rules"][0]["graphs"], 3, "{ran}");
     }

@@ -97,8 +97,16 @@ ggml_backend_buffer_type * ggml_backend_dev_buffer_type(ggml_backend_device *) {
 const char *               ggml_backend_dev_description(ggml_backend_device *) { return "no arithmetic to speak of"; }
 ggml_backend *             ggml_backend_dev_init(ggml_backend_device *, const char *) { return &backend; }
 void                       ggml_backend_dev_memory(ggml_backend_device *, size_t * free, size_t * total) { *free = *total = 0; }
+#ifdef NULL_LACKS_MUL
+// An accelerator without one operation. Who computes what is the same here.
+const char *               ggml_backend_dev_name(ggml_backend_device *) { return "NULL0"; }
+int                        ggml_backend_dev_type(ggml_backend_device *) { return 1; }
+bool ggml_backend_dev_supports_op(ggml_backend_device *, const ggml_tensor * t) { return t->op != GGML_OP_MUL; }
+#else
 const char *               ggml_backend_dev_name(ggml_backend_device *) { return "CPU"; }
 int                        ggml_backend_dev_type(ggml_backend_device *) { return 0; }
+bool ggml_backend_dev_supports_op(ggml_backend_device *, const ggml_tensor *) { return true; }
+#endif
 void                       ggml_backend_free(ggml_backend *) {}
 
 ggml_status ggml_backend_graph_compute(ggml_backend *, ggml_cgraph * graph) {

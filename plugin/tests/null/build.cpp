@@ -11,7 +11,12 @@ void llm_graph_result::reset() {
     memory.resize(memory.empty() ? 1 << 17 : memory.size());
     ctx   = ggml_init({ memory.size(), memory.data(), true });
     graph = ggml_new_graph_custom(ctx, null_settings()->graph_size, false);
-    valid = false;
+    built = {};
+}
+
+bool llm_graph_result::can_reuse(const llm_graph_params & params) {
+    null_throw(NULL_REUSE);
+    return built.n_tokens == params.n_tokens && built.n_outputs == params.n_outputs;
 }
 
 llm_graph_result::~llm_graph_result() { ggml_free(ctx); }
@@ -43,8 +48,8 @@ static ggml_tensor * end(const llm_graph_result & r, ggml_tensor * x, int block)
 
 void null_build(const llama_model & model, llm_graph_result & r, uint32_t n_tokens, uint32_t n_outputs) {
     const int shape = null_settings()->shape;
-    r.n_tokens      = n_tokens;
-    r.n_outputs     = n_outputs;
+    r.built         = { n_tokens, n_outputs };
+    r.keys          = nullptr;
     r.tokens        = ggml_new_tensor_1d(r.ctx, GGML_TYPE_I32, n_tokens);
     r.ids           = ggml_new_tensor_1d(r.ctx, GGML_TYPE_I32, n_outputs);
     ggml_set_input(ggml_set_name(r.tokens, shape == NULL_NO_INPUT ? "somewhere_else" : "inp_tokens"));
@@ -57,6 +62,7 @@ void null_build(const llama_model & model, llm_graph_result & r, uint32_t n_toke
             x    = named(ggml_get_rows(r.ctx, x, r.ids), "inp_out", i);
         }
         x = end(r, ggml_add(r.ctx, named(ggml_scale(r.ctx, norm, 0.5f), "ffn_out", i), x), i);
+        r.keys = i == 1 && i < model.blocks - 1 ? x : r.keys;
     }
     r.logits = ggml_scale(r.ctx, x, 1.0f);
     ggml_set_output(ggml_set_name(r.logits, shape == NULL_NO_LOGITS ? "something" : "result_output"));

@@ -24,7 +24,7 @@ void llama_context::sched_reserve() {
 
 void llama_context::shift() {
     reserve.reset();
-    previous.valid = false;
+    active = nullptr;
     ggml_backend_sched_reset(sched.raw);
     ggml_tensor * shifted = ggml_new_tensor_1d(reserve.ctx, GGML_TYPE_F32, model.width);
     ggml_set_name(shifted, "cache_k_l0");
@@ -33,16 +33,4 @@ void llama_context::shift() {
     ggml_backend_sched_alloc_graph(sched.raw, reserve.graph);
     ggml_backend_sched_graph_compute_async(sched.raw, reserve.graph);
     graph_reserve(8, 1, 1, nullptr, false, nullptr);
-}
-
-int llama_context::decode(const int32_t * tokens, uint32_t n_tokens, uint32_t n_outputs) {
-    llama_ubatch ubatch = { n_tokens, n_outputs, tokens };
-    ggml_status  status = GGML_STATUS_FAILED;
-    llm_graph_result * r = process_ubatch(ubatch, LLM_GRAPH_TYPE_DEFAULT, nullptr, status);
-    if (!r || status != GGML_STATUS_SUCCESS) {
-        return -3;
-    }
-    const auto * data = static_cast<const float *>(r->logits->data);
-    logits.assign(data, data + static_cast<size_t>(model.width) * n_outputs);
-    return 0;
 }

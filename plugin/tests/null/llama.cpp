@@ -5,7 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 
-static null_options settings = { {}, {}, { 256 }, {}, {}, {}, {}, {} };
+static null_options settings = { {}, {}, { 256 }, {}, {}, {}, {}, {}, {}, {}, {} };
 static null_counts  living;
 
 void null_throw(null_place place) {
@@ -49,22 +49,16 @@ void llama_free(llama_context * ctx) { delete ctx; }
 
 const llama_model * llama_get_model(const llama_context * ctx) { return &ctx->model; }
 
-int32_t llama_decode(llama_context * ctx, llama_batch batch) {
-    return ctx->decode(batch.token, static_cast<uint32_t>(batch.n_tokens), 1);
-}
+llama_memory_i * llama_get_memory(const llama_context * ctx) { return const_cast<llama_memory_i *>(&ctx->memory); }
+uint32_t         llama_n_batch(const llama_context * ctx) { return ctx->params.n_batch; }
+uint32_t         llama_n_seq_max(const llama_context * ctx) { return ctx->params.n_seq_max; }
 
-int null_decode(llama_context * ctx, int n_tokens, int n_outputs) {
-    std::vector<int32_t> tokens;
-    for (int i = 0; i < n_tokens; i++) {
-        tokens.push_back(1 + i % 7);
-    }
-    return ctx->decode(tokens.data(), static_cast<uint32_t>(n_tokens), static_cast<uint32_t>(n_outputs));
-}
+int32_t llama_decode(llama_context * ctx, llama_batch batch) { return ctx->decode(batch); }
 
 const float * llama_get_logits_ith(llama_context * ctx, int32_t i) {
-    const size_t rows = ctx->logits.size() / static_cast<size_t>(ctx->model.width);
-    const size_t row  = i < 0 ? rows + static_cast<size_t>(i) : static_cast<size_t>(i);
-    return ctx->logits.data() + row * static_cast<size_t>(ctx->model.width);
+    const int rows = static_cast<int>(ctx->logits.size()) / ctx->model.width;
+    const int row  = i < 0 ? rows + i : ctx->output_rows.at(static_cast<size_t>(i));
+    return row < 0 || row >= rows ? nullptr : ctx->logits.data() + row * ctx->model.width;
 }
 
 void null_shift(llama_context * ctx) { ctx->shift(); }

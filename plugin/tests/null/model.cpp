@@ -51,7 +51,10 @@ void               llama_log_set(void (*)(int, const char *, void *), void *) {}
 
 const llama_vocab * llama_model_get_vocab(const llama_model * model) { return reinterpret_cast<const llama_vocab *>(model); }
 int32_t             llama_vocab_n_tokens(const llama_vocab * vocab) { return reinterpret_cast<const llama_model *>(vocab)->width; }
-bool                llama_vocab_is_eog(const llama_vocab *, int32_t) { return false; }
+bool                llama_vocab_is_eog(const llama_vocab *, int32_t token) { return token > 0 && token == null_settings()->eog; }
+int32_t             llama_model_n_swa(const llama_model *) { return 0; }
+bool                llama_model_is_recurrent(const llama_model *) { return null_settings()->whole; }
+bool                llama_model_is_hybrid(const llama_model *) { return false; }
 
 int32_t llama_tokenize(const llama_vocab *, const char * text, int32_t size, int32_t * tokens, int32_t room, bool, bool) {
     for (int32_t i = 0; i < size && i < room; i++) {

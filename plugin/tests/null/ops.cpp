@@ -31,6 +31,7 @@ static ggml_tensor * two(ggml_tensor * t, float a, float b) {
 
 extern "C" {
 const char * ggml_op_name(ggml_op op) { return NAMES[op]; }
+const char * ggml_op_desc(const ggml_tensor * t) { return ggml_op_name(t->op); }
 
 ggml_tensor * ggml_add(ggml_context * ctx, ggml_tensor * a, ggml_tensor * b) {
     repeats(b, a);
@@ -48,6 +49,18 @@ ggml_tensor * ggml_repeat(ggml_context * ctx, ggml_tensor * a, ggml_tensor * b) 
     return result(ctx, GGML_OP_REPEAT, b, a, nullptr);
 }
 #endif
+
+ggml_tensor * ggml_repeat_4d(ggml_context * ctx, ggml_tensor * a, int64_t ne0, int64_t ne1, int64_t ne2, int64_t ne3) {
+    ggml_tensor * t = null_tensor(ctx, GGML_TYPE_F32, ne0, ne1, ne2, ne3);
+    repeats(a, t);
+    t->op     = GGML_OP_REPEAT;
+    t->src[0] = a;
+    return t;
+}
+
+// The rest of the host has no use for these: a graph of this host that asks for them is a mistake.
+ggml_tensor * ggml_mul_mat(ggml_context *, ggml_tensor *, ggml_tensor *) { null_abort("no MUL_MAT here"); }
+ggml_tensor * ggml_reshape_4d(ggml_context *, ggml_tensor *, int64_t, int64_t, int64_t, int64_t) { null_abort("no RESHAPE here"); }
 
 ggml_tensor * ggml_scale(ggml_context * ctx, ggml_tensor * a, float s) {
     ggml_tensor * t = result(ctx, GGML_OP_SCALE, a, a, nullptr);

@@ -3,7 +3,14 @@
 
 #include <atomic>
 
-enum null_place { NULL_NOWHERE, NULL_CTOR, NULL_RESERVE, NULL_ALLOC, NULL_COMPUTE, NULL_UBATCH };
+enum null_place {
+    NULL_NOWHERE, NULL_CTOR, NULL_RESERVE, NULL_ALLOC, NULL_COMPUTE, NULL_UBATCH,
+    NULL_REUSE,    // can_reuse
+    NULL_DECODE,   // decode, of either kind of batch
+    NULL_MEMORY,   // every operation on cells
+    NULL_STATE,    // every function that saves or restores
+    NULL_SAMPLER,  // every function of samplers
+};
 
 enum null_shape {
     NULL_PLAIN,
@@ -23,6 +30,9 @@ struct null_options {
     std::atomic<int> fresh_addresses;  // ... at another address each time
     std::atomic<int> no_memory;        // from this request on, no buffer can be allocated, the scheduler's own apart
     std::atomic<int> measure;          // contexts only measure their graphs
+    std::atomic<int> eog;              // the token that ends a generation; 0: none does
+    std::atomic<int> whole;            // the model's memory cannot give up the end of a sequence
+    std::atomic<int> trace;            // the rows of every batch are printed, and whether its graph was built
 };
 
 struct null_counts {

@@ -17,12 +17,48 @@ static bool count_node(struct ggml_tensor * tensor, bool ask, void * data) {
     return !ask;
 }
 
-/* Writes every value of the residual streams: before evenkeel's rules (its clone of the node) and after them. */
+/* The site that a node of evenkeel's belongs to (`ek.SITE`, or `ek.SITE.NUMBER`), NULL for any other node. */
+static const char * site_of(const struct ggml_tensor * tensor) {
+    static char site[GGML_MAX_NAME];
+    if (!tensor || strncmp(tensor->name, "ek.", 3) != 0) {
+        return NULL;
+    }
+    snprintf(site, sizeof(site), "%s", tensor->name + 3);
+    char * dot = strchr(site, '.');
+    if (dot) {
+        *dot = 0;
+    }
+    return site;
+}
+
+/* What a node is captured as: `ek.SITE` before evenkeel's rules (its clone of the node), and `SITE` after them, whatever
+ * the host calls the node; residual streams, also within a layer, where no rule acts. NULL if it is not captured. */
+static const char * captured_as(const struct ggml_tensor * tensor) {
+    const char * name = tensor->name;
+    if (strncmp(name, "ek.", 3) == 0) {
+        return strchr(name + 3, '.') || strncmp(name, "ek.gate", 7) == 0 || strncmp(name, "ek.probe", 8) == 0 ? NULL : name;
+    }
+    for (int i = 0; i < 2; i++) {
+        const char * site = site_of(tensor->src[i]);
+        if (site) {
+            return site;
+        }
+    }
+    const char * streams[] = {"l_out-", "ffn_inp-", "sa_out-"};
+    for (size_t i = 0; i < sizeof(streams) / sizeof(*streams); i++) {
+        size_t n = strlen(streams[i]);
+        if (strncmp(name, streams[i], n) == 0 && strspn(name + n, "0123456789") == strlen(name + n)) {
+            return name;
+        }
+    }
+    return NULL;
+}
+
+/* Writes the values of the sites. */
 static bool capture_node(struct ggml_tensor * tensor, bool ask, void * data) {
     (void) data;
-    const char * name = tensor->name;
-    const char * stem = strncmp(name, "ek.", 3) == 0 ? name + 3 : name;
-    if (strncmp(stem, "l_out-", 6) != 0 || strspn(stem + 6, "0123456789") != strlen(stem + 6)) {
+    const char * name = captured_as(tensor);
+    if (!name) {
         return false;
     }
     if (ask) {
@@ -110,6 +146,7 @@ static void evaluate(struct llama_context * context, const struct options * opti
         }
     }
     nodes = 0;
+    embed_decode(context, &batch);
     int status = llama_decode(context, batch);
     if (status != 0) {
         fail("llama_decode failed", phase);
@@ -141,14 +178,25 @@ static void run(struct llama_model * model, const struct options * options) {
         fprintf(stderr, "host: the context was refused\n");
         exit(2);
     }
+    embed_context(context);
     if (options->vector) {
         apply_vector(context, model, options);
     }
+    if (options->choose) {
+        choose(context, options->choose);
+    }
     int vocabulary = llama_vocab_n_tokens(llama_model_get_vocab(model));
     evaluate(context, options, "prompt", 0, options->prompt, vocabulary);
-    for (int i = 0; i < options->decode; i++) {
+    if (options->back > 0 || options->later) {
+        switch_over(context, options);
+    }
+    if (options->turn) {
+        embed_turn(strtof(options->turn, NULL));
+    }
+    for (int i = -options->back; i < options->decode; i++) {
         evaluate(context, options, "decode", options->prompt + i, 1, vocabulary);
     }
+    embed_end(context);
     llama_free(context);
 }
 
@@ -159,10 +207,17 @@ int main(int argc, char ** argv) {
     if (options.install) {
         install(options.install);
     }
+    if (options.embed) {
+        embed(options.embed, options.exported, options.lacks);
+    }
     if (options.backends) {
         ggml_backend_load_all_from_path(options.backends);
     }
     llama_backend_init();
+    if (options.rpc) {
+        add_servers(options.rpc);
+        name_devices();
+    }
 
     struct llama_model_params params = llama_model_default_params();
     params.n_gpu_layers = options.gpu_layers;

@@ -11,8 +11,12 @@ struct options {
     const char * model;
     const char * out;        /* file for the logits */
     const char * backends;   /* folder given to ggml_backend_load_all_from_path, or NULL */
+    const char * rpc;        /* ADDRESS:PORT of RPC servers, separated by commas, or NULL */
     const char * install;    /* library to load by hand, whose ek_install() is called, or NULL */
+    const char * embed;      /* library to load by hand, which is given this program's functions, or NULL */
     const char * vector;     /* native control vector, or NULL */
+    const char * lacks;      /* embed: an operation that devices are said to lack, or NULL */
+    const char * turn;       /* embed: strength of the rule `rule-0` after the prompt, or NULL */
     float        strength;   /* of the native control vector */
     int          first, last; /* layers of the native control vector, inclusive; 0 = all */
     int          prompt;     /* tokens per sequence in the first batch */
@@ -23,6 +27,11 @@ struct options {
     int          gpu_layers;
     int          flash;      /* -1 auto, 0 off, 1 on */
     int          contexts;   /* contexts made one after the other on one model */
+    const char * choose;     /* profiles of sequences, chosen through ek_set_profile, or NULL */
+    const char * later;      /* profile chosen for every sequence after the prompt, or NULL */
+    const char * hidden;     /* llama.cpp's library, whose functions are looked up by hand there, or NULL */
+    int          back;       /* tokens taken back after the prompt, and fed again */
+    bool         exported;   /* embed: the library is to look this program's functions up */
     bool         last_only;  /* logits of the last prompt row only */
     bool         count;      /* also write the number of nodes of each evaluation */
     bool         capture;    /* also write the residual stream after every layer; not together with count */
@@ -34,7 +43,24 @@ struct options parse(int argc, char ** argv);
 /* Prints a message and ends the program with status 1. */
 _Noreturn void fail(const char * what, const char * detail);
 
+/* Loads a library by hand and hands this program's llama.cpp over to it. Without it, the next four do nothing. */
+void embed(const char * path, bool exported, const char * lacks);
+void embed_context(struct llama_context * context);
+void embed_decode(struct llama_context * context, const struct llama_batch * batch);
+void embed_turn(float strength);
+void embed_end(struct llama_context * context);
+
+/* Registers the devices of RPC servers; names all devices on standard error. */
+void add_servers(const char * list);
+void name_devices(void);
+
 /* Applies a control-vector file with llama.cpp's own adapter. */
 void apply_vector(struct llama_context * context, const struct llama_model * model, const struct options * options);
+
+/* Chooses profiles for sequences through ek_set_profile; the library is preloaded. */
+void choose(struct llama_context * context, const char * list);
+
+/* Takes tokens back, chooses another profile. */
+void switch_over(struct llama_context * context, const struct options * options);
 
 #endif

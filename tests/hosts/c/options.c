@@ -16,15 +16,20 @@ struct options parse(int argc, char ** argv) {
     const struct { const char * name; const char ** value; } texts[] = {
         {"--model", &options.model},       {"--out", &options.out},       {"--backends", &options.backends},
         {"--install", &options.install},   {"--vector", &options.vector},
+        {"--choose", &options.choose},     {"--later", &options.later},   {"--hidden", &options.hidden},
+        {"--install", &options.install},   {"--vector", &options.vector}, {"--embed", &options.embed},
+        {"--turn", &options.turn},         {"--rpc", &options.rpc},
+        {"--lacks", &options.lacks},
     };
     const struct { const char * name; int * value; } numbers[] = {
         {"--first", &options.first},       {"--last", &options.last},     {"--prompt", &options.prompt},
         {"--decode", &options.decode},     {"--sequences", &options.sequences}, {"--ubatch", &options.ubatch},
-        {"--threads", &options.threads},
+        {"--threads", &options.threads},   {"--back", &options.back},
         {"--gpu-layers", &options.gpu_layers}, {"--flash", &options.flash}, {"--contexts", &options.contexts},
     };
     const struct { const char * name; bool * value; } switches[] = {
         {"--last-only", &options.last_only}, {"--count", &options.count}, {"--capture", &options.capture},
+        {"--exported", &options.exported},
     };
     for (int i = 1; i < argc; i++) {
         bool known = false;

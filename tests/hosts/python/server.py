@@ -1,7 +1,7 @@
 """Starts xllamacpp's embedded llama-server and prints its address; ends when its standard input does.
 
 Arguments: KEY=VALUE, each a field of CommonParams with dots for nesting, for instance model.path=x.gguf n_ctx=512.
-The field's own type decides how the value is read.
+The field's own type decides how the value is read; one of a list of names is given by its number.
 """
 
 import sys
@@ -14,7 +14,12 @@ def assign(params, key, text):
     for name in path:
         params = getattr(params, name)
     old = getattr(params, last)
-    value = text == "true" if isinstance(old, bool) else type(old)(text)
+    if isinstance(old, bool):
+        value = text == "true"
+    elif isinstance(old, (int, float, str)):
+        value = type(old)(text)
+    else:
+        value = type(old)(int(text))
     setattr(params, last, value)
 
 

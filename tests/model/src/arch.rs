@@ -19,6 +19,8 @@ pub enum Arch {
     Gpt2,
     /// Mixture of experts with a shared expert.
     Qwen2Moe,
+    /// Hybrid: short convolutions, whose state cannot be rolled back, and attention in every second layer.
+    Lfm2,
 }
 
 /// The extents of a model.
@@ -36,6 +38,14 @@ pub(crate) struct Extents {
 /// Experts of a mixture, and how many of them a token uses.
 const EXPERTS: u64 = 4;
 const EXPERTS_USED: u64 = 2;
+
+/// Rows that a short convolution sees.
+const CONVOLUTION: u64 = 3;
+
+/// Whether a layer of a hybrid has attention.
+fn attends(layer: u64) -> bool {
+    layer % 2 == 1
+}
 
 /// How a tensor is filled.
 #[derive(Clone, Copy)]
@@ -56,7 +66,7 @@ pub(crate) struct Part {
 }
 
 impl Arch {
-    /// Every architecture.
+    /// Every architecture whose layers are all alike; [`Arch::Lfm2`]'s are not.
     pub const ALL: [Self; 7] =
         [Self::Llama, Self::Qwen2, Self::Qwen3, Self::Gemma2, Self::Phi3, Self::Gpt2, Self::Qwen2Moe];
 
@@ -70,6 +80,7 @@ impl Arch {
             Self::Phi3 => "phi3",
             Self::Gpt2 => "gpt2",
             Self::Qwen2Moe => "qwen2moe",
+            Self::Lfm2 => "lfm2",
         }
     }
 
@@ -84,6 +95,13 @@ impl Arch {
             ("attention.head_count", int(extents.heads)),
             ("attention.head_count_kv", int(extents.kv_heads)),
         ];
+        if self == Self::Lfm2 {
+            let of = |layer| if attends(layer) { extents.kv_heads as i32 } else { 0 };
+            pairs.retain(|(key, _)| *key != "attention.head_count_kv");
+            pairs.push(("attention.head_count_kv", Value::I32s((0..extents.layers).map(of).collect())));
+            pairs.push(("shortconv.l_cache", int(CONVOLUTION)));
+            pairs.push(("vocab_size", int(extents.vocab)));
+        }
         if self == Self::Gpt2 {
             pairs.push(("attention.layer_norm_epsilon", Value::F32(1e-5)));
         } else {
@@ -117,15 +135,29 @@ impl Arch {
         if self == Self::Gpt2 {
             list.matrix("position_embd.weight", &[extents.embd, extents.context], 0.2);
         }
-        list.norm(self, "output_norm", extents.embd);
-        // gemma2 ties its output to the embedding.
-        if self != Self::Gemma2 {
+        list.norm(self, if self == Self::Lfm2 { "token_embd_norm" } else { "output_norm" }, extents.embd);
+        // These tie their output to the embedding.
+        if !matches!(self, Self::Gemma2 | Self::Lfm2) {
             list.linear("output.weight", &[extents.embd, extents.vocab]);
         }
         for layer in 0..extents.layers {
-            self.layer(&mut list, &format!("blk.{layer}"), extents);
+            let blk = format!("blk.{layer}");
+            if self == Self::Lfm2 && !attends(layer) {
+                self.convolution(&mut list, &blk, extents);
+            } else {
+                self.layer(&mut list, &blk, extents);
+            }
         }
         list.0
+    }
+
+    fn convolution(self, list: &mut List, blk: &str, x: &Extents) {
+        list.norm(self, &format!("{blk}.attn_norm"), x.embd);
+        list.linear(&format!("{blk}.shortconv.conv.weight"), &[CONVOLUTION, x.embd]);
+        list.linear(&format!("{blk}.shortconv.in_proj.weight"), &[x.embd, 3 * x.embd]);
+        list.linear(&format!("{blk}.shortconv.out_proj.weight"), &[x.embd, x.embd]);
+        list.norm(self, &format!("{blk}.ffn_norm"), x.embd);
+        self.feed_forward(list, blk, x);
     }
 
     fn layer(self, list: &mut List, blk: &str, x: &Extents) {
@@ -145,7 +177,7 @@ impl Arch {
                     list.bias(&format!("{blk}.attn_{name}"), rows);
                 }
             }
-            Self::Qwen3 => {
+            Self::Qwen3 | Self::Lfm2 => {
                 list.norm(self, &format!("{blk}.attn_q_norm"), x.head);
                 list.norm(self, &format!("{blk}.attn_k_norm"), x.head);
             }
@@ -186,7 +218,7 @@ impl Arch {
                 list.linear(&format!("{blk}.ffn_down_shexp.weight"), &[x.ff, x.embd]);
                 list.linear(&format!("{blk}.ffn_up_shexp.weight"), &[x.embd, x.ff]);
             }
-            Self::Llama | Self::Qwen2 | Self::Qwen3 | Self::Gemma2 => {
+            Self::Llama | Self::Qwen2 | Self::Qwen3 | Self::Gemma2 | Self::Lfm2 => {
                 list.linear(&format!("{blk}.ffn_gate.weight"), &[x.embd, x.ff]);
                 list.linear(&format!("{blk}.ffn_down.weight"), &[x.ff, x.embd]);
                 list.linear(&format!("{blk}.ffn_up.weight"), &[x.embd, x.ff]);

@@ -23,4 +23,5 @@ pub use direction::{ControlVector, control_vector};
 pub use file_type::FileType;
 pub use gguf::{Tensor, Value, Writer};
 pub use large::{Shape, random_llama};
+pub use random::Random;
 pub use tiny::{TINY_CONTEXT, TINY_EMBD, TINY_LAYERS, TINY_VOCAB, tiny, tiny_as};

@@ -1,11 +1,11 @@
 //! A small random number generator whose output never changes.
 
 /// SplitMix64 (Steele, Lea and Flood 2014): one 64-bit state, equidistributed, reproducible everywhere.
-pub(crate) struct Random(u64);
+pub struct Random(u64);
 
 impl Random {
     /// A generator for one named object, so that adding a tensor does not change the others.
-    pub(crate) fn named(seed: u64, name: &str) -> Self {
+    pub fn named(seed: u64, name: &str) -> Self {
         // FNV-1a, started from the seed.
         let mut hash = seed ^ 0xcbf2_9ce4_8422_2325;
         for byte in name.bytes() {
@@ -15,7 +15,7 @@ impl Random {
     }
 
     /// The next 64 uniform bits.
-    pub(crate) fn bits(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -24,7 +24,7 @@ impl Random {
     }
 
     /// A value with mean 0 and variance 1, nearly normal, within ±3.5: the sum of four uniform ones (Irwin and Hall).
-    pub(crate) fn normal(&mut self) -> f32 {
+    pub fn normal(&mut self) -> f32 {
         let bits = self.bits();
         let sum: u32 = (0..4).map(|i| (bits >> (16 * i)) as u16).map(u32::from).sum();
         // Four uniform variables on [0, 1) have mean 2 and variance 1/3.

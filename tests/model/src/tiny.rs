@@ -99,8 +99,8 @@ pub(crate) fn model(
 /// Vectors, and matrices with rows that are no whole blocks, stay F32.
 fn storage(part: &Part, file_type: FileType) -> FileType {
     let matrix = matches!(part.fill, Fill::Matrix(_));
-    // llama.cpp keeps expert routers and positions in F32 in every quantised file.
-    let exempt = part.name.contains("ffn_gate_inp") || part.name.starts_with("position");
+    // llama.cpp keeps expert routers, positions and short convolutions in F32 in every quantised file.
+    let exempt = ["ffn_gate_inp", "position", "shortconv.conv"].iter().any(|name| part.name.contains(name));
     let whole = (part.shape[0] as usize).is_multiple_of(file_type.block());
     if matrix && whole && !exempt { file_type } else { FileType::F32 }
 }

@@ -48,12 +48,26 @@ pub struct Decode {
     pub gpu_layers: u32,
     /// Contexts, one after the other.
     pub contexts: u32,
+    /// RPC servers whose devices are used, too: addresses separated by commas.
+    pub rpc: Option<String>,
     /// Count nodes (through llama.cpp's evaluation callback).
     pub count: bool,
     /// Write the residual streams (through the same callback; not together with `count`).
     pub capture: bool,
     /// llama.cpp's own control vector.
     pub native: Option<Native>,
+    /// Profiles of sequences.
+    pub choose: Vec<(u32, String)>,
+    /// The profile of every sequence after the prompt.
+    pub later: Option<String>,
+    /// Tokens taken back after the prompt, and fed again.
+    pub back: u32,
+    /// The functions for that are looked up by hand in this library, as a foreign function interface does.
+    pub hidden: Option<PathBuf>,
+    /// Turns the strength of `rule-0` after the prompt, through the library's C interface: with [`Door::Embed`] only.
+    pub turn: Option<f32>,
+    /// An operation that devices are said to lack: with [`Door::Embed`] only.
+    pub lacks: Option<&'static str>,
 }
 
 impl Decode {
@@ -68,9 +82,16 @@ impl Decode {
             threads: 1,
             gpu_layers: 0,
             contexts: 1,
+            rpc: None,
             count: false,
             capture: false,
             native: None,
+            choose: Vec::new(),
+            later: None,
+            back: 0,
+            hidden: None,
+            turn: None,
+            lacks: None,
         }
     }
 
@@ -84,11 +105,31 @@ impl Decode {
             ("--threads", self.threads),
             ("--gpu-layers", self.gpu_layers),
             ("--contexts", self.contexts),
+            ("--back", self.back),
         ];
         arguments.extend(numbers.into_iter().flat_map(|(name, value)| [name.into(), value.to_string().into()]));
         arguments.extend(self.last_only.then(|| "--last-only".into()));
         arguments.extend(self.count.then(|| "--count".into()));
         arguments.extend(self.capture.then(|| "--capture".into()));
+        if !self.choose.is_empty() {
+            let list: Vec<String> = self.choose.iter().map(|(sequence, name)| format!("{sequence}={name}")).collect();
+            arguments.extend(["--choose".into(), list.join(",").into()]);
+        }
+        if let Some(later) = &self.later {
+            arguments.extend(["--later".into(), later.into()]);
+        }
+        if let Some(hidden) = &self.hidden {
+            arguments.extend(["--hidden".into(), hidden.clone().into()]);
+        }
+        if let Some(rpc) = &self.rpc {
+            arguments.extend(["--rpc".into(), rpc.into()]);
+        }
+        if let Some(operation) = self.lacks {
+            arguments.extend(["--lacks".into(), operation.into()]);
+        }
+        if let Some(strength) = self.turn {
+            arguments.extend(["--turn".into(), strength.to_string().into()]);
+        }
         if let Some(native) = &self.native {
             arguments.extend(["--vector".into(), native.file.clone().into()]);
             arguments.extend(["--strength".into(), native.strength.to_string().into()]);
@@ -102,6 +143,14 @@ impl Decode {
 }
 
 impl CHost {
+    /// llama.cpp's library that [`CHost::node_llama_cpp`] is linked with.
+    ///
+    /// # Panics
+    /// When it is not fetched.
+    pub fn library_of_node_llama_cpp() -> PathBuf {
+        libraries::find(&libraries::node_llama_cpp(), "llama")
+    }
+
     /// On the libraries that the npm package `@node-llama-cpp/linux-x64` ships.
     ///
     /// # Panics
@@ -130,6 +179,15 @@ impl CHost {
         Self::compile(&folder, Some(folder.clone()))
     }
 
+    /// On the same libraries with ggml's RPC backend beside them.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn llama_server_rpc() -> Self {
+        let folder = Cache::locate().built("rpc/bin");
+        Self::compile(&folder, Some(folder.clone()))
+    }
+
     /// On the libraries that the crate llama-cpp-2 compiles.
     ///
     /// # Panics
@@ -138,19 +196,43 @@ impl CHost {
         Self::compile(&Cache::locate().built("llama-cpp-2/lib"), None)
     }
 
+    /// With llama.cpp inside the program: the archives that the crate llama-cpp-2 compiles. Its functions are exported
+    /// only if `exported` says so.
+    ///
+    /// # Panics
+    /// As above.
+    pub fn with_llama_inside(exported: bool) -> Self {
+        let archives = Cache::locate().built("static/lib");
+        let (scratch, mut command) = Self::compiler();
+        command.arg(format!("-L{}", archives.display())).args(["-Wl,--start-group"]);
+        command.args(["-lllama", "-lggml", "-lggml-cpu", "-lggml-base"]).arg("-Wl,--end-group");
+        command.args(["-lstdc++", "-lm", "-lpthread", "-ldl"]).args(exported.then_some("-rdynamic"));
+        let _ = run(command, &Setting::new(), scratch.folder()).success();
+        Self { program: scratch.path("host"), backends: None, _folder: scratch }
+    }
+
     fn compile(libraries: &Path, backends: Option<PathBuf>) -> Self {
-        let scratch = Scratch::new();
-        let program = scratch.path("host");
-        let include = Cache::locate().fetched("include");
-        let mut command = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
-        command.args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-o"]).arg(&program);
-        command.args(["host.c", "options.c", "vector.c"].map(|file| source("c").join(file)));
-        command.arg("-I").arg(include);
+        let (scratch, mut command) = Self::compiler();
         command.args(["llama", "ggml", "ggml-base"].map(|name| libraries::find(libraries, name)));
         // The older kind of search path: it also serves the libraries that these libraries need.
         command.arg(format!("-Wl,--disable-new-dtags,-rpath,{}", libraries.display())).arg("-ldl");
         let _ = run(command, &Setting::new(), scratch.folder()).success();
-        Self { program, backends, _folder: scratch }
+        Self { program: scratch.path("host"), backends, _folder: scratch }
+    }
+
+    /// The compiler with the program's sources, for `host` in a new folder.
+    fn compiler() -> (Scratch, Command) {
+        let scratch = Scratch::new();
+        let mut command = Command::new(env::var_os("CC").unwrap_or_else(|| "cc".into()));
+        command
+            .args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-o"])
+            .arg(scratch.path("host"));
+        command.args(
+            ["host.c", "options.c", "vector.c", "choose.c", "switch.c", "embed.c", "rpc.c"]
+                .map(|file| source("c").join(file)),
+        );
+        command.arg("-I").arg(Cache::locate().fetched("include")).arg("-I").arg(source("../../include"));
+        (scratch, command)
     }
 
     /// Runs it; the logits are there only if it ended well.
@@ -186,6 +268,15 @@ impl CHost {
         self.expect(decode, None, &Setting::new())
     }
 
+    /// Runs it with the library, where some rows may be no numbers.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn with_any(&self, decode: &Decode, door: Door, setting: &Setting) -> Recording {
+        let (finished, recording) = self.try_run(decode, Some(door), setting);
+        recording.unwrap_or_else(|| panic!("{}\n{}", finished.status, finished.stderr))
+    }
+
     /// Runs it with the library.
     ///
     /// # Panics
@@ -196,6 +287,8 @@ impl CHost {
 
     fn expect(&self, decode: &Decode, door: Option<Door>, setting: &Setting) -> Recording {
         let (finished, recording) = self.try_run(decode, door, setting);
-        recording.unwrap_or_else(|| panic!("{}\n{}", finished.status, finished.stderr))
+        let recording = recording.unwrap_or_else(|| panic!("{}\n{}", finished.status, finished.stderr));
+        recording.assert_finite();
+        recording
     }
 }

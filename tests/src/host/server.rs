@@ -24,6 +24,8 @@ pub enum ServerKind {
     Xllamacpp,
     /// The program, on shared libraries, backends loaded at run time.
     Program,
+    /// The same with ggml's RPC backend beside it.
+    ProgramRpc,
 }
 
 /// What a server is started with.
@@ -32,6 +34,7 @@ pub struct Arguments {
     model: PathBuf,
     parallel: u32,
     draft: Option<PathBuf>,
+    exact: bool,
     extra: Vec<String>,
 }
 
@@ -40,14 +43,14 @@ pub struct Server {
     address: String,
     agent: Agent,
     stderr: PathBuf,
-    _process: Guard,
+    process: Guard,
     _folder: Scratch,
 }
 
 impl Arguments {
     /// One slot.
     pub fn new(model: &Path) -> Self {
-        Self { model: model.to_owned(), parallel: 1, draft: None, extra: Vec::new() }
+        Self { model: model.to_owned(), parallel: 1, draft: None, exact: false, extra: Vec::new() }
     }
 
     /// Several slots.
@@ -64,6 +67,14 @@ impl Arguments {
         self
     }
 
+    /// As little rounding as a server has to offer, so that what differs differs for a reason: keys and values in F32, and no
+    /// flash attention, whose sums depend on where cells lie.
+    #[must_use]
+    pub fn exact(mut self) -> Self {
+        self.exact = true;
+        self
+    }
+
     /// An argument in the server's own language.
     #[must_use]
     pub fn extra(mut self, argument: impl Into<String>) -> Self {
@@ -74,7 +85,8 @@ impl Arguments {
     fn command(&self, kind: ServerKind) -> Command {
         match kind {
             ServerKind::Xllamacpp => self.python(),
-            ServerKind::Program => self.program(),
+            ServerKind::Program => self.program("llama-server"),
+            ServerKind::ProgramRpc => self.program("rpc"),
         }
     }
 
@@ -89,18 +101,24 @@ impl Arguments {
         if let Some(draft) = &self.draft {
             command.arg(format!("speculative.draft.mparams.path={}", draft.display()));
         }
+        if self.exact {
+            command.args(["cache_type_k=0", "cache_type_v=0", "flash_attn_type=0"]);
+        }
         command.args(&self.extra);
         command
     }
 
-    fn program(&self) -> Command {
-        let mut command = Command::new(Cache::locate().built("llama-server/bin/llama-server"));
+    fn program(&self, build: &str) -> Command {
+        let mut command = Command::new(Cache::locate().built(&format!("{build}/bin/llama-server")));
         command.arg("--model").arg(&self.model);
         command.args(["--host", "127.0.0.1", "--port", "0", "--no-warmup", "--threads", "1", "--no-webui"]);
         command.args(["--parallel", &self.parallel.to_string(), "--kv-unified"]);
         command.args(["--ctx-size", &(512 * self.parallel).to_string()]);
         if let Some(draft) = &self.draft {
             command.arg("--model-draft").arg(draft);
+        }
+        if self.exact {
+            command.args(["--cache-type-k", "f32", "--cache-type-v", "f32", "--flash-attn", "off"]);
         }
         command.args(&self.extra);
         command
@@ -140,7 +158,7 @@ impl Server {
             if let Some(address) = address(&text)
                 && agent.get(format!("{address}/health")).call().is_ok()
             {
-                return Ok(Self { address, agent, stderr, _process: process, _folder: folder });
+                return Ok(Self { address, agent, stderr, process, _folder: folder });
             }
             if process.wait(Duration::from_millis(20)).is_some() {
                 return Err(log(&stderr));
@@ -165,6 +183,17 @@ impl Server {
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, String> {
         let answer = self.agent.post(format!("{}{path}", self.address)).send_json(body);
         answer.and_then(|mut answer| answer.body_mut().read_json()).map_err(|error| error.to_string())
+    }
+
+    /// Memory that its process holds, in bytes.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    pub fn resident_memory(&self) -> u64 {
+        let path = format!("/proc/{}/statm", self.process.0.id());
+        let text = fs::read_to_string(path).expect("the server runs");
+        let pages: u64 = text.split(' ').nth(1).and_then(|n| n.parse().ok()).expect("a number of pages");
+        pages * 4096
     }
 
     /// Its standard error so far.

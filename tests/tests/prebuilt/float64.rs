@@ -20,6 +20,12 @@ pub fn project(x: &mut [f64], v: &[f64], fraction: f64) {
     along(x, &v, -fraction * u);
 }
 
+/// `x += strength · |x| · v̂`
+pub fn by_norm(x: &mut [f64], v: &[f64], strength: f64) {
+    let length = dot(x, x).sqrt();
+    along(x, &unit(v), strength * length);
+}
+
 pub fn clamp(x: &mut [f64], v: &[f64], min: f64, max: f64) {
     let v = unit(v);
     let u = dot(x, &v);

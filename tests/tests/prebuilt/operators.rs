@@ -7,7 +7,7 @@ use evenkeel_model::{Arch, ControlVector, FileType, TINY_EMBD, TINY_LAYERS};
 use evenkeel_tests::host::{CHost, Decode};
 use evenkeel_tests::{Door, Profile, Recording, Scratch};
 
-use crate::float64::{along, clamp, dot, project, unit, wide};
+use crate::float64::{along, by_norm, clamp, dot, project, unit, wide};
 
 /// What a rule does to a row, given its direction at the layer.
 type Operator = fn(&mut [f64], &[f64]);
@@ -35,6 +35,17 @@ const CASES: &[Case] = &[
     Case {
         what: "clamp on one side",
         rules: &[("v.gguf", "operator = \"clamp\"\nmin = 0.2", |x, v| clamp(x, v, 0.2, f64::INFINITY))],
+    },
+    Case {
+        what: "add in units of the norm",
+        rules: &[("v.gguf", "strength = -0.3\nunit = \"norm\"", |x, v| by_norm(x, v, -0.3))],
+    },
+    Case {
+        what: "add in units of the norm through the gate table, twice",
+        rules: &[
+            ("v.gguf", "strength = 0.2\nunit = \"norm\"\nadjustable = true", |x, v| by_norm(x, v, 0.2)),
+            ("near-v.gguf", "strength = 0.5\nunit = \"norm\"\nadjustable = true", |x, v| by_norm(x, v, 0.5)),
+        ],
     },
     Case {
         what: "add, project a direction near it, clamp, add",

@@ -20,11 +20,13 @@ pub enum Case {
     Empty,
     /// A profile that adds the same vector as `Native`.
     Add,
+    /// A profile that takes a direction out of every layer where a probe of that layer says so.
+    Gated,
 }
 
 impl Case {
     /// All, in the order in which contexts are made.
-    pub const ALL: [Case; 5] = [Case::Plain, Case::Empty, Case::Native, Case::Add, Case::PlainAgain];
+    pub const ALL: [Case; 6] = [Case::Plain, Case::Empty, Case::Gated, Case::Native, Case::Add, Case::PlainAgain];
 
     /// For people.
     pub fn name(self) -> &'static str {
@@ -34,6 +36,7 @@ impl Case {
             Case::Native => "native vector",
             Case::Empty => "empty profile",
             Case::Add => "add",
+            Case::Gated => "project where a probe says so",
         }
     }
 }
@@ -45,7 +48,7 @@ pub struct Contender {
     pos: usize,
 }
 
-/// The five contexts, the plug-in that steers two of them, and the folder of its profiles.
+/// The contexts, the plug-in that steers some of them, and the folder of its profiles.
 pub struct Field {
     pub contenders: Vec<Contender>,
     pub plugin: Plugin,
@@ -60,8 +63,8 @@ impl Drop for Field {
 }
 
 impl Field {
-    /// Makes contexts for `n_ctx` tokens.
-    pub fn new(session: &Session, n_ctx: usize) -> Result<Field, Failure> {
+    /// Makes contexts for `n_ctx` tokens; `embedded`: as a program that contains llama.cpp would.
+    pub fn new(session: &Session, n_ctx: usize, embedded: bool) -> Result<Field, Failure> {
         let model = &session.model;
         let layers = 1..model.n_layer() as u32;
         let hint = model.metadata("general.architecture").unwrap_or_default();
@@ -76,15 +79,24 @@ impl Field {
         // and that alone is worth some percent: so those that are compared stand next to each other, and the last one,
         // plain again, shows what coming late costs.
         let mut contenders = vec![make(Case::Plain)?];
-        let plugin = session.plugin()?;
+        let (plugin, embedded) = if embedded {
+            let (plugin, embedded) = session.embedded()?;
+            (plugin, Some(embedded))
+        } else {
+            (session.plugin()?, None)
+        };
         for case in &Case::ALL[1..] {
             let profile = match case {
                 Case::Empty => Some(&*profiles.empty),
                 Case::Add => Some(&*profiles.add),
+                Case::Gated => Some(&*profiles.gated),
                 Case::Plain | Case::PlainAgain | Case::Native => None,
             };
             plugin.load_profile(profile)?;
             let mut contender = make(*case)?;
+            if let Some(embedded) = embedded.filter(|_| profile.is_some()) {
+                contender.context.attach(&plugin, embedded)?;
+            }
             if *case == Case::Native {
                 let values: Vec<f32> = vector.directions.values().flatten().copied().collect();
                 contender.context.set_control_vector(Some(&values))?;
@@ -129,12 +141,24 @@ impl Contender {
 struct Profiles {
     empty: PathBuf,
     add: PathBuf,
+    gated: PathBuf,
 }
 
 fn write_profiles(folder: &Path, vector: &ControlVector) -> std::io::Result<Profiles> {
     std::fs::create_dir_all(folder)?;
     vector.write(&folder.join("add.gguf"))?;
-    let profiles = Profiles { empty: folder.join("empty.toml"), add: folder.join("add.toml") };
+    let profiles =
+        Profiles { empty: folder.join("empty.toml"), add: folder.join("add.toml"), gated: folder.join("gated.toml") };
+    std::fs::write(folder.join("probe.safetensors"), probe(vector))?;
+    // As many rules as a profile may have.
+    let rule = |layer: &u32| {
+        format!(
+            "\n[[steer]]\nname = \"layer-{layer}\"\ndirection = \"add.gguf\"\noperator = \"project\"\nlayers = {layer}\n\
+             when = {{ probe = \"probe.safetensors\", layer = {layer}, above = 0.5 }}\n"
+        )
+    };
+    let rules: String = vector.directions.keys().take(64).map(rule).collect();
+    std::fs::write(&profiles.gated, format!("schema = 1\nname = \"gated\"\n{rules}"))?;
     std::fs::write(&profiles.empty, "schema = 1\nname = \"empty\"\n")?;
     let layers = match vector.directions.len() {
         1 => "[1]".to_owned(),
@@ -145,4 +169,21 @@ fn write_profiles(folder: &Path, vector: &ControlVector) -> std::io::Result<Prof
     );
     std::fs::write(&profiles.add, rule)?;
     Ok(profiles)
+}
+
+/// A probe of every layer, along the vector: on random rows it says yes to about a half.
+fn probe(vector: &ControlVector) -> Vec<u8> {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    let mut put = |name: String, values: &[f32]| {
+        let begin = data.len();
+        data.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+        let (shape, offsets) = ([values.len()], [begin, data.len()]);
+        header.insert(name, serde_json::json!({ "dtype": "F32", "shape": shape, "data_offsets": offsets }));
+    };
+    for (layer, direction) in &vector.directions {
+        put(format!("probe.{layer}"), direction);
+        put(format!("bias.{layer}"), &[0.0]);
+    }
+    let header = serde_json::Value::Object(header).to_string();
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat()
 }

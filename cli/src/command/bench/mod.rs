@@ -30,7 +30,7 @@ pub fn main(args: &args::Bench, json: bool) -> Outcome {
     }
     let pairs = args.pairs.min(if args.quick { 4 } else { u32::MAX }) as usize;
     let n_ctx = (pairs + 2) * BLOCK;
-    let mut field = Field::new(&session, n_ctx)?;
+    let mut field = Field::new(&session, n_ctx, args.embedded)?;
 
     let n_vocab = session.model.n_vocab();
     let bar = screen::progress(2 * ((pairs + 1) * Case::ALL.len()) as u64, "decode");
@@ -41,7 +41,7 @@ pub fn main(args: &args::Bench, json: bool) -> Outcome {
     bar.finish_and_clear();
 
     let phases = vec![report::phase(&decode), report::phase(&prefill)];
-    let targets = report::targets(&decode, &phases[0], identical);
+    let targets = report::targets(&decode, &phases, identical);
     let report = Report {
         model: session.model.description(),
         parameters: session.model.n_params(),

@@ -61,9 +61,10 @@ pub struct Target {
 }
 
 /// What is compared with what.
-const PAIRS: [(Case, Case); 4] = [
+const PAIRS: [(Case, Case); 5] = [
     (Case::PlainAgain, Case::Plain),
     (Case::Empty, Case::Plain),
+    (Case::Gated, Case::Plain),
     (Case::Native, Case::Plain),
     (Case::Add, Case::Native),
 ];
@@ -71,7 +72,7 @@ const PAIRS: [(Case, Case); 4] = [
 pub fn phase(measured: &Measured) -> PhaseReport {
     let row = |&(case, base): &(Case, Case)| {
         let hooks = measured.hooks(case);
-        let steered = matches!(case, Case::Empty | Case::Add) && !hooks.is_empty();
+        let steered = matches!(case, Case::Empty | Case::Add | Case::Gated) && !hooks.is_empty();
         Row {
             case: case.name(),
             base: base.name(),
@@ -89,8 +90,12 @@ pub fn phase(measured: &Measured) -> PhaseReport {
 }
 
 /// The answers. P1 and P8 are decided by the clock inside the plug-in, P2 by wall time.
-pub fn targets(decode: &Measured, report: &PhaseReport, identical: Identical) -> Vec<Target> {
-    let row = |case: Case| report.rows.iter().find(|r| r.case == case.name());
+pub fn targets(decode: &Measured, phases: &[PhaseReport], identical: Identical) -> Vec<Target> {
+    let find = |phase: &str, case: Case| {
+        let rows = phases.iter().filter(|p| p.phase == phase).flat_map(|p| &p.rows);
+        rows.into_iter().find(|r| r.case == case.name())
+    };
+    let row = |case: Case| find("decode", case);
     let mut targets = Vec::new();
     if let Some(row) = row(Case::Empty) {
         // What is left of the speed if nothing but the plug-in's own time is taken off.
@@ -112,6 +117,16 @@ pub fn targets(decode: &Measured, report: &PhaseReport, identical: Identical) ->
             measured: format!("{} by wall, {} by CPU time", interval(&row.wall), interval(&row.cpu)),
             answer: if identical.add { at_least(&row.wall, 0.99) } else { Answer::Missed },
         });
+    }
+    for (phase, name) in [("decode", "P3 project and probe, decode"), ("prefill", "P3 project and probe, prefill")] {
+        if let Some(row) = find(phase, Case::Gated) {
+            targets.push(Target {
+                name,
+                target: "≥ 0.97 of plain",
+                measured: format!("{} by wall, {} by CPU time", interval(&row.wall), interval(&row.cpu)),
+                answer: at_least(&row.wall, 0.97),
+            });
+        }
     }
     let hooks = estimate(&decode.hooks(Case::Add));
     targets.push(Target {

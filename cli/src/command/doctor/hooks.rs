@@ -39,6 +39,26 @@ pub const HOOKS: &[Hook] = &[
     hook("ggml_backend_sched_alloc_graph", "ggml_backend_sched_alloc_graph", true, true),
     hook("ggml_backend_sched_graph_compute_async", "ggml_backend_sched_graph_compute_async", true, true),
     hook("ggml_backend_sched_free", "ggml_backend_sched_free", true, true),
+    hook("_ZN16llm_graph_result9can_reuseERK16llm_graph_params", "llm_graph_result::can_reuse", true, true),
+    hook("_ZN13llama_context6decodeERK11llama_batch", "llama_context::decode", true, true),
+    hook("_ZN13llama_context6decodeERK15llama_batch_ext", "llama_context::decode(llama_batch_ext)", true, false),
+    hook("llama_memory_clear", "llama_memory_clear", false, false),
+    hook("llama_memory_seq_rm", "llama_memory_seq_rm", false, false),
+    hook("llama_memory_seq_cp", "llama_memory_seq_cp", false, false),
+    hook("llama_memory_seq_keep", "llama_memory_seq_keep", false, false),
+    hook("llama_memory_seq_add", "llama_memory_seq_add", false, false),
+    hook("llama_memory_seq_div", "llama_memory_seq_div", false, false),
+    hook("llama_memory_seq_pos_min", "llama_memory_seq_pos_min", false, false),
+    hook("llama_state_seq_get_size_ext", "llama_state_seq_get_size_ext", false, false),
+    hook("llama_state_seq_get_data_ext", "llama_state_seq_get_data_ext", false, false),
+    hook("llama_state_seq_set_data_ext", "llama_state_seq_set_data_ext", false, false),
+    hook("llama_state_seq_save_file", "llama_state_seq_save_file", false, false),
+    hook("llama_state_seq_load_file", "llama_state_seq_load_file", false, false),
+    hook("llama_state_set_data", "llama_state_set_data", false, false),
+    hook("llama_state_load_file", "llama_state_load_file", false, false),
+    hook("llama_set_sampler", "llama_set_sampler", false, false),
+    hook("llama_sampler_init_dry", "llama_sampler_init_dry", false, false),
+    hook("llama_sampler_chain_init", "llama_sampler_chain_init", false, false),
 ];
 
 /// The functions that the plug-in must find in a host.
@@ -73,6 +93,6 @@ mod tests {
     #[test]
     fn the_needed_functions_are_read() {
         let all: Vec<_> = needed().collect();
-        assert!(all.contains(&"ggml_add") && all.contains(&"llama_init_from_model") && !all.contains(&"llama_decode"));
+        assert!(all.contains(&"ggml_add") && all.contains(&"llama_init_from_model") && !all.contains(&"llama_free"));
     }
 }

@@ -26,8 +26,15 @@ pub struct Process {
     pub problems: Vec<String>,
 }
 
-const VARIABLES: [&str; 6] =
-    ["LD_PRELOAD", "GGML_BACKEND_PATH", "EVENKEEL_PROFILE", "EVENKEEL_LOG", "EVENKEEL_REQUIRE", "EVENKEEL_PLUGIN"];
+const VARIABLES: [&str; 7] = [
+    "LD_PRELOAD",
+    "GGML_BACKEND_PATH",
+    "EVENKEEL_PROFILE",
+    "EVENKEEL_LOG",
+    "EVENKEEL_REQUIRE",
+    "EVENKEEL_STATS",
+    "EVENKEEL_PLUGIN",
+];
 
 impl Process {
     /// Reads `/proc/PID`, and the files of the process.

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use evenkeel_core::asset::{
-    Assets, Direction, ERASER, FEATURE, Factors, Format, MAX_DIRECTION_NORM, MAX_TENSORS, ProbeFile, Vectors, parse,
-    parse_factors, parse_probe,
+    Assets, Direction, ERASER, EditFile, FEATURE, Factors, Format, LowRank, MAX_DIRECTION_NORM, MAX_TENSORS, ProbeFile,
+    Raw, Vectors, Weight, parse, parse_edits, parse_factors, parse_probe, parse_with,
 };
 use evenkeel_core::model::ModelFacts;
 use evenkeel_core::plan::{Plan, Term};
@@ -21,14 +21,36 @@ pub fn vector(bytes: &[u8]) {
             Err(error) => complete(&error.to_string()),
         }
     }
+    match parse_edits(bytes) {
+        Ok((_, edits)) => {
+            assert!(edits.values().all(|e| e.rank > 0 && e.a.iter().chain(e.b.iter()).all(|v| v.is_finite())))
+        }
+        Err(error) => complete(&error.to_string()),
+    }
     match parse_probe(bytes) {
         Ok((weights, bias)) => assert!(weights.layers.keys().eq(bias.keys()) && bias.values().all(|b| b.is_finite())),
         Err(error) => complete(&error.to_string()),
+    }
+    // A shape that fits the file, and one that does not know it.
+    let fits = Raw {
+        shape: u32::try_from(bytes.len() / 8).ok().map(|rows| (rows, 2)),
+        rows: Some((0..bytes.len() as u32 / 8).collect()),
+    };
+    for raw in [fits, Raw { shape: None, rows: Some(vec![3]) }] {
+        match parse_with(bytes, &raw) {
+            Ok(vectors) => sound(&vectors, bytes),
+            Err(error) => complete(&error.to_string()),
+        }
     }
     let vectors = match parse(bytes) {
         Ok(vectors) => vectors,
         Err(error) => return complete(&error.to_string()),
     };
+    sound(&vectors, bytes);
+}
+
+/// The promises of [`Vectors`].
+fn sound(vectors: &Vectors, bytes: &[u8]) {
     assert!(!vectors.layers.is_empty() && vectors.layers.len() as u64 <= MAX_TENSORS);
     for values in vectors.layers.values() {
         assert_eq!(values.len(), vectors.width as usize);
@@ -67,14 +89,18 @@ pub fn profile(text: &str) {
     assert!(profile.steer.iter().all(|r| r.strength.value.is_finite()));
     static DIRECTION: LazyLock<Arc<Direction>> = LazyLock::new(|| Arc::new(direction()));
     static OTHER: LazyLock<Arc<Direction>> = LazyLock::new(|| Arc::new(other()));
+    static EDITS: LazyLock<Arc<EditFile>> = LazyLock::new(|| Arc::new(edits()));
     static PROBE: LazyLock<Arc<ProbeFile>> = LazyLock::new(|| Arc::new(probe()));
     let mut assets = Assets { steer: profile.steer.iter().map(|_| DIRECTION.clone()).collect(), ..Assets::default() };
-    for plane in profile.steer.iter().filter_map(|rule| rule.plane.as_ref()) {
-        assets.directions.insert(plane.value.clone(), OTHER.clone());
+    for also in profile.steer.iter().flat_map(|rule| [rule.plane.as_ref(), rule.debias.as_ref()]).flatten() {
+        assets.directions.insert(also.value.clone(), OTHER.clone());
     }
     for ask in profile.steer.iter().filter_map(|rule| rule.when.as_ref()).flat_map(|when| when.asks()) {
         assets.directions.insert(ask.file.value.clone(), DIRECTION.clone());
         assets.probes.insert(ask.file.value.clone(), PROBE.clone());
+    }
+    for edit in &profile.edits {
+        assets.edits.insert(edit.file.value.clone(), EDITS.clone());
     }
     match Plan::build(&profile, &assets, &model()) {
         Ok(plan) => check(&plan),
@@ -93,15 +119,22 @@ fn check(plan: &Plan) {
     assert_eq!(taps, plan.probes.len());
 }
 
+fn edits() -> EditFile {
+    let edit = LowRank { rank: 1, a: [1.0, -2.0].into(), b: [0.5; 3].into() };
+    let edits = [((Some(1), Weight::AttnK), edit.clone()), ((None, Weight::Output), edit)].into();
+    EditFile { file: PathBuf::new(), sha256: String::new(), model_hint: None, edits }
+}
+
 fn model() -> ModelFacts {
-    ModelFacts { arch: "llama".into(), n_embd: 2, n_layer: 12, name: None }
+    ModelFacts { arch: "llama".into(), n_embd: 2, n_layer: 12, n_head: None, name: None }
 }
 
 fn direction() -> Direction {
     let layers: BTreeMap<_, _> = (0..12).map(|layer| (layer, vec![1.0, layer as f32 - 3.0])).collect();
     let factor = |v: &Vec<f32>| Factors { reads: vec![v[..].into()], writes: vec![v[..].into()], offset: vec![0.5] };
     let factors = layers.iter().map(|(layer, v)| (*layer, factor(v))).collect();
-    let vectors = Vectors { format: Format::Gguf, model_hint: None, operator: None, width: 2, rows: None, layers };
+    let (model_hint, operator, site, rows) = (None, None, None, None);
+    let vectors = Vectors { format: Format::Gguf, model_hint, operator, site, width: 2, rows, layers };
     Direction { file: PathBuf::new(), sha256: String::new(), bytes: 0, vectors, factors }
 }
 

@@ -56,6 +56,14 @@ fn main() -> std::io::Result<()> {
     let matrix = safetensors::file(&[("direction", Dtype::F32, &[2, 2], vec![0; 16])], &[("model_hint", "llama")]);
     put("safetensors", "matrix", &matrix[8..])?;
     put("safetensors", "whole", &matrix)?;
+    let npy = |descr: &str, shape: &str, data: &[u8]| {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+        [header.as_bytes(), data].concat()
+    };
+    put("npy", "matrix", &npy("<f4", "(2, 2)", &[0; 16]))?;
+    put("npy", "one", &npy("<f8", "(2,)", &[0; 16]))?;
+    put("npy", "half", &npy("<f2", "(1, 2)", &[0; 4]))?;
+    put("npy", "headerless", &[0; 16])?;
     words(folder)
 }
 
@@ -81,6 +89,20 @@ fn words(folder: &Path) -> std::io::Result<()> {
     ];
     fs::write(folder.join("gguf.dict"), quoted(&gguf))?;
     fs::write(folder.join("model.dict"), quoted(&gguf))?;
+    let python = [
+        "'descr': ",
+        "'fortran_order': ",
+        "'shape': ",
+        "'<f4'",
+        "'<f8'",
+        "'<f2'",
+        "False",
+        "True",
+        "(2, 2)",
+        "(1,)",
+        "18446744073709551615",
+    ];
+    fs::write(folder.join("npy.dict"), quoted(&python))?;
     let json = [
         "direction",
         "direction.1",

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{AssetError, Direction, ERASER, FEATURE, Places, ProbeFile, Vectors};
+use super::{AssetError, Direction, ERASER, EditFile, FEATURE, Places, ProbeFile, Raw, Vectors, debias};
 use crate::profile::{Ask, Operator, Profile, Reading};
 use crate::report::{Errors, Located, Pos};
 
@@ -14,10 +14,12 @@ use crate::report::{Errors, Located, Pos};
 pub struct Assets {
     /// One per `[[steer]]` table, in file order; a file used twice is shared.
     pub steer: Vec<Arc<Direction>>,
-    /// What `similar-to` and `plane` name, by path as typed.
+    /// What `similar-to`, `plane` and `debias` name, by path as typed.
     pub directions: BTreeMap<String, Arc<Direction>>,
     /// What `probe` names, by path as typed.
     pub probes: BTreeMap<String, Arc<ProbeFile>>,
+    /// What `[[edit]]` tables name, by path as typed.
+    pub edits: BTreeMap<String, Arc<EditFile>>,
 }
 
 impl Assets {
@@ -42,16 +44,26 @@ impl Assets {
         match places {
             Err(error) => fail(None, "", error),
             Ok(places) => {
+                for rule in &profile.edits {
+                    match places.resolve(&rule.file.value).and_then(|file| EditFile::read(&file)) {
+                        Ok(file) => drop(assets.edits.insert(rule.file.value.clone(), Arc::new(file))),
+                        Err(error) => fail(Some(rule.file.pos), "edit.file", error),
+                    }
+                }
                 let mut seen = HashMap::new();
                 for rule in &profile.steer {
-                    match read_as(&places, rule.operator, &rule.direction.value, &mut seen) {
+                    match read_as(&places, rule.operator, &rule.direction.value, &rule.raw, &mut seen) {
                         Ok(direction) => assets.steer.push(direction),
                         Err(error) => fail(Some(rule.direction.pos), &rule.file_key(), error),
                     }
-                    if let Some(plane) = &rule.plane {
-                        match read(&places, &plane.value, &mut seen) {
-                            Ok(direction) => drop(assets.directions.insert(plane.value.clone(), direction)),
-                            Err(error) => fail(Some(plane.pos), "steer.plane", error),
+                    if let Some(error) = debias::missing(profile, rule, &places) {
+                        fail(Some(rule.direction.pos), &rule.file_key(), error);
+                    }
+                    for (key, also) in [("steer.plane", &rule.plane), ("steer.debias", &rule.debias)] {
+                        let Some(also) = also else { continue };
+                        match read(&places, &also.value, &mut seen) {
+                            Ok(direction) => drop(assets.directions.insert(also.value.clone(), direction)),
+                            Err(error) => fail(Some(also.pos), key, error),
                         }
                     }
                     for ask in rule.when.iter().flat_map(|when| when.asks()) {
@@ -69,7 +81,8 @@ impl Assets {
     /// The paths of all files, links resolved.
     pub fn paths(&self) -> Vec<PathBuf> {
         let directions = self.steer.iter().chain(self.directions.values()).map(|d| d.file.clone());
-        directions.chain(self.probes.values().map(|p| p.file.clone())).collect()
+        let others = self.probes.values().map(|p| p.file.clone()).chain(self.edits.values().map(|e| e.file.clone()));
+        directions.chain(others).collect()
     }
 
     /// Reads what a condition names, unless it is here already.
@@ -89,24 +102,30 @@ impl Assets {
     }
 }
 
-type Seen = HashMap<(PathBuf, &'static str), Result<Arc<Direction>, AssetError>>;
+type Seen = HashMap<(PathBuf, &'static str, Raw), Result<Arc<Direction>, AssetError>>;
 
 fn read(places: &Places, typed: &str, seen: &mut Seen) -> Result<Arc<Direction>, AssetError> {
-    read_as(places, Operator::Add, typed, seen)
+    read_as(places, Operator::Add, typed, &Raw::default(), seen)
 }
 
 /// A rule's file is of the kind that its operator needs.
-fn read_as(places: &Places, operator: Operator, typed: &str, seen: &mut Seen) -> Result<Arc<Direction>, AssetError> {
+fn read_as(
+    places: &Places,
+    operator: Operator,
+    typed: &str,
+    raw: &Raw,
+    seen: &mut Seen,
+) -> Result<Arc<Direction>, AssetError> {
     let file = places.resolve(typed)?;
     let read = || {
         let direction = match operator {
             Operator::Affine => Direction::read_factors(&file, ERASER),
             Operator::Sae { .. } => Direction::read_factors(&file, FEATURE),
-            _ => Direction::read(&file),
+            _ => Direction::read(&file, raw),
         };
         direction.map(Arc::new)
     };
-    seen.entry((file.clone(), operator.file_key())).or_insert_with(read).clone()
+    seen.entry((file.clone(), operator.file_key(), raw.clone())).or_insert_with(read).clone()
 }
 
 /// One line per file: its name, what it holds, its hash.
@@ -126,6 +145,14 @@ impl fmt::Display for Assets {
                 write!(f, ", made for \"{hint}\"")?;
             }
             write!(f, ", sha256 {sha256}")?;
+        }
+        let before = self.steer.len() + self.directions.len() + self.probes.len();
+        for (i, edit) in self.edits.values().enumerate() {
+            if before + i > 0 {
+                writeln!(f)?;
+            }
+            let name = edit.file.file_name().unwrap_or_default().to_string_lossy();
+            write!(f, "{name}: safetensors, edits of {} matrices, sha256 {}", edit.edits.len(), edit.sha256)?;
         }
         Ok(())
     }

@@ -2,14 +2,18 @@
 
 /// Largest profile, in bytes.
 pub const MAX_PROFILE_BYTES: u64 = 1 << 20;
-/// Most `[[steer]]` tables in a profile.
+/// Most tables of each kind of rule in a profile.
 pub const MAX_RULES: usize = 64;
 /// Most `[[route]]` tables of a profile.
 pub const MAX_ROUTES: usize = 64;
+/// Most heads in a `[[heads]]` table.
+pub const MAX_HEADS: usize = 4096;
 /// Most tables in one rule's condition.
 pub const MAX_CONDITIONS: usize = 16;
 /// Most rows of an eraser.
 pub const MAX_RANK: usize = 8;
+/// Largest rank of an edit of a matrix.
+pub const MAX_EDIT_RANK: usize = 512;
 /// Largest vector file, in bytes.
 pub const MAX_ASSET_BYTES: u64 = 4 << 30;
 /// Most tensors in a vector file.

@@ -7,14 +7,14 @@ use sha2::{Digest, Sha256};
 
 use super::bound::MAX_ASSET_BYTES;
 use super::file::read_regular;
-use super::vectors::{Vectors, parse, peek};
-use super::{AssetError, Factors};
-
-/// Metadata by which a file says where it is meant to act, and what this version can honour.
-pub(super) const MEANT_FOR: &[(&str, &str)] = &[("evenkeel.site", "residual")];
+use super::vectors::{Vectors, parse_with, peek};
+use super::{AssetError, Factors, Raw};
 
 /// Metadata by which a file says what it is meant to be used for; the plan compares it with the rule.
 pub(super) const OPERATOR: &str = "evenkeel.operator";
+
+/// Metadata by which a file says where it is meant to act, or be read; the plan compares it with the rule.
+pub(super) const SITE: &str = "evenkeel.site";
 
 /// One vector file.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,13 +32,13 @@ pub struct Direction {
 }
 
 impl Direction {
-    /// Reads a file that [`super::Places::resolve`] found.
+    /// Reads a file that [`super::Places::resolve`] found; `raw` is what the profile says of it.
     ///
     /// # Errors
     /// The first thing that is wrong with it.
-    pub fn read(file: &Path) -> Result<Self, AssetError> {
-        let bytes = read_regular(file, MAX_ASSET_BYTES, peek)?;
-        let vectors = parse(&bytes)?;
+    pub fn read(file: &Path, raw: &Raw) -> Result<Self, AssetError> {
+        let bytes = read_regular(file, MAX_ASSET_BYTES, |first| peek(first, raw))?;
+        let vectors = parse_with(&bytes, raw)?;
         let sha256 = hex(&Sha256::digest(&bytes));
         Ok(Self { file: file.to_owned(), sha256, bytes: bytes.len() as u64, vectors, factors: BTreeMap::new() })
     }

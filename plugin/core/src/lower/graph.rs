@@ -10,6 +10,14 @@ pub enum Op {
     None,
     /// `ADD`
     Add,
+    /// `MUL`
+    Mul,
+    /// `MUL_MAT`
+    MulMat,
+    /// `CONT`
+    Cont,
+    /// `FLASH_ATTN_EXT`
+    FlashAttn,
     /// `GET_ROWS`
     GetRows,
     /// `VIEW`, `RESHAPE`, `PERMUTE` or `TRANSPOSE`: no data of its own.
@@ -24,6 +32,10 @@ impl Op {
         match name {
             "NONE" => Op::None,
             "ADD" => Op::Add,
+            "MUL" => Op::Mul,
+            "MUL_MAT" => Op::MulMat,
+            "CONT" => Op::Cont,
+            "FLASH_ATTN_EXT" => Op::FlashAttn,
             "GET_ROWS" => Op::GetRows,
             "VIEW" | "RESHAPE" | "PERMUTE" | "TRANSPOSE" => Op::View,
             _ => Op::Other,
@@ -122,6 +134,26 @@ impl GraphView {
     /// The leaf of that name.
     pub fn leaf(&self, name: &str) -> Option<TensorId> {
         self.leafs().find(|(_, t)| t.name.as_bytes() == name.as_bytes()).map(|(id, _)| id)
+    }
+
+    /// The last node of that name that holds data of its own.
+    pub fn last(&self, name: &str) -> Option<TensorId> {
+        let own = |t: &TensorView| t.op != Op::View && !t.view && t.compute;
+        self.nodes().rev().find(|(_, t)| own(t) && t.name.as_bytes() == name.as_bytes()).map(|(id, _)| id)
+    }
+
+    /// The node whose data a tensor shows: views have none of their own.
+    ///
+    /// # Errors
+    /// Why there is none that could become something else.
+    pub fn data_of(&self, mut t: TensorId) -> Result<TensorId, String> {
+        while let found = self.tensor(t)
+            && found.op == Op::View
+        {
+            t = found.src[0].ok_or("it shows a part of something else")?;
+        }
+        let found = self.tensor(t);
+        if found.view || found.op == Op::None { Err("it is computed in place of another".to_owned()) } else { Ok(t) }
     }
 
     /// Which nodes hold only the rows that produce output: those that depend on `GET_ROWS(…, out_ids)`.

@@ -4,9 +4,12 @@
 //! tensor object becomes the last operation of `f` reading `x'`. Every reader, view and saved pointer of llama.cpp's
 //! then sees the new value, and no use count of an existing tensor changes.
 
+mod anchor;
 mod build;
 mod graph;
+mod heads;
 mod patch;
+mod product;
 mod term;
 
 pub use build::{LowerError, Lowered, Missed, lower};

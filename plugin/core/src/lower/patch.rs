@@ -9,12 +9,14 @@ use crate::plan::{GateIndex, ProbeIndex, RuleIndex, Site};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Leaf {
-    /// F32 `[n]`, the same in every graph of the context: kept on the device of `near`.
+    /// F32 `[n / rows, rows]`, the same in every graph of the context: kept on the device of `near`.
     Constant {
         /// Unique within the plan; the same constant has the same name in every graph.
         name: String,
         /// The values.
         data: Arc<[f32]>,
+        /// 1 for a vector.
+        rows: u32,
         /// A weight that lives where this constant should.
         near: Option<TensorId>,
     },
@@ -34,6 +36,8 @@ pub struct GateTable {
 pub enum Ref {
     /// The clone of the substituted node: its value before this patch.
     Original,
+    /// What the substituted node reads as its second source.
+    Input,
     /// [`Patch::leafs`]
     Leaf(u32),
     /// [`Substitution::nodes`] of the same substitution.
@@ -56,8 +60,14 @@ pub enum NewNode {
     Add(Ref, Ref),
     /// `ggml_mul(a, b)`; `b` is repeated over the rows, or over the columns, of `a`.
     Mul(Ref, Ref),
+    /// `ggml_mul_mat(a, b)`: `[k, n]` and `[k, rows]` become `[n, rows]`.
+    MulMat(Ref, Ref),
     /// `ggml_repeat(a, b)`: `a` in the shape of `b`.
     Repeat(Ref, Ref),
+    /// `ggml_repeat_4d(a, …)`: `a` in this shape.
+    RepeatTo(Ref, [i64; 4]),
+    /// `ggml_reshape_4d(a, …)`: the same values in this shape. Never the last node.
+    Reshape(Ref, [i64; 4]),
     /// `ggml_sum_rows(a)`: `[n, rows]` becomes `[1, rows]`.
     SumRows(Ref),
     /// `ggml_scale_bias(a, scale, bias)`: `scale · a + bias`.
@@ -80,8 +90,9 @@ impl NewNode {
     /// What it reads.
     pub fn reads(&self) -> impl Iterator<Item = Ref> {
         let (a, b) = match *self {
-            NewNode::Add(a, b) | NewNode::Mul(a, b) | NewNode::Repeat(a, b) => (a, Some(b)),
+            NewNode::Add(a, b) | NewNode::Mul(a, b) | NewNode::MulMat(a, b) | NewNode::Repeat(a, b) => (a, Some(b)),
             NewNode::SumRows(a) | NewNode::Scale(a, ..) | NewNode::Clamp(a, ..) => (a, None),
+            NewNode::RepeatTo(a, _) | NewNode::Reshape(a, _) => (a, None),
             NewNode::Relu(a) | NewNode::Sqrt(a) | NewNode::Step(a) | NewNode::Sigmoid(a) | NewNode::Copy(a) => {
                 (a, None)
             }
@@ -146,7 +157,7 @@ impl Patch {
     pub fn shared_reads(&self) -> Vec<Ref> {
         let mut shared: Vec<Ref> = Vec::new();
         for r in self.substitutions.iter().flat_map(|s| &s.nodes).flat_map(NewNode::reads) {
-            let own = matches!(r, Ref::Original | Ref::Leaf(_) | Ref::Node(_));
+            let own = matches!(r, Ref::Original | Ref::Input | Ref::Leaf(_) | Ref::Node(_));
             if !own && !shared.contains(&r) {
                 shared.push(r);
             }
@@ -186,7 +197,10 @@ impl Patch {
         match node {
             NewNode::Add(a, b) => format!("ADD({}, {})", of(a), of(b)),
             NewNode::Mul(a, b) => format!("MUL({}, {})", of(a), of(b)),
+            NewNode::MulMat(a, b) => format!("MUL_MAT({}, {})", of(a), of(b)),
             NewNode::Repeat(a, b) => format!("REPEAT({}, {})", of(a), of(b)),
+            NewNode::RepeatTo(a, ne) => format!("REPEAT({}, {ne:?})", of(a)),
+            NewNode::Reshape(a, ne) => format!("RESHAPE({}, {ne:?})", of(a)),
             NewNode::SumRows(a) => format!("SUM_ROWS({})", of(a)),
             NewNode::Scale(a, scale, bias) => format!("SCALE({}, {scale}, {bias})", of(a)),
             NewNode::Relu(a) => format!("RELU({})", of(a)),
@@ -201,8 +215,10 @@ impl Patch {
     fn operand(&self, r: Ref) -> String {
         match r {
             Ref::Original => "x".into(),
+            Ref::Input => "what it reads".into(),
             Ref::Leaf(i) => match &self.leafs[i as usize] {
-                Leaf::Constant { name, data, .. } => format!("{name} [{}]", data.len()),
+                Leaf::Constant { name, data, rows: 1, .. } => format!("{name} [{}]", data.len()),
+                Leaf::Constant { name, data, rows, .. } => format!("{name} [{}, {rows}]", data.len() / *rows as usize),
             },
             Ref::Node(i) => format!("n{i}"),
             Ref::Gate(g) => format!("gate {}", g.0),

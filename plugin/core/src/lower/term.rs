@@ -8,8 +8,9 @@ use super::{
 };
 use crate::plan::{Dose, Map, Probe, ProbeIndex, Term, Update, When};
 
-/// What a coefficient is bounded by before a gate scales it: an off row times infinity would be no number.
-const HUGE: f32 = 1e30;
+/// What a coefficient is bounded by before a gate scales it: an off row times infinity would be no number, and with the
+/// largest dose it must stay small enough for its square to be finite.
+pub(super) const HUGE: f32 = 1e12;
 
 /// Which probes have been read so far, and whether of output rows only.
 pub type Taps = HashMap<ProbeIndex, bool>;
@@ -64,6 +65,8 @@ impl<'a> Terms<'a> {
                     self.x = self.push(NewNode::Add(self.x, v));
                 }
                 Term::Tap { probe } => self.tap(*probe),
+                // Lowered by itself: it acts on no stream.
+                Term::ScaleHeads { .. } | Term::Edit { .. } => return false,
                 Term::AddGated { .. } | Term::Update { .. } => {}
             }
             return true;
@@ -103,7 +106,7 @@ impl<'a> Terms<'a> {
         let known = self.leafs[self.first..].iter().position(same);
         let at = known.map(|i| i + self.first).unwrap_or_else(|| {
             let name = format!("ek.{}.{}", self.name, self.leafs.len() - self.first);
-            self.leafs.push(Leaf::Constant { name, data: vector.clone(), near: self.near });
+            self.leafs.push(Leaf::Constant { name, data: vector.clone(), rows: 1, near: self.near });
             self.leafs.len() - 1
         });
         Ref::Leaf(at as u32)
@@ -165,9 +168,7 @@ impl<'a> Terms<'a> {
             // cos(x, c) > t is c·x − t·|x| > 0, without a division.
             Probe::Similarity { direction, above } => {
                 let along = self.read(x, direction);
-                let squares = self.push(NewNode::Mul(x, x));
-                let power = self.push(NewNode::SumRows(squares));
-                let norm = self.push(NewNode::Sqrt(power));
+                let norm = self.norm(x);
                 let bar = self.push(NewNode::Scale(norm, -above, 0.0));
                 let margin = self.push(NewNode::Add(along, bar));
                 self.push(NewNode::Step(margin))
@@ -196,6 +197,10 @@ impl<'a> Terms<'a> {
                 offset.iter().zip(matrix.chunks(read.len())).map(|(c, row)| self.linear(&read, row, *c)).collect()
             }
             Map::Clamp { min, max } => read.iter().map(|u| self.clamp(*u, *min, *max)).collect(),
+            Map::Norm { factor } => {
+                let norm = self.norm(x);
+                update.writes.iter().map(|_| self.push(NewNode::Scale(norm, *factor, 0.0))).collect()
+            }
             Map::Feature { bias, target } => read.iter().map(|u| self.feature(*u, *bias, *target)).collect(),
         };
         for (z, vector) in z.into_iter().zip(&update.writes) {
@@ -216,6 +221,13 @@ impl<'a> Terms<'a> {
         let u = self.leaf(vector);
         let product = self.push(NewNode::Mul(x, u));
         self.push(NewNode::SumRows(product))
+    }
+
+    /// `|x|` per row.
+    fn norm(&mut self, x: Ref) -> Ref {
+        let squares = self.push(NewNode::Mul(x, x));
+        let power = self.push(NewNode::SumRows(squares));
+        self.push(NewNode::Sqrt(power))
     }
 
     /// `Σ_i row_i · u_i + c`

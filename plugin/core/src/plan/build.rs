@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::edit;
 use super::error::{PlanError, PlanErrors};
 use super::fit::{self, Report};
+use super::heads;
 use super::place::Place;
 use super::taps::{Places, Taps};
 use super::types::{GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, When};
@@ -37,11 +39,13 @@ impl Plan {
             .zip(&assets.steer)
             .map(|(rule, direction)| {
                 let layers = fit::layers(&mut report, rule, direction, model);
-                fit::plane(&mut report, rule, &layers, assets, model);
+                fit::companions(&mut report, rule, &layers, assets, model);
                 fit::condition(&mut report, rule, &layers, assets, model);
                 layers
             })
             .collect();
+        heads::check(&mut report, profile, model);
+        edit::check(&mut report, profile, assets, model);
         Errors::check(std::mem::take(&mut report.errors))?;
         let mut rules = rules_of(profile, layers);
         let mut sites = vec![];
@@ -55,6 +59,13 @@ impl Plan {
             sites.extend(place.plan(&mut report, &here));
         }
         Errors::check(report.errors)?;
+        let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
+        rules.extend(heads::rules(profile, n_gates));
+        sites.extend(heads::sites(profile, &rules));
+        let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
+        rules.extend(edit::rules(profile, assets, model, n_gates));
+        sites.extend(edit::sites(profile, assets, model, &rules));
+        sites.sort_by_key(|s| (s.layer, s.site));
         let probes = taps.prune(&mut sites);
         drop_cancelled(&mut rules, &sites);
         let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
@@ -67,7 +78,7 @@ fn rules_of(profile: &Profile, layers: Vec<BTreeSet<u32>>) -> Vec<Rule> {
     let mut n_gates = 0;
     let rule = |(typed, layers): (&SteerRule, BTreeSet<u32>)| {
         let still = matches!(typed.operator, Operator::Rotate { angle } if angle % 360.0 == 0.0);
-        let off = still || typed.strength.value == 0.0 && !typed.adjustable;
+        let off = still || typed.strength.value == 0.0 && !typed.adjustable && typed.debias.is_none();
         let gate = (typed.adjustable || typed.tokens != Tokens::All).then(|| {
             n_gates += 1;
             GateIndex(n_gates - 1)
@@ -75,7 +86,8 @@ fn rules_of(profile: &Profile, layers: Vec<BTreeSet<u32>>) -> Vec<Rule> {
         Rule {
             name: typed.name.value.clone(),
             operator: typed.operator,
-            strength: typed.strength.value,
+            // What a gate scales of a pair of vectors has the strength of each in it.
+            strength: if typed.debias.is_some() && gate.is_some() { 1.0 } else { typed.strength.value },
             gate,
             adjustable: typed.adjustable,
             tokens: typed.tokens,
@@ -93,6 +105,8 @@ fn nothing(operator: Operator) -> &'static str {
         Operator::Project | Operator::Affine => "fraction 0",
         Operator::Add | Operator::Clamp { .. } | Operator::Sae { .. } => "strength 0",
         Operator::Rotate { .. } => "no angle",
+        Operator::Heads { .. } => "scale 1",
+        Operator::Edit => "strength 0",
     }
 }
 
@@ -123,14 +137,18 @@ fn drop_cancelled(rules: &mut [Rule], sites: &[SitePlan]) {
     for site in sites {
         for term in &site.terms {
             for rule in term.rules() {
-                acts.entry(*rule).or_default().push(site.layer);
+                let layers = acts.entry(*rule).or_default();
+                if layers.last() != Some(&site.layer) {
+                    layers.push(site.layer);
+                }
             }
         }
     }
     for (index, rule) in (0..).zip(rules) {
         rule.layers = acts.remove(&RuleIndex(index)).unwrap_or_default();
         if rule.layers.is_empty() && rule.dropped.is_none() {
-            rule.dropped = Some("its sums are zero".to_owned());
+            let heads = matches!(rule.operator, Operator::Heads { .. });
+            rule.dropped = Some(if heads { "its scales come to 1" } else { "its sums are zero" }.to_owned());
         }
     }
 }

@@ -11,7 +11,12 @@ use crate::profile::{Operator, Tokens};
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Product(weight) => weight.name(),
+            Self::Heads => "heads",
+            Self::AttnOut => "attn-out",
+            Self::FfnOut => "ffn-out",
             Self::Residual => "residual",
+            Self::FinalNorm => "final-norm",
             Self::Logits => "logits",
         })
     }
@@ -51,6 +56,8 @@ fn show_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
         Operator::Clamp { min, max } => write!(f, ": clamp {}", bounds(min, max))?,
         Operator::Affine => write!(f, ": affine, fraction {}", rule.strength)?,
         Operator::Sae { target } => write!(f, ": sae, target {target}")?,
+        Operator::Edit => write!(f, ": edit, strength {}", rule.strength)?,
+        Operator::Heads { scale } => write!(f, ": scale heads by {scale}")?,
         Operator::Rotate { angle } => write!(f, ": rotate by {angle} degrees")?,
     }
     if let Some(gate) = rule.gate {
@@ -60,6 +67,9 @@ fn show_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
             (false, tokens) => format!("on {}", show_tokens(tokens)),
         };
         write!(f, " ({why}, gate {})", gate.0)?;
+    }
+    if rule.operator == Operator::Edit {
+        return write!(f, ", layers {}", ranges(rule.layers.iter().copied()));
     }
     write!(f, ", {}, layers {}", rule.site, ranges(rule.layers.iter().copied()))
 }
@@ -115,6 +125,15 @@ fn show_site(f: &mut fmt::Formatter<'_>, plan: &Plan, site: &SitePlan) -> fmt::R
                 show_update(f, update)?;
                 write!(f, "{}{}", show_dose(dose), names.join(" + "))?;
             }
+            Term::ScaleHeads { rules, dose, heads } => {
+                let names: Vec<_> = rules.iter().map(name).collect();
+                let heads: Vec<_> = heads.iter().map(|(head, scale)| format!("{head} by {scale}")).collect();
+                write!(f, "scale {}: {}{}", heads.join(", "), show_dose(dose), names.join(" + "))?;
+            }
+            Term::Edit { rules, dose, rank, .. } => {
+                let names: Vec<_> = rules.iter().map(name).collect();
+                write!(f, "edit of rank {rank}: {}{}", show_dose(dose), names.join(" + "))?;
+            }
             Term::Tap { probe } => write!(f, "read probe {}", probe.0)?,
         }
     }
@@ -151,6 +170,7 @@ fn show_update(f: &mut fmt::Formatter<'_>, update: &Update) -> fmt::Result {
             _ => write!(f, "linear, {} components read, {} written:", update.reads.len(), update.writes.len()),
         },
         Map::Clamp { min, max } => write!(f, "clamp {}:", bounds(*min, *max)),
+        Map::Norm { factor } => write!(f, "add {factor} of the row's length along"),
         Map::Feature { bias, target } => write!(f, "hold the feature with bias {bias} at {target}:"),
     }?;
     f.write_str(" ")

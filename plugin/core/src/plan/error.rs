@@ -1,5 +1,6 @@
 //! Why a profile does not fit a model.
 
+use super::types::Site;
 use crate::report::Errors;
 
 /// All reasons at once, each at its place in the profile.
@@ -53,6 +54,29 @@ pub enum PlanError {
         /// The rule's operator.
         operator: &'static str,
     },
+    /// The file says that it was made for another site.
+    #[error(
+        "{file} was made for another site, got \"{got}\", allowed: \"{site}\" as this rule (or model-hint = \"ignore\" in \
+         it)"
+    )]
+    MadeForSite {
+        /// The vector file.
+        file: String,
+        /// What it says.
+        got: String,
+        /// The rule's site, or where its condition reads.
+        site: Site,
+    },
+    /// Layers for what happens once.
+    #[error(
+        "final-norm comes once, after the last layer, got layers {got}, allowed: \"all\" or layer {}", .n_layer.saturating_sub(1)
+    )]
+    FinalNormLayers {
+        /// The layers.
+        got: String,
+        /// The model's number of layers.
+        n_layer: u32,
+    },
     /// A direction of zeros, which points nowhere.
     #[error(
         "{file} has no direction at layer {layer}, got zeros, allowed: at least one value that is not 0 for {operator}"
@@ -104,6 +128,14 @@ pub enum PlanError {
         /// The model's number of layers.
         n_layer: u32,
     },
+    /// The rule asks for a head that the model lacks.
+    #[error("no such head in the model, got {got}, allowed: heads 0..{}", .n_head.saturating_sub(1))]
+    NoSuchHead {
+        /// The head as typed.
+        got: String,
+        /// The model's number of heads.
+        n_head: u32,
+    },
     /// A range of depths in which no layer's middle lies.
     #[error("no layer lies in this range, got {got} of {n_layer} layers, allowed: a wider range")]
     NoLayer {
@@ -132,25 +164,27 @@ pub enum PlanError {
     },
     /// A condition that would be known only after the rule has acted.
     #[error(
-        "a condition is read before its rule acts, got layer {got} for a rule that begins at layer {first}, allowed: \
-         {}", upto(.first.saturating_add(1))
+        "a condition is read before its rule acts, got layer {got} for a rule that begins at {site} of layer {first}, \
+         allowed: {}", before(*.site, *.first)
     )]
     LateCondition {
         /// The layer of the condition.
         got: u32,
         /// The rule's first layer.
         first: u32,
+        /// Where in it.
+        site: Site,
     },
-    /// A strength so large that a product or a sum leaves the range of F32.
+    /// A strength so large that what is added would not stay finite in the norms that follow.
     #[error(
-        "the sum at layer {layer} is too large for F32, got infinity at value {index} of {rules}, allowed: finite sums"
+        "the sum at layer {layer} is too large, got more than 1e15 at value {index} of {rules}, allowed: at most 1e15"
     )]
     Overflow {
         /// The layer.
         layer: u32,
         /// The rules in the sum.
         rules: String,
-        /// Index of the first value that is not finite.
+        /// Index of the first value that is too large.
         index: usize,
     },
     /// Profile and assets do not belong together. Only a caller that mixes two profiles sees this.
@@ -161,6 +195,14 @@ pub enum PlanError {
         /// Number of rules.
         rules: usize,
     },
+}
+
+/// Layers whose residual stream is there before this site of a layer.
+fn before(site: Site, layer: u32) -> String {
+    match upto(if site < Site::Residual { layer } else { layer.saturating_add(1) }) {
+        none if layer == 0 && site < Site::Residual => none.replace(", the model has no layers", ""),
+        layers => layers,
+    }
 }
 
 fn upto(n_layer: u32) -> String {

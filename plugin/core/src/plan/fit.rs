@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::error::PlanError;
 use super::hint;
+use super::types::Site;
 use crate::asset::{Assets, Direction, Vectors};
 use crate::model::ModelFacts;
-use crate::profile::{Layers, ModelHint, Profile, Reading, SteerRule};
+use crate::profile::{LayerItem, Layers, ModelHint, Profile, Reading, SteerRule};
 use crate::report::{Located, Pos, Spanned};
 
 /// Collects errors.
@@ -52,18 +53,19 @@ pub(super) fn layers(
     model: &ModelFacts,
 ) -> BTreeSet<u32> {
     let typed = &rule.direction.value;
-    let named = File { typed: &rule.direction, key: &rule.file_key(), operator: rule.operator.name() };
+    let named = File { typed: &rule.direction, key: &rule.file_key(), operator: rule.operator.name(), site: rule.site };
     if !file(report, &named, rule.model_hint, &direction.vectors, model) {
         return BTreeSet::new();
     }
     let has = &direction.vectors.layers;
-    let items = match &rule.layers.value {
-        Layers::All => return has.keys().copied().collect(),
-        Layers::Some(items) => items,
-    };
     let (pos, n_layer) = (rule.layers.pos, model.n_layer);
     let mut chosen = BTreeSet::new();
     let mut missing = BTreeSet::new();
+    let items = match &rule.layers.value {
+        Layers::All if rule.site == Site::FinalNorm => &[LayerItem::Layer(n_layer.saturating_sub(1))][..],
+        Layers::All => return has.keys().copied().collect(),
+        Layers::Some(items) => items,
+    };
     for item in items {
         let Some(range) = item.resolve(n_layer) else {
             report.fail(pos, "steer.layers", PlanError::NoLayer { got: item.to_string(), n_layer });
@@ -83,27 +85,41 @@ pub(super) fn layers(
             }
         }
     }
-    if !missing.is_empty() {
+    if rule.site == Site::FinalNorm && chosen.iter().any(|layer| layer + 1 != n_layer) {
+        let got = ranges(chosen.iter().copied());
+        report.fail(pos, "steer.layers", PlanError::FinalNormLayers { got, n_layer });
+    } else if !missing.is_empty() {
         let (missing, present) = (ranges(missing), ranges(has.keys().copied()));
         report.fail(pos, "steer.layers", PlanError::MissingLayers { file: typed.clone(), missing, present });
     }
     chosen
 }
 
-/// The file that spans a plane with the direction, at `layers`.
-pub(super) fn plane(
+/// The files beside the direction, at `layers`: what spans a plane with it, or is added with it.
+pub(super) fn companions(
     report: &mut Report,
     rule: &SteerRule,
     layers: &BTreeSet<u32>,
     assets: &Assets,
     model: &ModelFacts,
 ) {
-    let Some(typed) = &rule.plane else { return };
-    let key = "steer.plane";
+    let typed = [("steer.plane", &rule.plane), ("steer.debias", &rule.debias)];
+    let typed = typed.into_iter().filter_map(|(key, typed)| Some((key, typed.as_ref()?)));
+    typed.for_each(|(key, typed)| companion(report, rule, (key, typed), layers, assets, model));
+}
+
+fn companion(
+    report: &mut Report,
+    rule: &SteerRule,
+    (key, typed): (&str, &Spanned<String>),
+    layers: &BTreeSet<u32>,
+    assets: &Assets,
+    model: &ModelFacts,
+) {
     let Some(direction) = assets.directions.get(&typed.value) else {
         return report.fail(typed.pos, key, PlanError::Assets { got: 0, rules: 1 });
     };
-    let named = File { typed, key, operator: rule.operator.name() };
+    let named = File { typed, key, operator: rule.operator.name(), site: rule.site };
     if !file(report, &named, rule.model_hint, &direction.vectors, model) {
         return;
     }
@@ -134,7 +150,8 @@ pub(super) fn condition(
             report.fail(typed.pos, &file_key, PlanError::Assets { got: 0, rules: 1 });
             continue;
         };
-        if !file(report, &File { typed, key: &file_key, operator }, rule.model_hint, vectors, model) {
+        let named = File { typed, key: &file_key, operator, site: Site::Residual };
+        if !file(report, &named, rule.model_hint, vectors, model) {
             continue;
         }
         let mut fail = |error| report.fail(ask.layer.pos, "steer.when.layer", error);
@@ -144,7 +161,9 @@ pub(super) fn condition(
                 let (missing, present) = (layer.to_string(), ranges(vectors.layers.keys().copied()));
                 fail(PlanError::MissingLayers { file: typed.value.clone(), missing, present });
             }
-            (_, Some(&first)) if layer > first => fail(PlanError::LateCondition { got: layer, first }),
+            (_, Some(&first)) if layer > first || layer == first && rule.site < Site::Residual => {
+                fail(PlanError::LateCondition { got: layer, first, site: rule.site });
+            }
             (Some(values), _) if values.iter().all(|v| *v == 0.0) => {
                 report.fail(
                     typed.pos,
@@ -163,6 +182,8 @@ struct File<'a> {
     key: &'a str,
     /// What it is used for.
     operator: &'static str,
+    /// Where it acts, or is read.
+    site: Site,
 }
 
 /// What must hold whichever layers the rule takes.
@@ -184,6 +205,12 @@ fn file(report: &mut Report, named: &File<'_>, model_hint: ModelHint, vectors: &
         && got != named.operator
     {
         fail(PlanError::MadeFor { file: file(), got: got.clone(), operator: named.operator });
+    }
+    if let Some(got) = &vectors.site
+        && model_hint == ModelHint::Check
+        && *got != named.site.to_string()
+    {
+        fail(PlanError::MadeForSite { file: file(), got: got.clone(), site: named.site });
     }
     let (n_layer, last) = (model.n_layer, vectors.layers.keys().next_back().copied());
     match (vectors.rows, last) {

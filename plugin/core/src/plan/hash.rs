@@ -36,7 +36,15 @@ impl Plan {
             hash.update([match site.site {
                 Site::Residual => 0,
                 Site::Logits => 1,
+                Site::AttnOut => 2,
+                Site::FfnOut => 3,
+                Site::FinalNorm => 4,
+                Site::Heads => 5,
+                Site::Product(_) => 6,
             }]);
+            if let Site::Product(weight) = site.site {
+                text(&mut hash, weight.name());
+            }
             hash.update(site.layer.to_le_bytes());
             number(&mut hash, site.terms.len());
             for term in &site.terms {
@@ -54,6 +62,22 @@ impl Plan {
                         hash.update([2]);
                         hash_dose(&mut hash, self, dose, rules);
                         hash_update(&mut hash, update);
+                    }
+                    Term::ScaleHeads { rules, dose, heads } => {
+                        hash.update([4]);
+                        hash_dose(&mut hash, self, dose, rules);
+                        number(&mut hash, heads.len());
+                        for (head, scale) in heads {
+                            hash.update(head.to_le_bytes());
+                            values(&mut hash, &[*scale]);
+                        }
+                    }
+                    Term::Edit { rules, dose, rank, a, b } => {
+                        hash.update([5]);
+                        hash_dose(&mut hash, self, dose, rules);
+                        hash.update(rank.to_le_bytes());
+                        values(&mut hash, a);
+                        values(&mut hash, b);
                     }
                     Term::Tap { probe } => {
                         hash.update([3]);
@@ -138,6 +162,10 @@ fn hash_update(hash: &mut Sha256, update: &Update) {
         Map::Clamp { min, max } => {
             hash.update([1]);
             values(hash, &[min.unwrap_or(f32::NEG_INFINITY), max.unwrap_or(f32::INFINITY)]);
+        }
+        Map::Norm { factor } => {
+            hash.update([3]);
+            values(hash, &[*factor]);
         }
         Map::Feature { bias, target } => {
             hash.update([2]);

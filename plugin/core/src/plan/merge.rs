@@ -130,6 +130,13 @@ impl Moved {
             Term::Update { rules, dose, update } => {
                 Term::Update { rules: self.rules(rules), dose: self.dose(dose), update: update.clone() }
             }
+            Term::ScaleHeads { rules, dose, heads } => {
+                Term::ScaleHeads { rules: self.rules(rules), dose: self.dose(dose), heads: heads.clone() }
+            }
+            Term::Edit { rules, dose, rank, a, b } => {
+                let (rules, dose, rank) = (self.rules(rules), self.dose(dose), *rank);
+                Term::Edit { rules, dose, rank, a: a.clone(), b: b.clone() }
+            }
             Term::Tap { probe } => Term::Tap { probe: ProbeIndex(probe.0 + self.probe) },
         }
     }

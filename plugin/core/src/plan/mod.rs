@@ -3,10 +3,12 @@
 mod bound;
 mod build;
 mod display;
+mod edit;
 mod error;
 mod factored;
 mod fit;
 mod hash;
+mod heads;
 mod hint;
 mod merge;
 mod place;

@@ -11,7 +11,8 @@ use super::sum::Sum;
 use super::taps::Taps;
 use super::types::{Dose, Map, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
 use crate::asset::{Assets, Direction};
-use crate::profile::{Operator, Profile};
+use crate::profile::{Operator, Profile, Unit};
+use crate::report::Spanned;
 
 /// A site and what is known about it.
 pub(super) struct Place<'a> {
@@ -58,8 +59,13 @@ impl Place<'_> {
             let (found, direction) = (&self.rules[usize::from(rule.0)], self.direction(rule)?);
             let dose = Dose { gate: found.gate, when: self.whens.get(usize::from(rule.0)).cloned().flatten() };
             match found.operator {
+                Operator::Add if self.profile.steer[usize::from(rule.0)].unit == Unit::Norm => match unit(direction) {
+                    Some(v) => self.by_norm(&mut terms, rule, dose, v),
+                    None => self.zero(report, rule, found.operator),
+                },
                 Operator::Add if dose.is_whole() => self.constant(report, &mut terms, rule, direction)?,
                 Operator::Add => self.gated(report, &mut terms, rule, dose, direction),
+                Operator::Heads { .. } | Operator::Edit => {}
                 Operator::Affine | Operator::Sae { .. } => self.factored(report, &mut terms, rule, dose),
                 operator => {
                     let Some(v) = unit(direction) else {
@@ -78,6 +84,10 @@ impl Place<'_> {
 
     /// What is read after `before` of the rules here sees their sum, and not that of the next ones.
     fn tap(&self, terms: &mut Terms, before: usize) {
+        // Probes read the residual stream.
+        if self.site != Site::Residual {
+            return;
+        }
         for probe in self.taps.at(self.layer, before) {
             terms.settle();
             terms.list.push(Term::Tap { probe });
@@ -86,18 +96,24 @@ impl Place<'_> {
 
     /// An adjustable or conditional add is a term of its own, unless its direction is zero, which no strength changes.
     fn gated(&self, report: &mut Report, terms: &mut Terms, rule: RuleIndex, dose: Dose, direction: &[f32]) {
-        let strength = self.rules[usize::from(rule.0)].strength;
-        if let Some(index) = direction.iter().position(|v| !(v * strength).is_finite()) {
+        let strength = self.profile.steer[usize::from(rule.0)].strength.value;
+        let mut sum = Sum::new(direction.len());
+        let debias = self.companion(self.profile.steer[usize::from(rule.0)].debias.as_ref());
+        if let Err(index) =
+            debias.map_or(Ok(()), |debias| sum.add(rule, debias, 1.0)).and_then(|()| sum.add(rule, direction, strength))
+        {
             self.overflow(report, &[rule], rule, index);
         }
         if terms.subspace.is_some() {
             terms.settle();
         }
-        if direction.iter().any(|v| *v != 0.0) {
-            // An adjustable rule's strength is in the gate table.
-            let strength = if dose.gate.is_some() { 1.0 } else { strength };
-            let vector = direction.iter().map(|v| v * strength).collect();
-            terms.list.push(Term::AddGated { rules: vec![rule], dose, vector });
+        if dose.gate.is_some() && debias.is_none() {
+            // The rule's strength is in the gate table.
+            if direction.iter().any(|v| *v != 0.0) {
+                terms.list.push(Term::AddGated { rules: vec![rule], dose, vector: direction.into() });
+            }
+        } else if let Some((_, values)) = sum.finish() {
+            terms.list.push(Term::AddGated { rules: vec![rule], dose, vector: values.into() });
         }
     }
 
@@ -105,9 +121,11 @@ impl Place<'_> {
         if terms.subspace.is_some() {
             terms.settle();
         }
-        let strength = self.rules[usize::from(rule.0)].strength;
+        let strength = self.profile.steer[usize::from(rule.0)].strength.value;
         let (_, sum) = terms.sum.get_or_insert_with(|| (terms.list.len(), Sum::new(direction.len())));
-        match sum.add(rule, direction, strength) {
+        let debias = self.companion(self.profile.steer[usize::from(rule.0)].debias.as_ref());
+        let debias = debias.map_or(Ok(()), |debias| sum.add(rule, debias, 1.0));
+        match debias.and_then(|()| sum.add(rule, direction, strength)) {
             Ok(()) => Some(()),
             Err(index) => {
                 self.overflow(report, &sum.rules, rule, index);
@@ -129,7 +147,10 @@ impl Place<'_> {
             return;
         }
         if let Operator::Rotate { angle } = operator {
-            match self.plane(rule).and_then(|w| rotation(v, w, angle)) {
+            match self
+                .companion(self.profile.steer[usize::from(rule.0)].plane.as_ref())
+                .and_then(|w| rotation(v, w, angle))
+            {
                 Some(update) => terms.list.push(Term::Update { rules: vec![rule], dose, update }),
                 None => self.no_plane(report, rule),
             }
@@ -142,6 +163,16 @@ impl Place<'_> {
             _ => Map::Linear { matrix: vec![if dose.gate.is_some() { -1.0 } else { -strength }], offset: vec![0.0] },
         };
         let update = Update { reads: vec![v.clone()], writes: vec![v], map };
+        terms.list.push(Term::Update { rules: vec![rule], dose, update });
+    }
+
+    /// An add whose strength is a share of the row's length, along the direction `v` of length 1.
+    fn by_norm(&self, terms: &mut Terms, rule: RuleIndex, dose: Dose, v: Vec<f64>) {
+        terms.settle();
+        // The strength of a rule with a gate is in the gate table.
+        let factor = if dose.gate.is_some() { 1.0 } else { self.rules[usize::from(rule.0)].strength };
+        let writes = vec![v.into_iter().map(|x| x as f32).collect()];
+        let update = Update { reads: vec![], writes, map: Map::Norm { factor } };
         terms.list.push(Term::Update { rules: vec![rule], dose, update });
     }
 
@@ -164,10 +195,9 @@ impl Place<'_> {
         terms.list.push(Term::Update { rules: vec![rule], dose, update });
     }
 
-    /// The second direction of a rotation.
-    fn plane(&self, rule: RuleIndex) -> Option<&[f32]> {
-        let typed = self.profile.steer[usize::from(rule.0)].plane.as_ref()?;
-        self.assets.directions.get(&typed.value)?.vectors.layers.get(&self.layer).map(Vec::as_slice)
+    /// The direction of a file beside the rule's own.
+    fn companion(&self, typed: Option<&Spanned<String>>) -> Option<&[f32]> {
+        self.assets.directions.get(&typed?.value)?.vectors.layers.get(&self.layer).map(Vec::as_slice)
     }
 
     fn no_plane(&self, report: &mut Report, rule: RuleIndex) {

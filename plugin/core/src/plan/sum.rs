@@ -1,5 +1,6 @@
 //! The constant adds of one place, summed as llama.cpp sums control vectors.
 
+use super::bound::is_bounded;
 use super::types::RuleIndex;
 
 /// A running sum.
@@ -17,13 +18,15 @@ impl Sum {
     /// same per file and then over files, from a zero; so one rule per file gives its bits exactly.
     ///
     /// # Errors
-    /// The index of the first value that is not finite.
+    /// The index of the first value that is too large.
     pub(super) fn add(&mut self, rule: RuleIndex, direction: &[f32], strength: f32) -> Result<(), usize> {
-        self.rules.push(rule);
+        if self.rules.last() != Some(&rule) {
+            self.rules.push(rule);
+        }
         for (sum, value) in self.values.iter_mut().zip(direction) {
             *sum += value * strength;
         }
-        self.values.iter().position(|v| !v.is_finite()).map_or(Ok(()), Err)
+        self.values.iter().position(|v| !is_bounded(*v)).map_or(Ok(()), Err)
     }
 
     /// The sum, or `None` if every value is zero.

@@ -1,8 +1,10 @@
 //! The plan's types: immutable, printable, hashable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
+    asset::Weight,
     model::ModelFacts,
     profile::{Operator, Tokens},
 };
@@ -23,8 +25,20 @@ pub struct ProbeIndex(pub u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Site {
+    /// The product of one of the model's matrices with what it reads: `[outputs, n_rows]`.
+    Product(Weight),
+    /// What attention computes, head by head, before the output projection mixes it: `head size · heads` values a row.
+    Heads,
+    /// What a block's attention adds to the residual stream, `[n_embd, n_rows]`: after a norm that follows the output
+    /// projection, where the architecture has one (gemma).
+    AttnOut,
+    /// What a block's feed-forward network adds to the residual stream, all experts together; after a norm that follows.
+    FfnOut,
     /// The residual stream after a block: llama.cpp's `l_out-<layer>`, shape `[n_embd, n_rows]`.
     Residual,
+    /// The normed residual stream that the output matrix reads: llama.cpp's `result_norm`. It counts as part of the last
+    /// block.
+    FinalNorm,
     /// What the host samples from: `result_output`, shape `[n_vocab, n_rows]`. The layer is the model's number of layers.
     Logits,
 }
@@ -81,6 +95,28 @@ pub enum Term {
         dose: Dose,
         /// What is read and written.
         update: Update,
+    },
+    /// The output of attention heads times a scale each: `x_h *= 1 + dose(row) · (scale_h − 1)`.
+    ScaleHeads {
+        /// The rules: more than one where several always hold.
+        rules: Vec<RuleIndex>,
+        /// What scales the change.
+        dose: Dose,
+        /// By head; never empty, and no scale is 1.
+        heads: BTreeMap<u32, f32>,
+    },
+    /// `y += dose(row) · b·(a·x)`, for a product `y = Wx`.
+    Edit {
+        /// The rules: more than one only where several plans are one.
+        rules: Vec<RuleIndex>,
+        /// What scales it.
+        dose: Dose,
+        /// Rows of `a`, columns of `b`.
+        rank: u32,
+        /// `rank` rows of inputs; finite.
+        a: Arc<[f32]>,
+        /// A row of `rank` values per output; finite, the strength included if no gate holds it.
+        b: Arc<[f32]>,
     },
     /// Reads the row as it is at this point for a probe, and changes nothing.
     Tap {
@@ -165,7 +201,10 @@ impl Term {
     /// What scales it, if anything can.
     pub fn dose(&self) -> Option<&Dose> {
         match self {
-            Term::AddGated { dose, .. } | Term::Update { dose, .. } => Some(dose),
+            Term::AddGated { dose, .. }
+            | Term::Update { dose, .. }
+            | Term::ScaleHeads { dose, .. }
+            | Term::Edit { dose, .. } => Some(dose),
             Term::AddConst { .. } | Term::Tap { .. } => None,
         }
     }
@@ -173,7 +212,11 @@ impl Term {
     /// The rules that act in it.
     pub fn rules(&self) -> &[RuleIndex] {
         match self {
-            Term::AddConst { rules, .. } | Term::AddGated { rules, .. } | Term::Update { rules, .. } => rules,
+            Term::AddConst { rules, .. }
+            | Term::AddGated { rules, .. }
+            | Term::Update { rules, .. }
+            | Term::ScaleHeads { rules, .. }
+            | Term::Edit { rules, .. } => rules,
             Term::Tap { .. } => &[],
         }
     }
@@ -209,6 +252,11 @@ pub enum Map {
         min: Option<f32>,
         /// Upper bound, if there is one.
         max: Option<f32>,
+    },
+    /// `z = factor · |x|` for every vector that is written; nothing is read but the row's length.
+    Norm {
+        /// The share of the length.
+        factor: f32,
     },
     /// `z_i = target − relu(u_i + bias)`: a sparse autoencoder's feature, held at a value.
     Feature {

@@ -109,9 +109,28 @@ pub enum ProfileError {
         /// `max`.
         max: f32,
     },
+    /// A rule that is off at strength 0 and adds something at strength 0.
+    #[error(
+        "an adjustable rule does nothing at strength 0, got `debias` with adjustable = true, allowed: one of the two (the \
+         de-bias vector as a rule of its own)"
+    )]
+    AdjustableDebias,
+    /// A pair whose lengths were made for each other.
+    #[error("a pair keeps the lengths it was made with, got `debias` with unit = \"norm\", allowed: one of the two")]
+    NormDebias,
     /// Layers that cannot be read.
     #[error("{why}, got {got}, allowed: {allowed}")]
     BadLayers {
+        /// What is wrong.
+        why: &'static str,
+        /// The value as it was typed.
+        got: String,
+        /// What may be written.
+        allowed: &'static str,
+    },
+    /// Heads that cannot be read.
+    #[error("{why}, got {got}, allowed: {allowed}")]
+    BadHeads {
         /// What is wrong.
         why: &'static str,
         /// The value as it was typed.
@@ -157,7 +176,7 @@ pub enum ProfileError {
     /// More rules than a profile may have.
     #[error("too many rules, got {got}, allowed: at most {max}")]
     TooManyRules {
-        /// Number of `[[steer]]` tables.
+        /// Number of tables of one kind.
         got: usize,
         /// The cap.
         max: usize,

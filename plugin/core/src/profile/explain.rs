@@ -34,7 +34,8 @@ fn paths() -> String {
 
 /// What is known about a key, several lines without a final newline.
 ///
-/// `path` is table and key (`steer.strength`) or, where only one table has it, the key alone (`strength`).
+/// `path` is table and key (`steer.strength`) or the key alone (`strength`): that of `[[steer]]`, or of the only table that
+/// has it.
 ///
 /// # Errors
 /// If there is no such key; the message has all keys.
@@ -42,7 +43,8 @@ pub fn explain(path: &str) -> Result<String, ExplainError> {
     let path = path.trim_matches(['[', ']']);
     let by_name = || {
         let mut all = KEYS.iter().filter(|k| k.name() == path);
-        all.next().filter(|_| all.next().is_none())
+        let only = all.next().filter(|_| all.next().is_none());
+        find(&format!("steer.{path}")).or(only)
     };
     let Some(key) = find(path).or_else(by_name) else {
         let planned = PLANNED.iter().any(|p| *p == path || p.rsplit('.').next() == Some(path));
@@ -58,6 +60,7 @@ pub fn explain(path: &str) -> Result<String, ExplainError> {
         Kind::Tables => "table, repeated",
         Kind::Text => "text",
         Kind::Texts => "list of texts",
+        Kind::List => "list of numbers",
         Kind::Integer => "whole number",
         Kind::Number => "number",
         Kind::Bool => "true or false",
@@ -88,7 +91,7 @@ mod tests {
     #[test]
     fn others_are_refused_with_a_suggestion() {
         assert!(explain("strenght").unwrap_err().to_string().contains("did you mean strength?"));
-        assert_eq!(explain("heads"), Err(ExplainError::NotYet { key: "heads".into() }));
+        assert_eq!(explain("invariance"), Err(ExplainError::NotYet { key: "invariance".into() }));
         assert!(matches!(explain("zebra"), Err(ExplainError::Unknown { suggestion: None, .. })));
     }
 }

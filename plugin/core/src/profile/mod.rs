@@ -5,13 +5,17 @@
 //! and this version lacks is an error that says so: nothing is accepted and then ignored.
 
 mod condition;
+mod edit;
 mod error;
 mod explain;
+mod heads;
 mod key;
 mod keys;
 mod layers;
+mod names;
 mod parse;
 mod percent;
+mod raw;
 mod read;
 mod reader;
 mod route;
@@ -31,7 +35,8 @@ pub use keys::KEYS;
 pub use layers::{LayerItem, Layers};
 pub use percent::Percent;
 pub use types::{
-    CachePolicy, ModelGuard, ModelHint, OnError, Operator, Profile, Reload, Requests, Route, Runtime, SteerRule, Tokens,
+    CachePolicy, EditRule, Head, HeadsRule, ModelGuard, ModelHint, OnError, Operator, Profile, Reload, Requests, Route,
+    Runtime, SteerRule, Tokens, Unit,
 };
 
 pub(crate) use suggest::nearest;

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
+use super::edit;
 use super::error::ProfileError;
+use super::heads;
+use super::names::Names;
 use super::read::Section;
 use super::reader::Reader;
 use super::route;
@@ -57,7 +60,11 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>, file: &str) -> Profile {
     });
     let requests = table(&mut top, "requests", |s| Requests { choose: s.names("choose").unwrap_or_default() });
     let routes = route::routes(&mut top);
-    Profile { file: file_name, name, description, model, runtime, requests, routes, steer: steer::rules(&mut top) }
+    let mut names = Names::default();
+    let steer = steer::rules(&mut top, &mut names);
+    let heads = heads::rules(&mut top, &mut names);
+    let edits = edit::rules(&mut top, &mut names);
+    Profile { file: file_name, name, description, model, runtime, requests, routes, steer, heads, edits }
 }
 
 fn schema(top: &mut Section<'_, '_, '_>) {

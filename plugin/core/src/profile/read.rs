@@ -93,7 +93,7 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
         None
     }
 
-    fn out_of_range<T>(&mut self, at: &Value<'_>, name: &str, got: &str) -> Option<T> {
+    pub(super) fn out_of_range<T>(&mut self, at: &Value<'_>, name: &str, got: &str) -> Option<T> {
         let error = ProfileError::OutOfRange { got: shorten(got), allowed: self.allowed(name) };
         self.fail(at, name, error);
         None
@@ -165,6 +165,21 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
         let error = ProfileError::BadText { got: shorten(text), allowed: self.allowed(name) };
         self.fail(at, name, error);
         None
+    }
+
+    /// The tables `[[name]]`, of which there are at most `max`.
+    pub(super) fn tables(&mut self, name: &str, max: usize) -> Vec<(&'t DeTable<'t>, Range<usize>)> {
+        let Some(at) = self.get(name) else { return vec![] };
+        let table = |value: &'t Value<'t>| Some((value.get_ref().as_table()?, value.span()));
+        let tables: Option<Vec<_>> = at.get_ref().as_array().and_then(|list| list.iter().map(table).collect());
+        let Some(mut tables) = tables else { return self.wrong_type(at, name).unwrap_or_default() };
+        if tables.len() > max {
+            let error = ProfileError::TooManyRules { got: tables.len(), max };
+            let path = self.full(name);
+            self.reader.fail(tables[max].1.start, &path, error);
+            tables.truncate(max);
+        }
+        tables
     }
 
     /// A name: of rules, of the profile.

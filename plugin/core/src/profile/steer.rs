@@ -1,15 +1,15 @@
 //! `[[steer]]`.
 
-use std::collections::HashMap;
-
 use toml::de::{DeTable, DeValue};
 
 use super::error::ProfileError;
 use super::layers::{LayerItem, Layers};
+use super::names::Names;
+use super::raw;
 use super::read::{Section, Value};
 use super::reader::Reader;
 use super::tokens;
-use super::types::{ModelHint, Operator, SteerRule};
+use super::types::{ModelHint, Operator, SteerRule, Unit};
 use super::value::describe;
 use super::when;
 use crate::asset::{MAX_CONDITIONS, MAX_RULES};
@@ -17,63 +17,51 @@ use crate::plan::Site;
 use crate::report::Spanned;
 
 /// All `[[steer]]` tables.
-pub(super) fn rules<'t>(top: &mut Section<'_, '_, 't>) -> Vec<SteerRule> {
-    let Some(at) = top.get("steer") else { return vec![] };
-    let tables: Option<Vec<&'t Value<'t>>> = at
-        .get_ref()
-        .as_array()
-        .map(|list| list.iter().filter(|v| v.get_ref().is_table()).collect::<Vec<_>>())
-        .filter(|tables| at.get_ref().as_array().is_some_and(|list| list.len() == tables.len()));
-    let Some(tables) = tables else { return top.wrong_type(at, "steer").unwrap_or_default() };
-    if tables.len() > MAX_RULES {
-        let error = ProfileError::TooManyRules { got: tables.len(), max: MAX_RULES };
-        top.fail(tables[MAX_RULES], "steer", error);
-    }
-    let mut first = HashMap::new();
-    let mut rules = vec![];
-    for table in tables.into_iter().take(MAX_RULES) {
-        let DeValue::Table(inner) = table.get_ref() else { continue };
-        let (found, rule) = rule(top.reader, inner, table.span());
-        if let Some(name) = found {
-            let first = *first.entry(name.value.clone()).or_insert(name.pos);
-            if first != name.pos
-                && let Some(at) = inner.get("name")
-            {
-                let error = ProfileError::DuplicateName { got: name.value, first_line: first.line };
-                top.reader.fail(at.span().start, "steer.name", error);
-            }
-        }
-        rules.extend(rule);
-    }
-    rules
+pub(super) fn rules(top: &mut Section<'_, '_, '_>, names: &mut Names) -> Vec<SteerRule> {
+    let tables = top.tables("steer", MAX_RULES);
+    tables.into_iter().filter_map(|(table, span)| rule(top.reader, names, table, span)).collect()
 }
 
-/// One table; also its name, so that names are compared even where a rule has errors.
 fn rule<'t>(
     reader: &mut Reader<'_>,
+    names: &mut Names,
     table: &'t DeTable<'t>,
     span: std::ops::Range<usize>,
-) -> (Option<Spanned<String>>, Option<SteerRule>) {
+) -> Option<SteerRule> {
     let mut section = Section::new(reader, "steer", table, span);
     let pos = section.pos();
     section.require("name");
-    let name = section.name("name");
+    let name = names.take(&mut section);
     let (operator, strength) = operator(&mut section);
     section.require(operator.file_key());
     let direction = section.text(operator.file_key());
     let plane = section.text("plane");
+    let debias = section.text("debias");
+    let unit = section.choice("unit", &[Unit::Direction, Unit::Norm]).unwrap_or(Unit::Direction);
+    if unit == Unit::Norm
+        && let Some(at) = section.get("debias")
+    {
+        section.fail(at, "debias", ProfileError::NormDebias);
+    }
+    let raw = raw::raw(&mut section);
     let layers = layers(&mut section).unwrap_or(Spanned { value: Layers::All, pos });
-    let site = section.choice("site", &[Site::Residual]).unwrap_or(Site::Residual);
+    let site = section.choice("site", SITES).unwrap_or(Site::Residual);
     let tokens = tokens::tokens(&mut section);
     let adjustable = section.bool("adjustable").unwrap_or(false);
+    if adjustable && let Some(at) = section.get("debias") {
+        section.fail(at, "debias", ProfileError::AdjustableDebias);
+    }
     let mut left = MAX_CONDITIONS;
     let when = section.get("when").and_then(|at| when::condition(section.reader, at, &mut left));
     let model_hint = section.choice("model-hint", &[ModelHint::Check, ModelHint::Ignore]).unwrap_or(ModelHint::Check);
-    let rule = name.clone().zip(direction).map(|(name, direction)| SteerRule {
+    Some(SteerRule {
         pos,
-        name,
-        direction,
+        name: name?,
+        direction: direction?,
         plane,
+        debias,
+        unit,
+        raw,
         operator,
         strength,
         layers,
@@ -82,12 +70,17 @@ fn rule<'t>(
         adjustable,
         when,
         model_hint,
-    });
-    (name, rule)
+    })
 }
 
+/// What bounds and targets may be, as magnitudes: beyond, squares of activations would not be finite.
+const MAX_BOUND: f32 = 1e12;
+
+/// The sites of a rule, in the order of the table of keys.
+const SITES: &[Site] = &[Site::Residual, Site::AttnOut, Site::FfnOut, Site::FinalNorm];
+
 /// Keys that not every operator has.
-const KEYS: [(&str, &[&str]); 10] = [
+const KEYS: [(&str, &[&str]); 14] = [
     ("direction", &["add", "project", "clamp", "rotate"]),
     ("eraser", &["affine"]),
     ("feature", &["sae"]),
@@ -96,6 +89,10 @@ const KEYS: [(&str, &[&str]); 10] = [
     ("min", &["clamp"]),
     ("max", &["clamp"]),
     ("plane", &["rotate"]),
+    ("debias", &["add"]),
+    ("unit", &["add"]),
+    ("shape", &["add", "project", "clamp", "rotate"]),
+    ("rows", &["add", "project", "clamp", "rotate"]),
     ("angle", &["rotate"]),
     ("target", &["sae"]),
 ];
@@ -121,11 +118,12 @@ fn operator(section: &mut Section<'_, '_, '_>) -> (Operator, Spanned<f32>) {
     let one = Spanned { value: 1.0, pos: section.pos() };
     let strength = section.number("strength");
     let fraction = section.number_in("fraction", 0.0..=1.0);
-    let (min, max) = (section.number("min"), section.number("max"));
+    let (min, max) =
+        (section.number_in("min", -MAX_BOUND..=MAX_BOUND), section.number_in("max", -MAX_BOUND..=MAX_BOUND));
     let angle = section.number_in("angle", -360.0..=360.0);
-    let target = section.number_in("target", 0.0..=f32::MAX);
+    let target = section.number_in("target", 0.0..=MAX_BOUND);
     match operator {
-        Operator::Add => (operator, strength.unwrap_or(one)),
+        Operator::Add | Operator::Heads { .. } | Operator::Edit => (operator, strength.unwrap_or(one)),
         Operator::Project | Operator::Affine => (operator, fraction.unwrap_or(one)),
         Operator::Sae { .. } => {
             section.require("target");

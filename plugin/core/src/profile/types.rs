@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::condition::Condition;
 use super::layers::Layers;
+use crate::asset::Raw;
 use crate::plan::Site;
 use crate::report::{Pos, Spanned};
 
@@ -26,6 +27,10 @@ pub struct Profile {
     pub routes: Vec<Route>,
     /// `[[steer]]`, in file order.
     pub steer: Vec<SteerRule>,
+    /// `[[heads]]`, in file order.
+    pub heads: Vec<HeadsRule>,
+    /// `[[edit]]`, in file order.
+    pub edits: Vec<EditRule>,
 }
 
 /// `[model]`: what the model must be. Every key is optional.
@@ -115,8 +120,14 @@ pub struct SteerRule {
     pub direction: Spanned<String>,
     /// `plane`: path of the file that spans a plane with the direction; with rotate only, and always then.
     pub plane: Option<Spanned<String>>,
+    /// `debias`: path of a file whose direction is added at strength 1 before the rule's own; with add only.
+    pub debias: Option<Spanned<String>>,
+    /// `shape` and `rows`: what the direction's file does not say itself.
+    pub raw: Raw,
     /// `operator`.
     pub operator: Operator,
+    /// `unit`: what a strength of 1 is.
+    pub unit: Unit,
     /// The dose of the operator: `strength` of add, `fraction` of project and affine, else 1. Finite.
     pub strength: Spanned<f32>,
     /// `layers`; its place is the table's if the key was not given.
@@ -133,6 +144,51 @@ pub struct SteerRule {
     pub model_hint: ModelHint,
 }
 
+/// One `[[heads]]` table: attention heads whose output is scaled before the output projection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeadsRule {
+    /// Where the table begins.
+    pub pos: Pos,
+    /// `name`: unique in the profile.
+    pub name: Spanned<String>,
+    /// `scale`: what the heads' output is multiplied by; 0 switches them off.
+    pub scale: Spanned<f32>,
+    /// `heads`, each once; never empty.
+    pub heads: Vec<Spanned<Head>>,
+    /// `tokens`.
+    pub tokens: Tokens,
+    /// `adjustable`: how much of the change is made may change while the model runs.
+    pub adjustable: bool,
+}
+
+/// One `[[edit]]` table: matrices of the model with a low-rank edit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EditRule {
+    /// Where the table begins.
+    pub pos: Pos,
+    /// `name`: unique in the profile.
+    pub name: Spanned<String>,
+    /// `file`: path of the edits, as typed.
+    pub file: Spanned<String>,
+    /// `strength`: a factor on the edits.
+    pub strength: Spanned<f32>,
+    /// `tokens`.
+    pub tokens: Tokens,
+    /// `adjustable`: the strength may change while the model runs.
+    pub adjustable: bool,
+    /// `model-hint`.
+    pub model_hint: ModelHint,
+}
+
+/// An attention head; with grouped queries, one of the queries' heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Layer, from 0.
+    pub layer: u32,
+    /// Number in the layer, from 0.
+    pub head: u32,
+}
+
 impl SteerRule {
     /// The key that names its file, with its table.
     pub(crate) fn file_key(&self) -> String {
@@ -140,7 +196,7 @@ impl SteerRule {
     }
 }
 
-/// What is done with a direction `v`, of which `v̂` is the unit vector.
+/// What a rule does: a `[[steer]]` table with a direction `v`, of which `v̂` is the unit vector, or another table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Operator {
@@ -170,10 +226,17 @@ pub enum Operator {
         /// `target`, at least 0, in units of the feature.
         target: f32,
     },
+    /// `[[heads]]`: `x_h *= scale`, for the output `x_h` of some heads.
+    Heads {
+        /// `scale`.
+        scale: f32,
+    },
+    /// `[[edit]]`: `y = Wx + strength · b·(a·x)` for matrices `W` of the model.
+    Edit,
 }
 
 impl Operator {
-    /// The word in the profile.
+    /// The word in the profile: of `operator`, or the table's.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Add => "add",
@@ -182,6 +245,8 @@ impl Operator {
             Self::Rotate { .. } => "rotate",
             Self::Affine => "affine",
             Self::Sae { .. } => "sae",
+            Self::Heads { .. } => "heads",
+            Self::Edit => "edit",
         }
     }
 
@@ -191,6 +256,8 @@ impl Operator {
             Self::Affine => "eraser",
             Self::Sae { .. } => "feature",
             Self::Add | Self::Project | Self::Clamp { .. } | Self::Rotate { .. } => "direction",
+            Self::Heads { .. } => "heads",
+            Self::Edit => "file",
         }
     }
 }
@@ -228,6 +295,15 @@ impl Tokens {
             Self::Positions { first, last } => format!("{first}..{last}"),
         }
     }
+}
+
+/// What a strength of 1 of an add is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// The direction as it is stored: `x += strength · v`.
+    Direction,
+    /// The length of the row that is steered: `x += strength · |x| · v̂`.
+    Norm,
 }
 
 /// What to do with the model family a vector file says it was made for.

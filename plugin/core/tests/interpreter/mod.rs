@@ -11,6 +11,7 @@ pub fn evaluate(patch: &Patch, s: &Substitution, x: &[Vec<f32>], gates: &[f32]) 
     for node in &s.nodes {
         let value = |r: &Ref| match *r {
             Ref::Original => x.to_vec(),
+            Ref::Input => panic!("a substitution of a product"),
             Ref::Node(i) => made[i as usize].clone(),
             Ref::Gate(_) | Ref::OutputGate(_) => gates.iter().map(|g| vec![*g]).collect(),
             Ref::Tap(p) | Ref::OutputTap(p) => made[tapped(s, p)].clone(),
@@ -34,6 +35,7 @@ pub fn evaluate(patch: &Patch, s: &Substitution, x: &[Vec<f32>], gates: &[f32]) 
                 value(a).iter().map(|r| vec![r.iter().map(|v| f64::from(*v)).sum::<f64>() as f32]).collect()
             }
             NewNode::Scale(a, scale, bias) => each(a, &|v| v * scale + bias),
+            NewNode::RepeatTo(a, [_, rows, ..]) => value(a).into_iter().cycle().take(*rows as usize).collect(),
             NewNode::Sqrt(a) => each(a, &f32::sqrt),
             NewNode::Step(a) => each(a, &|v| f32::from(u8::from(v > 0.0))),
             NewNode::Sigmoid(a) => each(a, &|v| 1.0 / (1.0 + (-v).exp())),

@@ -58,6 +58,7 @@ pub fn model(case: &Path) -> ModelFacts {
         arch: words[0].to_owned(),
         n_layer: words[1].parse().unwrap(),
         n_embd: words[2].parse().unwrap(),
+        n_head: Some(2),
         name: None,
     }
 }

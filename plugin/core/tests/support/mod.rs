@@ -5,5 +5,6 @@
 pub mod cases;
 pub mod folder;
 pub mod gguf;
+pub mod npy;
 pub mod safetensors;
 pub mod vectors;

@@ -6,6 +6,7 @@ use safetensors::tensor::Dtype;
 
 use super::folder::Folder;
 use super::gguf::Gguf;
+use super::npy;
 use super::safetensors as st;
 
 pub const WIDTH: usize = 8;
@@ -41,6 +42,8 @@ pub fn write(folder: &Folder) {
     put("zero.gguf", vector("llama", GENDER, 1..6, 0.0));
     let meant = Gguf::vector("llama").text("evenkeel.operator", "project");
     put("for-project.gguf", meant.direction(2, &direction(GENDER, 2)).build());
+    let meant = Gguf::vector("llama").text("evenkeel.site", "attn-out");
+    put("for-attn-out.gguf", meant.direction(1, &direction(GENDER, 1)).direction(2, &direction(GENDER, 2)).build());
     put("wide.gguf", Gguf::vector("llama").direction(1, &[1.0; 16]).build());
     put("long.gguf", Gguf::vector("llama").direction(1, &[1e5; WIDTH]).build());
     let rows = |n: u32| (0..n).flat_map(|layer| direction(TONE, layer)).collect::<Vec<_>>();
@@ -72,9 +75,61 @@ pub fn write(folder: &Folder) {
     put("bias-huge.safetensors", st::file(&[("bias.1", Dtype::F32, scalar, st::f32s(&[2e6]))], &[]));
     put("probe-of-two-dimensions.safetensors", st::file(&[("probe.1", Dtype::F32, &[1, WIDTH], probe(1))], &[]));
     put("no-probe.safetensors", st::file(&[], &[]));
+    formats(folder);
     factors(folder);
+    edits(folder);
     broken(folder);
     folder.write("elsewhere/far.gguf", vector("llama", TONE, [3], 1.0));
+}
+
+/// Formats of other tools, and files that do not say everything themselves.
+fn formats(folder: &Folder) {
+    let put = |name: &str, bytes: Vec<u8>| folder.write(&format!("vectors/{name}"), bytes);
+    let rows = |layers: &[u32]| layers.iter().flat_map(|layer| direction(TONE, *layer)).collect::<Vec<_>>();
+    let steering =
+        Gguf::new().text("general.architecture", "steeringvector").text("steeringvector.model_hint", "llama");
+    put("dialz.gguf", steering.u32("steeringvector.layer_count", 1).direction(2, &direction(GENDER, 2)).build());
+    put("matrix.npy", npy::file("(6, 8)", &rows(&[0, 1, 2, 3, 4, 5])));
+    put("matrix-7.npy", npy::file("(7, 8)", &rows(&[0, 1, 2, 3, 4, 5, 6])));
+    put("one.npy", npy::file("(8,)", &rows(&[3])));
+    put("nan.npy", npy::file("(1, 8)", &[f32::NAN; WIDTH]));
+    put("short.npy", npy::file("(2, 8)", &rows(&[3])));
+    put("rows.f32", st::f32s(&rows(&[1, 4, 2])));
+    let pair = |scale| vector("llama", GENDER, 1..6, scale);
+    put("style__debias.gguf", vector("llama", TONE, 1..6, 1.0));
+    put("style__plain.gguf", pair(0.5));
+    put("style__ornate.gguf", pair(-0.5));
+}
+
+/// Edits of matrices.
+fn edits(folder: &Folder) {
+    let put = |name: &str, bytes: Vec<u8>| folder.write(&format!("vectors/{name}"), bytes);
+    let values = |n: usize| st::f32s(&direction(TONE, 1).into_iter().cycle().take(n).collect::<Vec<_>>());
+    let pair = |name: &'static str, a: &'static [usize], b: &'static [usize]| {
+        let names: &[&'static str] = match name {
+            "k" => &["blk.2.attn_k.a", "blk.2.attn_k.b"],
+            "v" => &["blk.2.attn_v.a", "blk.2.attn_v.b"],
+            "output" => &["output.a", "output.b"],
+            "deep" => &["blk.6.attn_k.a", "blk.6.attn_k.b"],
+            _ => panic!("{name}"),
+        };
+        let n = |shape: &[usize]| values(shape.iter().product());
+        [(names[0], Dtype::F32, a, n(a)), (names[1], Dtype::F32, b, n(b))]
+    };
+    let (k, v) = (pair("k", &[2, WIDTH], &[4, 2]), pair("v", &[1, WIDTH], &[4, 1]));
+    put("edit-kv.safetensors", st::file(&[&k[..], &v].concat(), &[("model_hint", "llama")]));
+    put("edit-head.safetensors", st::file(&pair("output", &[3, WIDTH], &[512, 3]), &[]));
+    put("edit-qwen.safetensors", st::file(&k, &[("model_hint", "qwen3")]));
+    put("edit-half.safetensors", st::file(&k[..1], &[]));
+    put("edit-other-half.safetensors", st::file(&k[1..], &[]));
+    put("edit-uneven.safetensors", st::file(&pair("k", &[2, WIDTH], &[4, 3]), &[]));
+    put("edit-narrow.safetensors", st::file(&pair("k", &[2, 4], &[4, 2]), &[]));
+    put("edit-deep.safetensors", st::file(&pair("deep", &[2, WIDTH], &[4, 2]), &[]));
+    put("edit-rank.safetensors", st::file(&pair("k", &[513, WIDTH], &[4, 513]), &[]));
+    put("edit-flat.safetensors", st::file(&[("blk.2.attn_k.a", Dtype::F32, &[WIDTH], values(WIDTH))], &[]));
+    put("edit-none.safetensors", st::file(&[], &[]));
+    put("edit-nan.safetensors", st::file(&[("output.a", Dtype::F32, &[1, 1], st::f32s(&[f32::NAN]))], &[]));
+    put("edit-name.safetensors", st::file(&[("blk.02.attn_k.a", Dtype::F32, &[1, 1], values(1))], &[]));
 }
 
 /// Erasers and features.

@@ -8,6 +8,7 @@ use evenkeel_core::lower::{GraphView, Name, Op, TensorId, TensorView};
 pub struct Toy {
     pub n_layer: u32,
     pub n_embd: i64,
+    pub n_head: i64,
     pub n_tokens: i64,
     pub n_outputs: i64,
     pub logits: bool,
@@ -17,7 +18,7 @@ pub struct Toy {
 impl Toy {
     /// 7 tokens, of which the last gives output.
     pub fn new(n_layer: u32, n_embd: u32) -> Toy {
-        Toy { n_layer, n_embd: n_embd.into(), n_tokens: 7, n_outputs: 1, logits: true, capacity: 1024 }
+        Toy { n_layer, n_embd: n_embd.into(), n_head: 2, n_tokens: 7, n_outputs: 1, logits: true, capacity: 1024 }
     }
 
     /// The graph of a plain transformer: in the last block, only output rows go on after attention.
@@ -30,8 +31,19 @@ impl Toy {
         let mut x = g.node("embd", Op::GetRows, all, &[table, tokens]);
         for layer in 0..self.n_layer {
             let weight = g.leaf(&format!("blk.{layer}.attn_norm.weight"), [self.n_embd, 1, 1, 1]);
-            let norm = g.node(&format!("attn_norm-{layer}"), Op::Other, all, &[x, weight]);
-            let mut attn = g.node(&format!("attn_out-{layer}"), Op::Other, all, &[norm]);
+            let norm = g.node(&format!("norm-{layer}"), Op::Other, all, &[x]);
+            let norm = g.node(&format!("attn_norm-{layer}"), Op::Mul, all, &[norm, weight]);
+            let half = [self.n_embd / 2, self.n_tokens, 1, 1];
+            let mut product = |what: &str, ne: [i64; 4]| {
+                let weight = g.leaf(&format!("blk.{layer}.attn_{what}.weight"), [self.n_embd, ne[0], 1, 1]);
+                g.node(&format!("{}cur-{layer}", what.to_uppercase()), Op::MulMat, ne, &[weight, norm])
+            };
+            let (q, k, v) = (product("q", all), product("k", half), product("v", half));
+            let norm = g.node(&format!("kq-{layer}"), Op::Other, all, &[q, k, v]);
+            let permuted = g.node("", Op::View, [self.n_embd / self.n_head, self.n_head, self.n_tokens, 1], &[norm]);
+            let heads = g.node(&format!("kqv_out-{layer}"), Op::Cont, all, &[permuted]);
+            let weight = g.leaf(&format!("blk.{layer}.attn_output.weight"), [self.n_embd, self.n_embd, 1, 1]);
+            let mut attn = g.node(&format!("attn_out-{layer}"), Op::MulMat, all, &[weight, heads]);
             let mut rows = all;
             if layer + 1 == self.n_layer {
                 rows[1] = self.n_outputs;
@@ -44,7 +56,8 @@ impl Toy {
         }
         let norm = g.node("result_norm", Op::Other, [self.n_embd, self.n_outputs, 1, 1], &[x]);
         if self.logits {
-            g.node("result_output", Op::Other, [512, self.n_outputs, 1, 1], &[norm]);
+            let weight = g.leaf("output.weight", [self.n_embd, 512, 1, 1]);
+            g.node("result_output", Op::MulMat, [512, self.n_outputs, 1, 1], &[weight, norm]);
         }
         g.finish(self.capacity)
     }

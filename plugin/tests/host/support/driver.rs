@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{driver, host, library};
+use super::{Profile, driver, host, library};
 
 /// How the library gets into the driver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +75,16 @@ impl Driver {
         Driver { command }
     }
 
+    /// The scenario in words (`tests/driver/script.cpp`), under these profiles.
+    pub fn script(door: Door, profile: &Profile, script: &str) -> Driver {
+        Driver::new(door, "script").within(profile, script)
+    }
+
+    /// Adds profiles, and the words of a script.
+    pub fn within(self, profile: &Profile, script: &str) -> Driver {
+        self.env("EVENKEEL_PROFILE", profile.path()).env("FOLDER", profile.home()).env("SCRIPT", script)
+    }
+
     /// Adds `KEY=VALUE`.
     pub fn arg(mut self, argument: &str) -> Driver {
         self.command.arg(argument);
@@ -132,6 +142,22 @@ impl Ran {
             numbers.try_into().ok()
         };
         self.stdout.lines().filter_map(parse).collect()
+    }
+
+    /// Fails unless the script printed exactly this, the stats at the end apart.
+    pub fn told(&self, expected: &str) -> &Ran {
+        let lines = |text: &str| -> Vec<String> { text.lines().map(|l| l.trim().to_owned()).collect() };
+        let mut found = lines(&self.stdout);
+        found.retain(|l| !l.starts_with("stats ") && !l.starts_with("install: "));
+        let mut expected = lines(expected);
+        expected.retain(|l| !l.is_empty());
+        assert!(found == expected, "-- expected\n{}\n{self}", expected.join("\n"));
+        self
+    }
+
+    /// How often the library said `text`.
+    pub fn times(&self, text: &str) -> usize {
+        self.stderr.matches(text).count()
     }
 
     /// Fails unless the library said `text`.

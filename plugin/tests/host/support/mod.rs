@@ -10,7 +10,7 @@ pub use compile::{compile, compiler, driver, host, output_dir, repository};
 pub use driver::{Door, Driver, Ran};
 pub use golden::golden;
 pub use library::{library, panicking_library};
-pub use profile::{ADJUSTABLE, CONSTANT, Profile};
+pub use profile::{ADJUSTABLE, CONSTANT, Profile, rule, two, two_with};
 
 /// Logits of one token in the null host: every block multiplies by these.
 const FACTORS: [f32; 4] = [1.5, 2.0, 2.5, 3.0];

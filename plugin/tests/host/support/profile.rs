@@ -1,6 +1,9 @@
 //! Profiles with the vector `[1, 2, 3, 4]` after each of three blocks.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use tempfile::TempDir;
 
@@ -28,10 +31,45 @@ impl Profile {
         Profile { folder }
     }
 
-    /// The TOML file.
-    pub fn path(&self) -> PathBuf {
-        self.folder.path().join("profile.toml")
+    /// A folder of these files, beside the vectors.
+    pub fn folder(files: &[(&str, &str)]) -> Profile {
+        let folder = tempfile::tempdir().expect("a folder for profiles");
+        fs::write(folder.path().join("unit.safetensors"), vectors()).expect("a new folder can be written");
+        for (name, text) in files {
+            fs::write(folder.path().join(name), text).expect("a new folder can be written");
+        }
+        Profile { folder }
     }
+
+    /// The TOML file; the folder, if there are several.
+    pub fn path(&self) -> PathBuf {
+        let file = self.folder.path().join("profile.toml");
+        if file.exists() { file } else { self.folder.path().to_owned() }
+    }
+
+    /// Where its files are.
+    pub fn home(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Two profiles that can be chosen by request, as `off` can: `default` adds 100 of the vector, `other` 1000.
+pub fn two() -> Profile {
+    two_with("")
+}
+
+/// The same, with more in the file of the first.
+pub fn two_with(more: &str) -> Profile {
+    let first = rule("base", 100.0, &format!("[requests]\nchoose = [\"other\", \"off\"]\n{more}"));
+    Profile::folder(&[("default.toml", &first), ("other.toml", &rule("far", 1000.0, ""))])
+}
+
+/// The text of a profile with one rule of that name and strength after block 1; `more` comes before it.
+pub fn rule(name: &str, strength: f32, more: &str) -> String {
+    format!(
+        "schema = 1\n{more}\n[[steer]]\nname = \"{name}\"\ndirection = \"unit.safetensors\"\nlayers = [1]\n\
+         strength = {strength:?}\n"
+    )
 }
 
 fn vectors() -> Vec<u8> {

@@ -1,10 +1,12 @@
 //! Models asked through a stock llama.cpp.
 
-use std::sync::OnceLock;
+use std::path::Path;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
-use evenkeel_ffi::host::{Context, ContextOptions, Llama, Model, ModelOptions, Row};
+use evenkeel_ffi::host::{Context, ContextOptions, Llama, Model, ModelOptions, Plugin, Row};
 use evenkeel_tests::host::libraries;
+use evenkeel_tests::library;
 
 use super::items::{Item, sandbox};
 
@@ -61,6 +63,22 @@ pub fn plain(variant: &str) -> &'static [Asked] {
     });
     let at = VARIANTS.iter().position(|name| *name == variant).expect("a variant");
     &all[at]
+}
+
+/// Does something under a profile, which is that of the whole process: one at a time. What the models answer without it
+/// is asked before.
+pub fn under<T>(profile: &Path, work: impl FnOnce() -> T) -> T {
+    static ONE: Mutex<()> = Mutex::new(());
+    VARIANTS.iter().for_each(|variant| {
+        plain(variant);
+    });
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let plugin = Plugin::load(&library()).expect("the plug-in");
+    plugin.install().expect("llama.cpp is hooked");
+    plugin.load_profile(Some(profile)).expect("a profile");
+    let done = work();
+    plugin.load_profile(None).expect("no profile");
+    done
 }
 
 /// Asks a model, on one thread. The answers are in another order than the items.

@@ -3,9 +3,11 @@
 //!
 //! Absent means equivalent: the 95% interval lies inside a quarter of the planted effect. `--nocapture` shows the tables.
 
+mod audit;
 mod effects;
 mod items;
 mod lab;
+mod learn;
 mod profile;
 mod stats;
 

@@ -3,22 +3,21 @@
 use std::fs;
 use std::path::Path;
 
-use evenkeel_ffi::host::Plugin;
 use evenkeel_model::ControlVector;
-use evenkeel_tests::{Scratch, library};
+use evenkeel_tests::Scratch;
 use toml::Table;
 
 use super::Report;
 use super::effects::{EFFECTS, measured};
 use super::items::{Item, sandbox};
-use super::lab::{Asked, ask, model, plain};
+use super::lab::{Asked, ask, model, plain, under};
 use super::stats::{Figure, Sample};
 
 /// Random directions that are tried in the place of the demo's.
 const CONTROLS: u64 = 5;
 
 /// The slope over occupations, on the items that chose nothing.
-fn slope<'a>(asked: impl IntoIterator<Item = &'a Asked>) -> Sample {
+pub(super) fn slope<'a>(asked: impl IntoIterator<Item = &'a Asked>) -> Sample {
     EFFECTS[0].sample(asked.into_iter().filter(|a| a.item.report))
 }
 
@@ -51,14 +50,7 @@ fn the_demo_takes_its_bias_out_and_random_directions_do_not() {
 
     let model = model(text("model"));
     let items: Vec<Item> = Item::all().into_iter().filter(|item| item.kind == "pronoun" && item.report).collect();
-    let plugin = Plugin::load(&library()).expect("the plug-in");
-    plugin.install().expect("llama.cpp is hooked");
-    let steered = |profile: &Path| {
-        plugin.load_profile(Some(profile)).expect("a profile");
-        let asked = ask(&model, items.clone());
-        plugin.load_profile(None).expect("no profile");
-        slope(&asked)
-    };
+    let steered = |profile: &Path| slope(&under(profile, || ask(&model, items.clone())));
 
     let mut report = Report::default();
     let path = ["vectors", "first-f16", "centre", EFFECTS[0].measured[1]];

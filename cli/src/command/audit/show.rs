@@ -1,0 +1,66 @@
+//! The result on a terminal.
+
+use owo_colors::OwoColorize;
+
+use super::report::{ArmFigure, Report, Verdict};
+use crate::{screen, suite::Figure};
+
+pub fn show(report: &Report) {
+    anstream::println!("{} {}", "model ".dimmed(), report.model);
+    println!(
+        "Intervals are 95%, over groups of items that belong together. A bias within ±{} counts as none.",
+        report.margin
+    );
+    for suite in &report.suites {
+        anstream::println!(
+            "\n{} ({} items, sha256 {})",
+            suite.name.bold(),
+            suite.items,
+            &suite.sha256[..12.min(suite.sha256.len())]
+        );
+        suite.left_out.iter().for_each(|line| anstream::println!("{} {line}", "note:".yellow().bold()));
+        for figure in &suite.figures {
+            println!("  {} ({} items in {} groups)", figure.name, figure.items, figure.clusters);
+            let last = if figure.kind == Figure::Bias { "change of its size" } else { "change" };
+            let mut table = screen::table(["", "value [95%]", "", last, "p (Holm)"]);
+            for (arm, found) in report.arms.iter().zip(&figure.arms) {
+                table.add_row([arm.name.clone(), found.value.to_string(), verdict(found), change(found), p(found)]);
+            }
+            screen::print(&table);
+        }
+    }
+    println!("\nElsewhere:");
+    let mut table = screen::table(["", "divergence, nats per token", "perplexity", "tokens per second"]);
+    for cost in &report.costs {
+        table.add_row([
+            cost.arm.clone(),
+            cost.kl.to_string(),
+            format!("{:.2}", cost.perplexity),
+            format!("{:.0}", cost.tokens_per_second),
+        ]);
+    }
+    screen::print(&table);
+    report.notes.iter().for_each(|n| anstream::println!("{} {n}", "note:".yellow().bold()));
+}
+
+fn verdict(found: &ArmFigure) -> String {
+    found.verdict.map(Verdict::word).unwrap_or_default().to_owned()
+}
+
+fn change(found: &ArmFigure) -> String {
+    found.change.as_ref().map(|c| c.difference.to_string()).unwrap_or_default()
+}
+
+fn p(found: &ArmFigure) -> String {
+    found.change.as_ref().and_then(|c| c.p_holm).map(|p| format!("{p:.3}")).unwrap_or_default()
+}
+
+impl Verdict {
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Absent => "absent",
+            Verdict::Present => "present",
+            Verdict::Undecided => "undecided",
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! `report`: the results of learn and audit as one page that needs nothing else, and as Markdown.
+
+mod page;
+
+use std::path::{Path, PathBuf};
+
+use self::page::{Chart, Page, Row, Section};
+use super::{audit, learn};
+use crate::{
+    args,
+    estimate::Interval,
+    failure::{Failure, Outcome, Verdict},
+};
+
+pub fn main(args: &args::Report) -> Outcome {
+    let mut sections = Vec::new();
+    for path in &args.results {
+        let text = std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
+        sections.push(section(&text).map_err(|why| {
+            Failure::usage(format!("{}: {why}", path.display())).todo("name a .json file that learn or audit wrote")
+        })?);
+    }
+    let page = Page { title: title(&sections), sections };
+    let markdown = args.out.with_extension("md");
+    save(&args.out, &page.html()?)?;
+    save(&markdown, &page.markdown())?;
+    println!("{}\n{}", args.out.display(), markdown.display());
+    Ok(Verdict::Good)
+}
+
+/// The files of a result: JSON, page, Markdown.
+pub fn names(folder: &Path, name: &str) -> [PathBuf; 3] {
+    ["json", "html", "md"].map(|ending| folder.join(format!("{name}.{ending}")))
+}
+
+/// Writes a result in all forms.
+pub fn write(folder: &Path, name: &str, json: &str) -> Result<[PathBuf; 3], Failure> {
+    let files = names(folder, name);
+    save(&files[0], json)?;
+    let sections = vec![section(json).map_err(Failure::new)?];
+    let page = Page { title: title(&sections), sections };
+    save(&files[1], &page.html()?)?;
+    save(&files[2], &page.markdown())?;
+    Ok(files)
+}
+
+fn save(path: &Path, text: &str) -> Result<(), Failure> {
+    std::fs::write(path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))
+}
+
+fn title(sections: &[Section]) -> String {
+    let all: Vec<&str> = sections.iter().map(|s| s.title.as_str()).collect();
+    all.join("; ")
+}
+
+/// What a result says, whichever it is.
+fn section(json: &str) -> Result<Section, String> {
+    let value: serde_json::Value = serde_json::from_str(json).map_err(|e| format!("is no JSON: {e}"))?;
+    if value.get("suites").is_some() {
+        return serde_json::from_value(value).map(|r| of_audit(&r)).map_err(|e| format!("is no result of audit: {e}"));
+    }
+    if value.get("controls").is_some() {
+        return serde_json::from_value(value).map(|r| of_learn(&r)).map_err(|e| format!("is no result of learn: {e}"));
+    }
+    Err("is no result of learn or audit".into())
+}
+
+fn row(name: impl Into<String>, value: Interval, said: impl Into<String>, strong: bool) -> Row {
+    Row { name: name.into(), value, said: said.into(), strong }
+}
+
+fn of_audit(report: &audit::Report) -> Section {
+    let mut charts = Vec::new();
+    for suite in &report.suites {
+        for figure in &suite.figures {
+            let rows = report.arms.iter().zip(&figure.arms).map(|(arm, f)| {
+                let mut said: Vec<String> = f.verdict.iter().map(|v| v.word().to_owned()).collect();
+                if let Some(change) = &f.change {
+                    let p = change.p_holm.map(|p| format!(", p {p:.3}")).unwrap_or_default();
+                    said.push(format!("change {}{p}", change.difference));
+                }
+                row(&arm.name, f.value, said.join("; "), arm.is_profile())
+            });
+            charts.push(Chart {
+                title: format!("{}: {}", suite.name, figure.name),
+                note: format!("{} items in {} groups", figure.items, figure.clusters),
+                rows: rows.collect(),
+                margin: figure.arms.iter().any(|f| f.verdict.is_some()).then_some(report.margin),
+            });
+        }
+    }
+    let kl = report.costs.iter().map(|c| {
+        let said = format!("perplexity {:.2}, {:.0} tokens per second", c.perplexity, c.tokens_per_second);
+        row(&c.arm, c.kl, said, false)
+    });
+    charts.push(Chart {
+        title: "Elsewhere: divergence from the plain model".into(),
+        note: "nats per token, on text where nothing should change".into(),
+        rows: kl.collect(),
+        margin: None,
+    });
+    let mut notes = report.notes.clone();
+    notes.extend(report.suites.iter().flat_map(|s| s.left_out.iter().map(|l| format!("{}: {l}", s.name))));
+    let mut facts = vec![
+        ("Model".into(), report.model.clone()),
+        ("Model, SHA-256".into(), report.model_sha256.clone()),
+        ("llama.cpp".into(), report.llama.clone()),
+        ("evenkeel".into(), report.evenkeel.clone()),
+        ("A bias counts as none within".into(), format!("±{}", report.margin)),
+    ];
+    facts.extend(report.suites.iter().map(|s| (s.name.clone(), format!("{} items, SHA-256 {}", s.items, s.sha256))));
+    Section {
+        title: format!("Audit of {}", report.model),
+        summary: "Intervals are 95%, from a bootstrap over groups of items that belong together. Changes are paired; p is two-sided, after Holm's correction over the figures of bias of an arm. \"Undecided\" is a result.".into(),
+        facts,
+        charts,
+        notes,
+        texts: report.arms.iter().filter_map(|a| Some((a.name.clone(), a.text.clone()?))).collect(),
+    }
+}
+
+fn of_learn(report: &learn::Report) -> Section {
+    let e = &report.effect;
+    let [a, b] = report.chosen.layers;
+    let nothing = Interval { value: f64::NAN, low: f64::NAN, high: f64::NAN };
+    let mut controls =
+        vec![row("learned", e.effect, format!("rank {} of {}", report.controls.rank, report.controls.of), true)];
+    controls.extend(report.controls.effects.iter().enumerate().map(|(i, value)| {
+        let value = Interval { value: *value, ..nothing };
+        row(format!("random {}", i + 1), value, "", false)
+    }));
+    let charts = vec![
+        Chart {
+            title: "Gap between the classes".into(),
+            note: format!(
+                "{}; on texts that had no part in learning or choosing, in {} groups",
+                report.outcome, e.clusters
+            ),
+            rows: vec![
+                row("plain", e.gap_before, "", false),
+                row("with the profile", e.gap_after, format!("{:?}", e.verdict).to_lowercase(), true),
+            ],
+            margin: Some(e.margin),
+        },
+        Chart {
+            title: "Effect, against random directions".into(),
+            note: "of the same length, through the same selection".into(),
+            rows: controls,
+            margin: None,
+        },
+        Chart {
+            title: "What a linear probe reads, by layer (AUROC)".into(),
+            note: "on held-out folds; 0.5 is nothing".into(),
+            rows: report.layers.iter().map(|l| row(format!("layer {}", l.layer), l.auroc, "", false)).collect(),
+            margin: None,
+        },
+        Chart {
+            title: "The same, of a new probe under the profile".into(),
+            note: "fitted on the texts that were learned from, scored on others".into(),
+            rows: report.layers_after.iter().map(|l| row(format!("layer {}", l.layer), l.auroc, "", true)).collect(),
+            margin: None,
+        },
+    ];
+    let [positive, negative] = &report.classes;
+    let mut notes = report.notes.clone();
+    notes.extend(report.left_out.lines());
+    Section {
+        title: format!("`{}` against `{}`, learned on {}", positive.name, negative.name, report.model),
+        summary: format!(
+            "{} at layers {a} to {b}, dose {}. Divergence elsewhere {} nats per token.",
+            report.operator, report.chosen.dose, e.kl
+        ),
+        facts: vec![
+            ("Model".into(), report.model.clone()),
+            ("Model, SHA-256".into(), report.model_sha256.clone()),
+            ("Data, SHA-256".into(), report.data_sha256.clone()),
+            ("llama.cpp".into(), report.llama.clone()),
+            ("evenkeel".into(), report.evenkeel.clone()),
+            ("Method".into(), format!("{}, read at: {}", report.method, report.position)),
+            ("Texts".into(), format!("{} and {}", positive.texts, negative.texts)),
+        ],
+        charts: charts.into_iter().filter(|c| !c.rows.is_empty()).collect(),
+        notes,
+        texts: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Page {
+        let interval = |value: f64| Interval { value, low: value - 0.1, high: value + 0.1 };
+        let rows = vec![row("plain", interval(0.9), "present", false), row("<b>", interval(0.0), "absent", true)];
+        let chart = Chart { title: "A | figure".into(), note: "n".into(), rows, margin: Some(0.05) };
+        let section = Section {
+            title: "T & T".into(),
+            summary: "s".into(),
+            facts: vec![("k".into(), "v".into())],
+            charts: vec![chart],
+            notes: vec!["careful".into()],
+            texts: vec![("p".into(), "schema = 1".into())],
+        };
+        Page { title: title(std::slice::from_ref(&section)), sections: vec![section] }
+    }
+
+    #[test]
+    fn a_page_needs_nothing_else_and_escapes_what_others_wrote() {
+        let html = sample().html().expect("a page");
+        for part in
+            ["<!doctype html>", "T &amp; T", "&lt;b&gt;", "prefers-color-scheme: dark", "@media print", "lang=\"en\""]
+        {
+            assert!(html.contains(part), "no {part}");
+        }
+        for part in ["<script", "http://", "https://", "src=", "url(", "@import"] {
+            assert!(!html.contains(part), "{part}");
+        }
+    }
+
+    #[test]
+    fn markdown_has_every_number() {
+        let text = sample().markdown();
+        assert!(text.contains("| plain | 0.900 [0.800, 1.000] | present |") && text.contains("A \\| figure"), "{text}");
+    }
+
+    #[test]
+    fn other_json_is_told_apart() {
+        assert!(section("{}").is_err_and(|e| e.contains("learn or audit")));
+        assert!(section("{\"suites\": 3}").is_err_and(|e| e.contains("audit")));
+        assert!(section("x").is_err_and(|e| e.contains("no JSON")));
+    }
+}

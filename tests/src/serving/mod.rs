@@ -1,0 +1,23 @@
+//! What holds of requests on every stock llama-server: who is steered, by what, and that no answer depends on what was
+//! asked before.
+//!
+//! Each claim is a function of the server's kind, so that the embedded server (`make test`) and the program
+//! (`make test-hosts`) are held to the same.
+
+mod ask;
+mod cache;
+mod choose;
+mod load;
+mod profiles;
+mod refuse;
+mod reload;
+mod route;
+
+pub use ask::{Answer, Ask};
+pub use cache::{answers_do_not_depend_on_what_was_asked_before, saved_slots_carry_what_they_were_made_under};
+pub use choose::{a_client_chooses_what_it_may, a_phase_rule_acts_in_its_phase};
+pub use load::{Load, requests_of_many_clients};
+pub use profiles::Profiles;
+pub use refuse::a_bad_request_touches_nobody_else;
+pub use reload::a_reload_concerns_what_begins_afterwards;
+pub use route::a_route_holds_from_the_first_row_after_its_text;

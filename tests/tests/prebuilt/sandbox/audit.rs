@@ -1,0 +1,124 @@
+//! `evenkeel audit` on the sandbox: it finds the planted biases, and none of them in the twin; it goes on where it was.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use evenkeel_tests::{Scratch, library, tool};
+use serde_json::{Value, json};
+
+use super::items::sandbox;
+use super::lab::llama;
+
+/// Smaller than a quarter of every planted effect, as the audit measures it: 0.34 (prior) to 0.96 (pronouns).
+const MARGIN: &str = "0.08";
+
+/// The sandbox's questions as a suite of one's own.
+fn suite(scratch: &Scratch) -> PathBuf {
+    let text = fs::read_to_string(sandbox("items.jsonl")).expect("items.jsonl");
+    let row = |line: &str| -> Option<String> {
+        let item: Value = serde_json::from_str(line).expect("JSON");
+        let (kind, x) = (item["kind"].as_str()?, item["x"].as_f64());
+        let mut row =
+            json!({ "suite": kind, "prompt": item["text"], "group": item["cluster"], "options": item["answers"] });
+        match (kind, x) {
+            ("pronoun", Some(x)) => row["x"] = x.into(),
+            ("adjective", Some(x)) => (row["x"], row["first"]) = (x.into(), 3.into()),
+            // Place 1 is 1, place 10 is 0: the slope is the difference.
+            ("position", Some(x)) => row["x"] = ((10.0 - x) / 9.0).into(),
+            ("yes/no", Some(0.0)) => {}
+            ("letters", Some(0.0)) => row["options"] = json!([item["answers"][0], item["answers"][3]]),
+            ("prior", _) => row["options"] = json!([item["answers"][1]]),
+            _ => return None,
+        }
+        Some(row.to_string())
+    };
+    let path = scratch.path("sandbox.jsonl");
+    fs::write(&path, text.lines().filter_map(row).collect::<Vec<_>>().join("\n")).expect("a file");
+    path
+}
+
+fn audit(scratch: &Scratch, model: &str, suite: &Path, out: &str, more: &[&str]) -> Value {
+    let mut command = Command::new(tool());
+    command.args(["--json", "audit", "--margin", MARGIN]).args(more);
+    command.arg("--suite").arg(format!("jsonl={}", suite.display()));
+    command.arg("--model").arg(sandbox(model)).arg("--out").arg(scratch.path(out));
+    command.arg("--llama").arg(llama().path()).arg("--plugin").arg(library());
+    for variable in ["LD_PRELOAD", "GGML_BACKEND_PATH", "EVENKEEL_PROFILE", "EVENKEEL_REQUIRE"] {
+        command.env_remove(variable);
+    }
+    let output = command.output().expect("the tool starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}\n{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// The verdict of a suite's bias, for an arm.
+fn verdict<'a>(report: &'a Value, suite: &str, arm: &str) -> &'a str {
+    let at = |list: &str, name: &str| {
+        let all = report[list].as_array().expect("a list");
+        all.iter().position(|x| x["name"] == name).unwrap_or_else(|| panic!("no {name} in {list}"))
+    };
+    let figure = &report["suites"][at("suites", suite)]["figures"][0]["arms"][at("arms", arm)];
+    println!("{suite}, {arm}: {figure}");
+    figure["verdict"].as_str().expect("a verdict")
+}
+
+/// Every value, in order.
+fn figures(report: &Value) -> Vec<f64> {
+    let list = |value: &Value, key: &str| value[key].as_array().expect("a list").clone();
+    let suites = list(report, "suites").into_iter();
+    let arms = suites.flat_map(|s| list(&s, "figures")).flat_map(|f| list(&f, "arms"));
+    arms.map(|a| a["value"]["value"].as_f64().expect("a number")).collect()
+}
+
+const SUITES: [&str; 6] = ["pronoun", "adjective", "position", "yes/no", "letters", "prior"];
+
+#[test]
+fn planted_biases_are_found_and_none_in_the_twin() {
+    let scratch = Scratch::new();
+    let suite = suite(&scratch);
+    let first = audit(&scratch, "models/first-f16.gguf", &suite, "first", &[]);
+    let twin = audit(&scratch, "models/twin-f16.gguf", &suite, "twin", &[]);
+    for name in SUITES {
+        assert_eq!(verdict(&first, name, "plain"), "present");
+        assert_eq!(verdict(&twin, name, "plain"), "absent");
+    }
+}
+
+#[test]
+fn a_profile_takes_its_bias_out_random_directions_do_not_and_an_audit_goes_on() {
+    let scratch = Scratch::new();
+    let suite = suite(&scratch);
+    let folder = scratch.path("profile");
+    fs::create_dir_all(folder.join("models")).expect("a folder");
+    fs::copy(sandbox("models/gender.gguf"), folder.join("models/gender.gguf")).expect("a vector");
+    let profile = folder.join("p.toml");
+    let text = "schema = 1\nname = \"gender\"\n[[steer]]\nname = \"g\"\ndirection = \"models/gender.gguf\"\noperator = \"project\"\nlayers = [2, 3]\n";
+    fs::write(&profile, text).expect("a profile");
+    let more = ["--profile", profile.to_str().expect("text"), "--random", "2"];
+    let model = "models/first-f16.gguf";
+    let whole = audit(&scratch, model, &suite, "out", &more);
+    assert_eq!(verdict(&whole, "pronoun", "gender"), "absent");
+    for arm in ["random 1 for gender", "random 2 for gender"] {
+        assert_eq!(verdict(&whole, "pronoun", arm), "present");
+    }
+    assert_eq!(verdict(&whole, "position", "gender"), "present");
+    let kl = |arm: usize| whole["costs"][arm]["kl"]["value"].as_f64().expect("a number");
+    assert!(kl(0) == 0.0 && kl(1) > 0.0, "{}", whole["costs"]);
+
+    // Killed in the middle of a line: what is known stays, the rest is measured, and nothing differs.
+    let results = scratch.path("out").join("results.jsonl");
+    let lines = fs::read_to_string(&results).expect("results");
+    let cut: String = lines.chars().take(lines.len() * 2 / 3 + 11).collect();
+    fs::write(&results, &cut).expect("results");
+    let again = audit(&scratch, model, &suite, "out", &more);
+    assert!(again["notes"].to_string().contains("1 lines of an earlier run"), "{}", again["notes"]);
+    for (a, b) in figures(&again).into_iter().zip(figures(&whole)) {
+        // The rest came in other batches, which moves the last digits.
+        assert!((a - b).abs() < 1e-4, "{a} {b}");
+    }
+    assert!(fs::read_to_string(&results).expect("results").starts_with(cut.rsplit_once('\n').expect("lines").0));
+
+    let page = fs::read_to_string(scratch.path("out").join("audit.html")).expect("a page");
+    assert!(page.contains("random 2 for gender") && page.contains("absent"));
+}
