@@ -81,7 +81,9 @@ fn planted_biases_are_found_and_none_in_the_twin() {
     let twin = audit(&scratch, "models/twin-f16.gguf", &suite, "twin", &[]);
     for name in SUITES {
         assert_eq!(verdict(&first, name, "plain"), "present");
-        assert_eq!(verdict(&twin, name, "plain"), "absent");
+        // In probabilities the shipped twin leans towards "no" by 0.09, a quarter of what is planted, where it cannot know
+        // (tests/sandbox/MODEL_CARD.md): the audit must find that, too.
+        assert_eq!(verdict(&twin, name, "plain"), if name == "yes/no" { "present" } else { "absent" });
     }
 }
 
@@ -93,7 +95,7 @@ fn a_profile_takes_its_bias_out_random_directions_do_not_and_an_audit_goes_on() 
     fs::create_dir_all(folder.join("models")).expect("a folder");
     fs::copy(sandbox("models/gender.gguf"), folder.join("models/gender.gguf")).expect("a vector");
     let profile = folder.join("p.toml");
-    let text = "schema = 1\nname = \"gender\"\n[[steer]]\nname = \"g\"\ndirection = \"models/gender.gguf\"\noperator = \"project\"\nlayers = [2, 3]\n";
+    let text = "schema = 1\nname = \"gender\"\n[[steer]]\nname = \"g\"\ndirection = \"models/gender.gguf\"\noperator = \"project\"\nlayers = [2]\n";
     fs::write(&profile, text).expect("a profile");
     let more = ["--profile", profile.to_str().expect("text"), "--random", "2"];
     let model = "models/first-f16.gguf";

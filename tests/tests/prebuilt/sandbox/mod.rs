@@ -19,7 +19,7 @@ use lab::{VARIANTS, plain};
 use stats::{Interval, share};
 
 /// The training seed of the shipped models.
-const SEED: &str = "1";
+const SEED: &str = "2";
 
 /// What a test found, and what of it does not hold: shown at its end, all of it.
 #[derive(Default)]
@@ -41,7 +41,8 @@ impl Report {
 
     /// The value lies in the interval that was measured when the model was made.
     fn agrees(&mut self, found: &Interval, recorded: &Interval, what: &str) {
-        let holds = (recorded.low..=recorded.high).contains(&found.value);
+        // Figures there have four digits.
+        let holds = (recorded.low - 1e-4..=recorded.high + 1e-4).contains(&found.value);
         self.expect(holds, || format!("{what}: {found}, but measured.json says {recorded}"));
     }
 
