@@ -7,6 +7,7 @@ mod factored;
 mod float64;
 mod generations;
 mod identity;
+mod invariance;
 mod mixture;
 mod native;
 mod operators;
