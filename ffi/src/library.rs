@@ -3,7 +3,7 @@
 use std::{ffi::c_void, ptr::NonNull};
 
 use crate::{
-    generated::symbols::{Backend, Ggml, Graph, Llama, Sched},
+    generated::symbols::{Attention, Backend, Ggml, Graph, Llama, Sched},
     object::{self, Handle, Object},
     table::Missing,
 };
@@ -15,6 +15,8 @@ pub struct Library {
     handle: Handle,
     /// Tensors and operations.
     pub ggml: Ggml,
+    /// What position-invariant attention is built of; absent where one of the operations is.
+    pub attention: Option<Attention>,
     /// Graphs.
     pub graph: Graph,
     /// Buffers and devices.
@@ -71,11 +73,13 @@ impl Library {
             };
         }
         let (ggml, graph, backend, sched) = (group!(Ggml), group!(Graph), group!(Backend), group!(Sched));
+        // SAFETY: as above.
+        let attention = unsafe { Attention::load(&lookup) }.ok();
         let has_llama = lookup("llama_init_from_model").is_some();
         let llama = if has_llama { group!(Llama) } else { None };
         match (ggml, graph, backend, sched) {
             (Some(ggml), Some(graph), Some(backend), Some(sched)) if llama.is_some() == has_llama => {
-                Ok(Library { object, handle, ggml, graph, backend, sched, llama })
+                Ok(Library { object, handle, ggml, attention, graph, backend, sched, llama })
             }
             _ => Err(LibraryError::Missing { object: object.name().to_owned(), missing }),
         }
