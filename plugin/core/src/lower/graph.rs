@@ -14,6 +14,22 @@ pub enum Op {
     GetRows,
     /// `VIEW`, `RESHAPE`, `PERMUTE` or `TRANSPOSE`: no data of its own.
     View,
+    /// `MUL_MAT`
+    MulMat,
+    /// `SOFT_MAX`
+    SoftMax,
+    /// `FLASH_ATTN_EXT`
+    FlashAttn,
+    /// `ROPE`
+    Rope,
+    /// `SET_ROWS`
+    SetRows,
+    /// `SCALE`
+    Scale,
+    /// `UNARY`
+    Unary,
+    /// `CONT` or `CPY`: the same values elsewhere.
+    Copy,
     /// Anything else.
     Other,
 }
@@ -25,6 +41,14 @@ impl Op {
             "NONE" => Op::None,
             "ADD" => Op::Add,
             "GET_ROWS" => Op::GetRows,
+            "MUL_MAT" => Op::MulMat,
+            "SOFT_MAX" => Op::SoftMax,
+            "FLASH_ATTN_EXT" => Op::FlashAttn,
+            "ROPE" => Op::Rope,
+            "SET_ROWS" => Op::SetRows,
+            "SCALE" => Op::Scale,
+            "UNARY" => Op::Unary,
+            "CONT" | "CPY" => Op::Copy,
             "VIEW" | "RESHAPE" | "PERMUTE" | "TRANSPOSE" => Op::View,
             _ => Op::Other,
         }
@@ -122,6 +146,24 @@ impl GraphView {
     /// The leaf of that name.
     pub fn leaf(&self, name: &str) -> Option<TensorId> {
         self.leafs().find(|(_, t)| t.name.as_bytes() == name.as_bytes()).map(|(id, _)| id)
+    }
+
+    /// The leaf that a tensor is a view of.
+    pub fn base(&self, id: TensorId) -> Option<TensorId> {
+        self.follow(id, |op| op == Op::View)
+    }
+
+    /// The leaf that a tensor is a view, or a copy of a view, of.
+    pub fn base_of_copy(&self, id: TensorId) -> Option<TensorId> {
+        self.follow(id, |op| matches!(op, Op::View | Op::Copy))
+    }
+
+    fn follow(&self, id: TensorId, through: impl Fn(Op) -> bool) -> Option<TensorId> {
+        let mut at = id;
+        while through(self.tensor(at).op) {
+            at = self.tensor(at).src[0]?;
+        }
+        (self.tensor(at).op == Op::None).then_some(at)
     }
 
     /// Which nodes hold only the rows that produce output: those that depend on `GET_ROWS(…, out_ids)`.

@@ -4,11 +4,13 @@
 //! tensor object becomes the last operation of `f` reading `x'`. Every reader, view and saved pointer of llama.cpp's
 //! then sees the new value, and no use count of an existing tensor changes.
 
+mod attention;
 mod build;
 mod graph;
 mod patch;
 mod term;
 
+pub use attention::{AttentionError, AttentionSite, Form, attention};
 pub use build::{LowerError, Lowered, Missed, lower};
 pub use graph::{GraphView, Name, Op, TensorId, TensorView};
 pub use patch::{GateTable, Leaf, NewNode, Patch, Ref, Substitution};
