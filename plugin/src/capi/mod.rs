@@ -4,6 +4,7 @@ mod counters;
 mod door;
 mod error;
 mod profile;
+mod segments;
 mod stats;
 mod status;
 mod strength;

@@ -5,10 +5,11 @@ use std::{
     time::Instant,
 };
 
-use evenkeel_core::lower::{Lowered, Missed, Patch, lower};
+use evenkeel_core::lower::{Lowered, Missed, Patch, attention, lower};
 use evenkeel_ffi::generated::types::ggml_cgraph;
 
 use super::{
+    attention::{self, AttentionGraph},
     commit::{Pass, RewrittenGraph, commit},
     context,
     dispatch::Verdict,
@@ -40,8 +41,11 @@ pub fn before_measure(r: &Registers) -> Verdict {
 
 /// `bool ggml_backend_sched_alloc_graph(sched, graph)`.
 pub fn before_alloc(r: &Registers) -> Verdict {
-    rewrite(r, Pass::Allocate);
-    Verdict::Continue
+    match rewrite(r, Pass::Allocate) {
+        // The host takes it for lack of memory, and its call to decode fails.
+        Rewrite::Refused => Verdict::Refuse,
+        _ => Verdict::Continue,
+    }
 }
 
 /// `ggml_backend_sched_graph_compute_async(sched, graph)`: also runs for a graph that the host reuses.
@@ -55,6 +59,7 @@ pub fn before_compute(r: &Registers) -> Verdict {
         // SAFETY: this thread is about to evaluate the graph at this address.
         known = unsafe { lock(&graph).before_compute(r.argument(1) as *mut ggml_cgraph) };
     }
+    feed_attention(state, current, r.argument(1) as *mut ggml_cgraph);
     if !known && let Some(context) = current.and_then(|address| state.context(address)) {
         unsteered(state, &context);
     }
@@ -66,9 +71,19 @@ pub fn before_compute(r: &Registers) -> Verdict {
 pub fn before_sched_free(r: &Registers) -> Verdict {
     let gone = |graph: &Arc<Mutex<_>>| lock::<RewrittenGraph>(graph).sched == r.argument(0);
     let graphs: Vec<_> = lock(&state::get().graphs).extract_if(|_, graph| gone(graph)).collect();
+    let of_sched = |graph: &Arc<Mutex<_>>| lock::<AttentionGraph>(graph).sched == r.argument(0);
+    let fed: Vec<_> = lock(&state::get().attention).extract_if(|_, graph| of_sched(graph)).collect();
     // Here and not under the lock: it frees the host's memory.
-    drop(graphs);
+    drop((graphs, fed));
     Verdict::Continue
+}
+
+/// Gives a graph what it needs of the regions of its rows.
+fn feed_attention(state: &State, current: Option<usize>, graph: *mut ggml_cgraph) {
+    let Some(fed) = lock(&state.attention).get(&(graph as usize)).cloned() else { return };
+    let batch = current.and_then(|address| state.live(address)).and_then(|live| live.batch());
+    // SAFETY: this thread is about to evaluate the graph, and the host has set its inputs.
+    unsafe { lock(&fed).before_compute(graph, batch.as_deref()) };
 }
 
 /// Says once that the process generates without the profile that it was given.
@@ -95,11 +110,14 @@ enum Rewrite {
     Fine,
     /// It is a graph of a context that should be steered, and runs as the host built it.
     Failed,
+    /// It must not be evaluated: its rows would be computed otherwise than later ones take them to be.
+    Refused,
 }
 
 fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
     let start = Instant::now();
     let state = state::get();
+    forget_attention(r, state);
     if !forget_unless_current(state, r.argument(1) as *mut ggml_cgraph) {
         return Rewrite::Fine;
     }
@@ -134,9 +152,78 @@ fn forget_unless_current(state: &State, graph: *mut ggml_cgraph) -> bool {
     !current
 }
 
+/// Drops what is kept of an earlier graph at this address, if a new one is handed over.
+fn forget_attention(r: &Registers, state: &State) {
+    if !context::is_building() {
+        return;
+    }
+    let Some(stale) = lock(&state.attention).remove(&r.argument(1)) else { return };
+    if lock(&stale).reads_memory()
+        && let Ok(host) = library::of_caller(r.caller())
+    {
+        // Its last evaluation may still run on a device and read that memory.
+        // SAFETY: the scheduler is the one that the host is about to use on this thread.
+        unsafe { (host.lib.sched.ggml_backend_sched_synchronize)(r.argument(0) as _) };
+    }
+}
+
+/// Attention that does not depend on the order of segments.
+fn rewrite_attention(r: &Registers, state: &State, context: &Arc<Context>, live: &Arc<Live>) -> Rewrite {
+    let wanted = live.structure().plans.iter().any(|instance| instance.plan.invariance.is_some());
+    let batch = (context::evaluating() == Some(live.address)).then(|| live.batch()).flatten();
+    if !wanted || batch.is_none() && live.is_fit() {
+        return Rewrite::Fine;
+    }
+    let graph = r.argument(1) as *mut ggml_cgraph;
+    let Ok(host) = library::of_caller(r.caller()) else { return Rewrite::Failed };
+    // SAFETY: as in `rewrite_ours`.
+    let viewed = unsafe { view::read(&host.lib, host.facts.compute_flag, graph) };
+    let sites = match attention(&viewed.view) {
+        Ok(sites) if sites.is_empty() => return Rewrite::Fine,
+        Ok(sites) if host.lib.attention.is_some() => sites,
+        Ok(_) => return unfit(context, live, "this ggml lacks operations that it is built of"),
+        Err(why) => return unfit(context, live, &why.to_string()),
+    };
+    live.fits(Ok(()));
+    let Some(batch) = batch else { return Rewrite::Fine };
+    // SAFETY: the view was read just now, and the host still waits on this thread.
+    match unsafe { attention::rewrite(&host, graph, &viewed, &sites, (context, &batch)) } {
+        Ok(mut fed) => {
+            fed.sched = r.argument(0);
+            lock(&state.attention).insert(graph as usize, Arc::new(Mutex::new(fed)));
+            Rewrite::Fine
+        }
+        Err(why) => {
+            state.trouble.passed_through.fetch_add(1, Ordering::Relaxed);
+            log::error!(
+                "context {} ({}): segments cannot be taken into account, decode fails: {why}",
+                context.id,
+                context.model
+            );
+            Rewrite::Refused
+        }
+    }
+}
+
+/// Says once that a context's attention cannot be made independent of the order of segments.
+fn unfit(context: &Context, live: &Live, why: &str) -> Rewrite {
+    if live.fits(Err(why.to_owned())) {
+        log::error!(
+            "context {} ({}): [invariance] cannot be used, and segments are refused: {why}",
+            context.id,
+            context.model
+        );
+    }
+    Rewrite::Failed
+}
+
 fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>, live: &Arc<Live>) -> Rewrite {
     if let Some(owner) = context::take_owner() {
         live.built(owner);
+    }
+    match rewrite_attention(r, state, context, live) {
+        Rewrite::Fine => {}
+        trouble => return trouble,
     }
     let structure = live.structure();
     let Some(merged) = &structure.merged else { return Rewrite::Fine };

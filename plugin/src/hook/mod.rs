@@ -5,6 +5,7 @@
 //! with all registers and the stack as they were. Calls reach the entries by symbol order (`LD_PRELOAD`) or because
 //! [`install`] pointed the host's own call slots at them.
 
+mod attention;
 mod commit;
 mod constant;
 mod context;
@@ -26,6 +27,7 @@ mod saved;
 mod view;
 mod vocab;
 
+pub use attention::{AttentionGraph, Kept};
 pub use commit::RewrittenGraph;
 pub use constant::Constants;
 pub use install::install;

@@ -173,7 +173,8 @@ impl Regions {
     pub fn feed(&mut self, raw: &[RawRow], mode: impl Fn(i32) -> Option<Mode>) -> Vec<Refusal> {
         self.batch = None;
         self.signature = 0;
-        let (mut refused, mut batch) = (Vec::new(), Batch { parts: vec![], rows: raw.iter().map(|r| (r.pos, None)).collect() });
+        let (mut refused, mut batch) =
+            (Vec::new(), Batch { parts: vec![], rows: raw.iter().map(|r| (r.pos, None)).collect() });
         if self.held.is_empty() {
             return refused;
         }
@@ -222,14 +223,20 @@ impl Regions {
         let inside = own.iter().filter(|r| region.place(r.pos).is_some()).count();
         let after = own.iter().any(|r| r.pos >= region.end());
         if let State::Broken(why) = held.state {
-            return if inside > 0 || after { Err(format!("the region of its segments is of no use: {why}")) } else { Ok(None) };
+            return if inside > 0 || after {
+                Err(format!("the region of its segments is of no use: {why}"))
+            } else {
+                Ok(None)
+            };
         }
         if own.iter().any(|r| !r.others.is_empty() && r.pos >= region.first()) {
             return Err("a token of its segments is fed for several sequences at once".into());
         }
         if inside == 0 {
             return match &held.state {
-                State::Evaluated(evaluated) if after => Ok(Some(BatchPart { evaluated: evaluated.clone(), fresh: false })),
+                State::Evaluated(evaluated) if after => {
+                    Ok(Some(BatchPart { evaluated: evaluated.clone(), fresh: false }))
+                }
                 State::Announced if after => Err("tokens after its segments are fed before the segments".into()),
                 _ => Ok(None),
             };

@@ -240,7 +240,8 @@ mod tests {
 
     #[test]
     fn a_row_sees_what_it_should() {
-        let seen = [Seen::Nothing, Seen::At(2), Seen::At(3), Seen::At(4), Seen::At(5), Seen::At(6), Seen::At(7), Seen::At(8)];
+        let seen =
+            [Seen::Nothing, Seen::At(2), Seen::At(3), Seen::At(4), Seen::At(5), Seen::At(6), Seen::At(7), Seen::At(8)];
         let tables = Tables::new(&region(), &seen, Part::new(&region(), &seen, true)).unwrap();
         let open = |table: &[f32], row: usize| (0..9).filter(|slot| table[slot + 9 * row] == 0.0).collect::<Vec<_>>();
         assert_eq!(open(&tables.mask, 0), [] as [usize; 0]);

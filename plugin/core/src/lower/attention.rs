@@ -85,12 +85,16 @@ pub fn attention(graph: &GraphView) -> Result<Vec<AttentionSite>, AttentionError
     for (&layer, &(stores, cache)) in &keys {
         let fail = |why| AttentionError { layer, why };
         let value = values.get(&layer).ok_or(fail("its values are not cached as keys are"))?;
-        let site = Search { graph, layer, cache, stores, value: value.0, cached_values: value.1 }.site().map_err(fail)?;
+        let site =
+            Search { graph, layer, cache, stores, value: value.0, cached_values: value.1 }.site().map_err(fail)?;
         sites.push(site);
     }
     let mask = sites[0].mask;
     if let Some(other) = sites.iter().find(|site| site.mask != mask) {
-        return Err(AttentionError { layer: other.layer, why: "it sees other cells than the first layer: a sliding window" });
+        return Err(AttentionError {
+            layer: other.layer,
+            why: "it sees other cells than the first layer: a sliding window",
+        });
     }
     Ok(sites)
 }
@@ -207,7 +211,13 @@ impl Search<'_> {
         if cached[3] != 1 || q[3] != 1 {
             return Err("each sequence has a cache of its own (kv_unified is off)");
         }
-        if q[0] != k[0] || q[2] != k[2] || k[1] == 0 || q[1] % k[1] != 0 || ne(site.bare_query) != q || ne(site.bare_key) != k {
+        if q[0] != k[0]
+            || q[2] != k[2]
+            || k[1] == 0
+            || q[1] % k[1] != 0
+            || ne(site.bare_query) != q
+            || ne(site.bare_key) != k
+        {
             return Err("queries and keys do not belong together");
         }
         if cached[0] != k[0] || cached[2] != k[1] {
@@ -217,7 +227,10 @@ impl Search<'_> {
         if values % (k[1] * k[2]) != 0 {
             return Err("values and keys have different heads");
         }
-        if ![site.query, site.bare_query, site.key, site.bare_key, site.value].iter().all(|id| self.graph.tensor(*id).f32) {
+        if ![site.query, site.bare_query, site.key, site.bare_key, site.value]
+            .iter()
+            .all(|id| self.graph.tensor(*id).f32)
+        {
             return Err("queries, keys or values are not F32");
         }
         if self.graph.base_of_copy(site.cached_values) != Some(self.cached_values) {

@@ -31,7 +31,8 @@ pub use keys::KEYS;
 pub use layers::{LayerItem, Layers};
 pub use percent::Percent;
 pub use types::{
-    CachePolicy, Invariance, ModelGuard, ModelHint, OnError, Operator, Profile, Reload, Requests, Route, Runtime, SteerRule, Tokens,
+    CachePolicy, Invariance, ModelGuard, ModelHint, OnError, Operator, Profile, Reload, Requests, Route, Runtime,
+    SteerRule, Tokens,
 };
 
 pub(crate) use suggest::nearest;
