@@ -134,6 +134,7 @@ impl Regions {
     pub fn again(&mut self, seq: i32, from: i32) {
         if let Some(held) = self.held.get_mut(&seq)
             && from <= held.region.first()
+            && matches!(held.state, State::Evaluated(_))
         {
             held.state = State::Announced;
         }
