@@ -3,6 +3,7 @@
 use evenkeel_model::{Arch, FileType};
 use evenkeel_tests::claim::nothing;
 use evenkeel_tests::host::{CHost, Decode, Native};
+use evenkeel_tests::oracle::{Decoder, Mode, Prompt, distance, permutations};
 use evenkeel_tests::{Door, Profile, Recording, Scratch, Setting};
 
 /// What the native vector and `add` may differ by on this backend.
@@ -45,5 +46,29 @@ fn what_steers_nothing_changes_nothing() {
     for (name, profile) in nothing() {
         let steered = run(&host, &decode, Some(Door::Preload), &scratch.profile(&profile));
         plain.assert_same(&steered, name);
+    }
+}
+
+/// Near the definition, as ordinary attention is on this device, and the same for every order of the segments.
+#[test]
+fn segments_on_the_device() {
+    let host = CHost::node_llama_cpp_vulkan();
+    let scratch = Scratch::new();
+    let model = scratch.model(Arch::Llama, FileType::F32);
+    let decoder = Decoder::read(&model);
+    for (mode, name) in [(Mode::Pine, "pine"), (Mode::Set, "set")] {
+        let profile = scratch.profile(&Profile::empty().with(&format!("[invariance]\nmode = \"{name}\"")));
+        for order in permutations(3) {
+            let prompt = Prompt::new(1, 3, &[4, 2, 5], 4).ordered(&order);
+            let expected = decoder.pass(&prompt.tokens(), &prompt.cut(), mode).logits;
+            for flash in [false, true] {
+                let script = Some(prompt.in_parts());
+                let decode = Decode { script, wide_cache: true, flash, gpu_layers: 99, ..Decode::new(&model) };
+                let (worst, rows) = distance(&run(&host, &decode, Some(Door::Preload), &profile), 0, &expected);
+                println!("{name}, {order:?}, flash attention {flash}: {worst:e}");
+                assert_eq!(rows, expected.len());
+                assert!(worst < 1e-2, "{name}, {order:?}, flash attention {flash}: {worst:e}");
+            }
+        }
     }
 }

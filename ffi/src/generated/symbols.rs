@@ -172,6 +172,8 @@ impl Ggml {
 /// The host's functions of group `attention`.
 #[derive(Clone, Copy)]
 pub struct Attention {
+    /// `ggml_get_mem_size`
+    pub ggml_get_mem_size: unsafe extern "C-unwind" fn(ctx: *const ggml_context) -> usize,
     /// `ggml_mul_mat`
     pub ggml_mul_mat: unsafe extern "C-unwind" fn(
         ctx: *mut ggml_context,
@@ -317,6 +319,7 @@ impl Attention {
         let mut missing = Missing::new("attention");
         let table = unsafe {
             Self {
+                ggml_get_mem_size: crate::table::required(lookup, "ggml_get_mem_size", &mut missing),
                 ggml_mul_mat: crate::table::required(lookup, "ggml_mul_mat", &mut missing),
                 ggml_soft_max_ext: crate::table::required(lookup, "ggml_soft_max_ext", &mut missing),
                 ggml_soft_max_add_sinks: crate::table::required(lookup, "ggml_soft_max_add_sinks", &mut missing),

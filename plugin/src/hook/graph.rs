@@ -10,6 +10,7 @@ use evenkeel_ffi::generated::types::ggml_cgraph;
 
 use super::{
     attention::{self, AttentionGraph},
+    capacity,
     commit::{Pass, RewrittenGraph, commit},
     context,
     dispatch::Verdict,
@@ -73,6 +74,7 @@ pub fn before_sched_free(r: &Registers) -> Verdict {
     let graphs: Vec<_> = lock(&state::get().graphs).extract_if(|_, graph| gone(graph)).collect();
     let of_sched = |graph: &Arc<Mutex<_>>| lock::<AttentionGraph>(graph).sched == r.argument(0);
     let fed: Vec<_> = lock(&state::get().attention).extract_if(|_, graph| of_sched(graph)).collect();
+    lock(&state::get().schedulers).remove(&r.argument(0));
     // Here and not under the lock: it frees the host's memory.
     drop((graphs, fed));
     Verdict::Continue
@@ -177,7 +179,8 @@ fn rewrite_attention(r: &Registers, state: &State, context: &Arc<Context>, live:
     let graph = r.argument(1) as *mut ggml_cgraph;
     let Ok(host) = library::of_caller(r.caller()) else { return Rewrite::Failed };
     // SAFETY: as in `rewrite_ours`.
-    let viewed = unsafe { view::read(&host.lib, host.facts.compute_flag, graph) };
+    let mut viewed = unsafe { view::read(&host.lib, host.facts.compute_flag, graph) };
+    capacity::bound(&mut viewed.view, r.argument(0));
     let sites = match attention(&viewed.view) {
         Ok(sites) if sites.is_empty() => return Rewrite::Fine,
         Ok(sites) if host.lib.attention.is_some() => sites,
@@ -230,7 +233,8 @@ fn rewrite_ours(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>
     let (sched, graph) = (r.argument(0), r.argument(1) as *mut ggml_cgraph);
     let Ok(host) = library::of_caller(r.caller()) else { return pass_through(state, context, "unusable library") };
     // SAFETY: the host hands this graph over for allocation, on this thread; the library passed the self-test.
-    let viewed = unsafe { view::read(&host.lib, host.facts.compute_flag, graph) };
+    let mut viewed = unsafe { view::read(&host.lib, host.facts.compute_flag, graph) };
+    capacity::bound(&mut viewed.view, r.argument(0));
     let (patch, missed) = match lower(&merged.plan, &viewed.view) {
         Ok(Lowered::Patch(patch, missed)) => (patch, missed),
         Ok(Lowered::NotOurs) => return Rewrite::Fine,

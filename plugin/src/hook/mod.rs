@@ -6,6 +6,7 @@
 //! [`install`] pointed the host's own call slots at them.
 
 mod attention;
+mod capacity;
 mod commit;
 mod constant;
 mod context;

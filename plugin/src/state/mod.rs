@@ -54,6 +54,8 @@ pub struct State {
     pub graphs: Mutex<FxHashMap<usize, Arc<Mutex<RewrittenGraph>>>>,
     /// Graphs whose attention is rewritten, or fed, by address.
     pub attention: Mutex<FxHashMap<usize, Arc<Mutex<AttentionGraph>>>>,
+    /// Schedulers by address: the nodes that each has room for.
+    pub schedulers: Mutex<FxHashMap<usize, usize>>,
     /// Numbers for what cells were computed under.
     pub identities: Identities,
     /// When the profiles' files were looked at.
@@ -145,6 +147,7 @@ impl State {
             contexts: Mutex::default(),
             graphs: Mutex::default(),
             attention: Mutex::default(),
+            schedulers: Mutex::default(),
             identities: Identities::default(),
             watch: reload::Watch::new(),
             repairs: Mutex::default(),

@@ -6,6 +6,7 @@ use super::attention::{Heads, Order, attend};
 use super::gguf::Weights;
 use super::rope::{Rope, Style};
 use super::segments::{Mode, Segments};
+use crate::Recording;
 
 /// A model whose blocks are RMS norm, attention, RMS norm and a gated feed-forward network: llama, qwen2.
 pub struct Decoder {
@@ -85,4 +86,20 @@ impl Decoder {
 
 fn add(x: &mut [f64], y: &[f64]) {
     x.iter_mut().zip(y).for_each(|(x, y)| *x += y);
+}
+
+/// The largest difference between a sequence's rows of a recording and what the oracle computes, and the number of rows.
+///
+/// # Panics
+/// When the recording has other labels than the C host writes for a script.
+pub fn distance(recording: &Recording, sequence: usize, expected: &[Vec<f64>]) -> (f64, usize) {
+    let label = format!("prompt {sequence} ");
+    let (mut worst, mut rows) = (0f64, 0);
+    for row in recording.rows.iter().filter(|row| row.label.starts_with(&label)) {
+        let position: usize = row.label[label.len()..].parse().expect("a position");
+        let found = row.logits.iter().map(|bits| f64::from(f32::from_bits(*bits)));
+        worst = found.zip(&expected[position]).map(|(a, b)| (a - b).abs()).fold(worst, f64::max);
+        rows += 1;
+    }
+    (worst, rows)
 }

@@ -6,11 +6,13 @@
 mod attention;
 mod decoder;
 mod gguf;
+mod prompt;
 mod rope;
 mod segments;
 
 pub use attention::{Heads, Order, attend};
-pub use decoder::{Decoder, Passed};
+pub use decoder::{Decoder, Passed, distance};
 pub use gguf::Weights;
+pub use prompt::{Prompt, permutations};
 pub use rope::{Rope, Style};
 pub use segments::{Mode, Segments};

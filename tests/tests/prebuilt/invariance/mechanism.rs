@@ -1,11 +1,9 @@
 //! What a stock host computes, against the oracle: each order of the segments, whole prompts and parts, several sequences.
 
-use evenkeel_model::{Arch, FileType};
+use evenkeel_model::{Arch, FileType, Shape, random_llama};
 use evenkeel_tests::host::{CHost, Decode};
-use evenkeel_tests::oracle::{Decoder, Mode};
+use evenkeel_tests::oracle::{Decoder, Mode, Prompt, distance, permutations};
 use evenkeel_tests::{Door, Profile, Recording, Scratch, Setting};
-
-use super::{Prompt, permutations};
 
 /// A model, its decoder, and a profile.
 struct Bench {
@@ -34,16 +32,7 @@ impl Bench {
     /// The largest difference between the rows of a sequence and the oracle's.
     fn error(&self, recording: &Recording, sequence: usize, prompt: &Prompt, mode: Mode) -> f64 {
         let expected = self.decoder.pass(&prompt.tokens(), &prompt.cut(), mode).logits;
-        let label = format!("prompt {sequence} ");
-        let rows: Vec<_> = recording.rows.iter().filter(|row| row.label.starts_with(&label)).collect();
-        let mut seen = 0;
-        let mut worst = 0f64;
-        for row in &rows {
-            let position: usize = row.label[label.len()..].parse().expect("a position");
-            let found = row.logits.iter().map(|bits| f64::from(f32::from_bits(*bits)));
-            worst = found.zip(&expected[position]).map(|(a, b)| (a - b).abs()).fold(worst, f64::max);
-            seen += 1;
-        }
+        let (worst, seen) = distance(recording, sequence, &expected);
         assert!(seen >= expected.len(), "{seen} rows of sequence {sequence}");
         worst
     }
@@ -63,20 +52,6 @@ fn profile(mode: Mode, more: &str) -> Profile {
     Profile::empty().with(&format!("{more}\n[invariance]\nmode = \"{mode}\""))
 }
 
-/// Every token in one batch.
-fn whole(prompt: &Prompt) -> String {
-    format!("{}feed {}\n", prompt.announce(0), prompt.group(0, 0..prompt.tokens().len()))
-}
-
-/// Prefix, region, and then token by token.
-fn in_parts(prompt: &Prompt) -> String {
-    let (cut, n) = (prompt.cut(), prompt.tokens().len());
-    let mut script = format!("feed {}\n{}", prompt.group(0, 0..cut.prefix), prompt.announce(0));
-    script += &format!("feed {}\n", prompt.group(0, cut.prefix..cut.end()));
-    (cut.end()..n).for_each(|at| script += &format!("feed {}\n", prompt.group(0, at..at + 1)));
-    script
-}
-
 const MODES: [Mode; 2] = [Mode::Pine, Mode::Set];
 
 #[test]
@@ -89,12 +64,26 @@ fn it_is_its_definition() {
                 bench.decode.flash = flash;
                 // Flash attention's builder casts an F32 cache to F16. Where pine makes the scores anew it reads the cache.
                 let tolerance = |whole: bool| if flash && (mode == Mode::Set || !whole) { 1e-2 } else { 1e-4 };
-                for (seed, lengths) in [&[4, 2, 5][..], &[3, 3], &[1, 6, 2, 4], &[2, 5, 3, 1, 4, 6, 2, 3]].iter().enumerate() {
+                for (seed, lengths) in
+                    [&[4, 2, 5][..], &[3, 3], &[1, 6, 2, 4], &[2, 5, 3, 1, 4, 6, 2, 3]].iter().enumerate()
+                {
                     let prompt = Prompt::new(seed, 3, lengths, 4);
                     let what = format!("{arch:?}, flash {flash}, {lengths:?}");
-                    bench.check(&bench.run(&host, whole(&prompt)), 0, &prompt, tolerance(true), &format!("{what}, whole"));
+                    bench.check(
+                        &bench.run(&host, prompt.whole()),
+                        0,
+                        &prompt,
+                        tolerance(true),
+                        &format!("{what}, whole"),
+                    );
                     // Decode's graph is the host's own where the mode is set.
-                    bench.check(&bench.run(&host, in_parts(&prompt)), 0, &prompt, tolerance(false), &format!("{what}, in parts"));
+                    bench.check(
+                        &bench.run(&host, prompt.in_parts()),
+                        0,
+                        &prompt,
+                        tolerance(false),
+                        &format!("{what}, in parts"),
+                    );
                 }
             }
         }
@@ -108,7 +97,7 @@ fn one_segment_changes_nothing() {
     for mode in MODES {
         let bench = Bench::new(Arch::Llama, mode);
         let prompt = Prompt::new(5, 3, &[6], 4);
-        let recording = bench.run(&host, in_parts(&prompt));
+        let recording = bench.run(&host, prompt.in_parts());
         assert!(bench.error(&recording, 0, &prompt, Mode::Plain) < 1e-4, "{mode:?}");
         let feed = format!("feed {}\n", prompt.group(0, 0..13));
         let alone = Decode { script: Some(feed.clone()), ..bench.decode.clone() };
@@ -131,7 +120,7 @@ fn the_order_does_not_count() {
             let mut script = String::new();
             for order in permutations(4) {
                 let ordered = prompt.ordered(&order);
-                script += &format!("remove 0 0 -1\n{}", whole(&ordered));
+                script += &format!("remove 0 0 -1\n{}", ordered.whole());
             }
             let recording = bench.run(&host, script);
             let runs: Vec<&[evenkeel_tests::Row]> = recording.rows.chunks(n).collect();
@@ -158,7 +147,7 @@ fn twins_do_not_count() {
     prompt.segments[1] = prompt.segments[0].clone();
     for order in permutations(3) {
         let ordered = prompt.ordered(&order);
-        bench.check(&bench.run(&host, in_parts(&ordered)), 0, &ordered, 1e-4, &format!("{order:?}"));
+        bench.check(&bench.run(&host, ordered.in_parts()), 0, &ordered, 1e-4, &format!("{order:?}"));
     }
 }
 
@@ -183,7 +172,13 @@ fn sequences_do_not_meet() {
         let n = |s: usize| prompts[s].cut().end();
         script += &format!("feed {} {} {}\n", group(0, 0..2), group(1, 0..n(1)), group(2, 0..4));
         script += &format!("feed {} {} {}\n", group(2, 4..6), group(0, 2..n(0)), group(1, n(1)..n(1) + 1));
-        script += &format!("feed {} {} {} {}\n", group(3, 0..n(3) + 1), group(2, 6..7), group(1, n(1) + 1..n(1) + 3), group(0, n(0)..n(0) + 1));
+        script += &format!(
+            "feed {} {} {} {}\n",
+            group(3, 0..n(3) + 1),
+            group(2, 6..7),
+            group(1, n(1) + 1..n(1) + 3),
+            group(0, n(0)..n(0) + 1)
+        );
         script += &format!("feed {} {} {}\n", group(0, n(0) + 1..all[0]), group(2, 7..9), group(3, n(3) + 1..n(3) + 2));
         for step in 2..6 {
             script += &format!("feed {} {}\n", group(3, n(3) + step..n(3) + step + 1), group(2, 7 + step..8 + step));
@@ -238,7 +233,7 @@ fn it_goes_with_steering() {
     let prompt = Prompt::new(41, 3, &[4, 2, 5], 4);
     let (cut, n) = (prompt.cut(), prompt.tokens().len());
     let run = |prompt: &Prompt, profile: &Profile| {
-        let decode = Decode { script: Some(in_parts(prompt)), ..bench.decode.clone() };
+        let decode = Decode { script: Some(prompt.in_parts()), ..bench.decode.clone() };
         host.with(&decode, Door::Preload, &bench.scratch.profile(profile))
     };
     let steered = run(&prompt, &both);
@@ -277,24 +272,71 @@ fn refusals() {
         other.group(1, other.cut().end()..other.tokens().len()),
     );
     let (stderr, recording) = try_run(&bench, script, &bench.setting());
-    assert!(stderr.contains("its segments, 11 tokens, must be evaluated in one micro-batch, and 3 of them came"), "{stderr}");
+    assert!(
+        stderr.contains("its segments, 11 tokens, must be evaluated in one micro-batch, and 3 of them came"),
+        "{stderr}"
+    );
     let last = recording.rows.iter().rposition(|row| row.label.starts_with("prompt 0 ")).expect("rows");
     assert!(likely(&recording, last) < 5, "{} tokens are possible", likely(&recording, last));
     bench.check(&recording, 1, &other, 1e-4, "the neighbour");
     // A cut inside the region.
-    let script = format!("{}remove 0 5 -1\nfeed {}\n", whole(&prompt), prompt.group(0, 5..n));
+    let script = format!("{}remove 0 5 -1\nfeed {}\n", prompt.whole(), prompt.group(0, 5..n));
     let (stderr, _) = try_run(&bench, script, &bench.setting());
-    assert!(stderr.contains("sequence 0: the region of its segments is of no use: some of its cells were removed"), "{stderr}");
+    assert!(
+        stderr.contains("sequence 0: the region of its segments is of no use: some of its cells were removed"),
+        "{stderr}"
+    );
     // Spans that are none, or too late; a profile without the table; a model with another attention.
     let said = |script: String, setting: &Setting, bench: &Bench, expected: &str| {
         let (stderr, _) = try_run(bench, script, setting);
         assert!(stderr.contains(expected), "{stderr}");
     };
     let feed = format!("feed {}\n", prompt.group(0, 0..end));
-    said(format!("segments 0 0 3 4\n{feed}"), &bench.setting(), &bench, "returned 1: the first segment begins at position 0");
-    said(format!("{feed}segments 0 3 4 2\n"), &bench.setting(), &bench, "returned 4: the first segment begins at position 3, but");
+    said(
+        format!("segments 0 0 3 4\n{feed}"),
+        &bench.setting(),
+        &bench,
+        "returned 1: the first segment begins at position 0",
+    );
+    said(
+        format!("{feed}segments 0 3 4 2\n"),
+        &bench.setting(),
+        &bench,
+        "returned 4: the first segment begins at position 3, but",
+    );
     let without = bench.scratch.profile(&Profile::empty().with("[runtime]\nreload = \"off\""));
     said(format!("segments 0 3 4 2\n{feed}"), &without, &bench, "returned 4: sequence 0 runs under a profile without");
     let gemma = Bench { decode: Decode::new(&bench.scratch.model(Arch::Gemma2, FileType::F32)), ..bench };
-    said(format!("segments 0 3 4 2\n{feed}"), &gemma.setting(), &gemma, "for a model of architecture \"gemma2\" (some of its layers see a window only");
+    said(
+        format!("segments 0 3 4 2\n{feed}"),
+        &gemma.setting(),
+        &gemma,
+        "for a model of architecture \"gemma2\" (some of its layers see a window only",
+    );
+}
+
+/// A model of many layers fills its graph half; segments take more nodes than that leaves.
+#[test]
+fn there_is_room_in_deep_models() {
+    let host = CHost::node_llama_cpp();
+    let mut bench = Bench::new(Arch::Llama, Mode::Pine);
+    let path = bench.scratch.path("deep.gguf");
+    let shape = Shape { layers: 40, embd: 64, heads: 4, kv_heads: 2, ff: 96, vocab: 320, context: 512 };
+    random_llama(&shape, FileType::F32, 3, &path, |_, _| {}).expect("a model is written");
+    bench.decoder = Decoder::read(&path);
+    bench.decode = Decode { sequences: 4, wide_cache: true, ..Decode::new(&path) };
+    let prompts: Vec<Prompt> =
+        (0..4).map(|s| Prompt::new(60 + s, 2, &[2, 1, 3, 2, 2, 1, 2, 3, 1, 2][..10 - s], 3)).collect();
+    let mut script: String = (0..4).map(|s| prompts[s].announce(s)).collect();
+    let ends: Vec<usize> = prompts.iter().map(|p| p.cut().end()).collect();
+    // All regions in one graph, and then all suffixes in one.
+    for step in 0..4 {
+        let range = |s: usize| if step == 0 { 0..ends[s] } else { ends[s] + step - 1..ends[s] + step };
+        let groups: Vec<String> = (0..4).map(|s| prompts[s].group(s, range(s))).collect();
+        script += &format!("feed {}\n", groups.join(" "));
+    }
+    let recording = bench.run(&host, script);
+    for (s, prompt) in prompts.iter().enumerate() {
+        bench.check(&recording, s, prompt, 1e-3, "40 layers");
+    }
 }

@@ -3,7 +3,7 @@
 //! `reference.txt` was printed by a program in numpy, written apart from the oracle, that agrees with the published PyTorch
 //! classes of PINE to the precision of their float32 parts.
 
-use evenkeel_tests::oracle::{Heads, Mode, Rope, Segments, Style, attend};
+use evenkeel_tests::oracle::{Heads, Mode, Rope, Segments, Style, attend, permutations};
 
 /// The same numbers as in the other program.
 struct Numbers(u64);
@@ -67,7 +67,7 @@ fn the_oracle_does_not_depend_on_the_order() {
     for mode in [Mode::Pine, Mode::Set, Mode::Plain] {
         let (expected, _) = attend(&q, &k, &v, &rope, &original, mode);
         let mut largest = 0f64;
-        for order in super::permutations(4) {
+        for order in permutations(4) {
             let region = order.iter().flat_map(|s| original.first(*s)..original.first(*s) + lengths[*s]);
             let tokens: Vec<usize> = (0..prefix).chain(region).chain(original.end()..n).collect();
             let pick = |heads: &Heads| tokens.iter().map(|t| heads[*t].clone()).collect::<Heads>();
