@@ -49,6 +49,19 @@ fn what_steers_nothing_changes_nothing() {
     }
 }
 
+/// A rule that reads the gate table: the backend orders the nodes anew, and the table must be written all the same.
+#[test]
+fn an_adjustable_rule_acts_on_the_device() {
+    let host = CHost::node_llama_cpp_vulkan();
+    let scratch = Scratch::new();
+    let decode = Decode { gpu_layers: 99, ..Decode::new(&scratch.model(Arch::Llama, FileType::F32)) };
+    scratch.vector(Arch::Llama);
+    let fixed = run(&host, &decode, Some(Door::Preload), &scratch.profile(&Profile::add("v.gguf", 2.0)));
+    let adjustable = Profile::empty().and_rule_on("\"all\"", "v.gguf", "strength = 2.0\nadjustable = true");
+    let distance = fixed.distance(&run(&host, &decode, Some(Door::Preload), &scratch.profile(&adjustable)));
+    assert!(distance <= 1e-2, "logits differ by {distance:e}");
+}
+
 /// Near the definition, as ordinary attention is on this device, and the same for every order of the segments.
 #[test]
 fn segments_on_the_device() {

@@ -1,6 +1,6 @@
 //! The nodes of one graph.
 
-use std::{mem::ManuallyDrop, sync::Arc};
+use std::{ffi::CString, mem::ManuallyDrop, sync::Arc};
 
 use evenkeel_core::{
     invariance::Part,
@@ -441,7 +441,9 @@ unsafe fn apply(host: &Host, graph: *mut ggml_cgraph, viewed: &Viewed, edits: Ve
         let mut before: Vec<(u32, Tensor)> =
             edits.iter().flat_map(|edit| edit.nodes.iter().map(|t| (edit.at, *t))).collect();
         before.sort_by_key(|(at, _)| *at);
-        for (_, t) in &before {
+        for (i, (_, t)) in before.iter().enumerate() {
+            let name = CString::new(format!("ek.attention.{i}")).unwrap_or_default();
+            (host.lib.ggml.ggml_set_name)(*t, name.as_ptr());
             (g.ggml_build_forward_expand)(graph, *t);
         }
         let n_new = (g.ggml_graph_n_nodes)(graph) as usize;

@@ -9,7 +9,10 @@ use evenkeel_core::{
 use evenkeel_ffi::generated::types::*;
 
 use super::{
-    super::{library::Host, view::Viewed},
+    super::{
+        library::Host,
+        view::{Viewed, holds},
+    },
     build::Tensor,
     emit::At,
     inputs::Inputs,
@@ -121,12 +124,9 @@ impl AttentionGraph {
     }
 
     unsafe fn is_current(&self, graph: *mut ggml_cgraph) -> bool {
-        let (place, node) = self.rewritten.as_ref().map_or((0, self.fed.first_node), |rewritten| rewritten.anchor);
-        // SAFETY: the caller's promise; the place is inside the graph.
-        unsafe {
-            let g = &self.host.lib.graph;
-            place < (g.ggml_graph_n_nodes)(graph) && (g.ggml_graph_node)(graph, place) == node
-        }
+        let anchor = self.rewritten.as_ref().map_or((0, self.fed.first_node), |rewritten| rewritten.anchor);
+        // SAFETY: the caller's promise.
+        unsafe { holds(&self.host.lib, graph, anchor) }
     }
 
     unsafe fn write(&self, batch: &Batch) -> Result<(), &'static str> {
