@@ -53,6 +53,7 @@ fn plan() -> Plan {
         rules: vec![rule("a", None), rule("b", Some(GateIndex(0)))],
         probes: vec![],
         n_gates: 1,
+        invariance: None,
         sites: (0..N_LAYER).map(|layer| SitePlan { site: Site::Residual, layer, terms: terms() }).collect(),
     }
 }

@@ -13,6 +13,7 @@ mod generations;
 mod gguf;
 mod heads;
 mod identity;
+mod invariance;
 mod leace;
 mod mixture;
 mod native;

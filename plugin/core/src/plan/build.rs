@@ -33,6 +33,7 @@ impl Plan {
         }
         let mut report = Report { file: profile.file.clone(), errors: vec![] };
         fit::guard(&mut report, profile, model);
+        fit::attention(&mut report, profile, model);
         let layers: Vec<_> = profile
             .steer
             .iter()
@@ -69,7 +70,8 @@ impl Plan {
         let probes = taps.prune(&mut sites);
         drop_cancelled(&mut rules, &sites);
         let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
-        Ok(Self { profile: profile.name.clone(), model: model.clone(), rules, probes, n_gates, sites })
+        let invariance = profile.invariance.map(|invariance| invariance.mode);
+        Ok(Self { profile: profile.name.clone(), model: model.clone(), rules, probes, n_gates, sites, invariance })
     }
 }
 

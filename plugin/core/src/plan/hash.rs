@@ -31,6 +31,9 @@ impl Plan {
         text(&mut hash, &self.model.arch);
         hash.update(self.model.n_embd.to_le_bytes());
         hash.update(self.model.n_layer.to_le_bytes());
+        if let Some(mode) = self.invariance {
+            text(&mut hash, mode.name());
+        }
         number(&mut hash, self.sites.len());
         for site in &self.sites {
             hash.update([match site.site {

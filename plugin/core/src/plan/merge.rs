@@ -49,6 +49,7 @@ impl Merged {
             probes: merged.probes,
             n_gates: merged.gates.len() as u16,
             sites,
+            invariance: None,
         };
         Merged { plan, gates: merged.gates, first_rule: merged.first_rule }
     }

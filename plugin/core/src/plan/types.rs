@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     asset::Weight,
+    invariance::Mode,
     model::ModelFacts,
     profile::{Operator, Tokens},
 };
@@ -295,11 +296,13 @@ pub struct Plan {
     pub n_gates: u16,
     /// What happens where, ascending by (layer, site).
     pub sites: Vec<SitePlan>,
+    /// What attention makes of segments; `None` for what the model does.
+    pub invariance: Option<Mode>,
 }
 
 impl Plan {
-    /// True if this plan changes no node of any graph.
+    /// True if this plan changes nothing that any sequence computes.
     pub fn is_empty(&self) -> bool {
-        self.sites.is_empty()
+        self.sites.is_empty() && self.invariance.is_none()
     }
 }
