@@ -70,7 +70,7 @@ impl Plan {
         let probes = taps.prune(&mut sites);
         drop_cancelled(&mut rules, &sites);
         let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
-        let invariance = profile.invariance.map(|invariance| invariance.mode);
+        let invariance = profile.invariance.as_ref().map(|table| table.invariance.clone());
         Ok(Self { profile: profile.name.clone(), model: model.clone(), rules, probes, n_gates, sites, invariance })
     }
 }

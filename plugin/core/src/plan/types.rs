@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     asset::Weight,
-    invariance::Mode,
+    invariance::Invariance,
     model::ModelFacts,
     profile::{Operator, Tokens},
 };
@@ -297,7 +297,7 @@ pub struct Plan {
     /// What happens where, ascending by (layer, site).
     pub sites: Vec<SitePlan>,
     /// What attention makes of segments; `None` for what the model does.
-    pub invariance: Option<Mode>,
+    pub invariance: Option<Invariance>,
 }
 
 impl Plan {
