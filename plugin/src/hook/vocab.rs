@@ -117,7 +117,7 @@ impl Vocab {
         // SAFETY: the vocabulary of a loaded model.
         let n = unsafe { (llama.llama_vocab_n_tokens)(self.pointer()) };
         // SAFETY: as above; the token is one of its own.
-        let attr = |token| unsafe { get_attr(self.pointer(), token) } as u32;
+        let attr = |token| unsafe { get_attr(self.pointer(), token) };
         let special = (0..n).filter(|token| attr(*token) & (SPECIAL | UNUSED) != 0);
         special.map(|token| (token, self.piece(host, token), attr(token) & UNUSED != 0)).collect()
     }

@@ -74,9 +74,10 @@ pub fn cut<P: AsRef<[u8]>>(
     let text = Text::new(markers, tokens, &mut piece);
     text.check(&markers.open)?;
     text.check(&markers.close)?;
-    let (mut spans, mut opened, mut edges): (Vec<Span>, Option<i32>, Option<(Vec<i32>, Vec<i32>)>) =
-        (vec![], None, None);
-    let (mut begun, mut suffix, mut at) = (vec![], false, 0);
+    let (mut spans, mut opened, mut begun) = (Vec::<Span>::new(), None, vec![]);
+    // The tokens of the first segment's markers.
+    let mut edges: Option<[Vec<i32>; 2]> = None;
+    let (mut suffix, mut at) = (false, 0);
     while at < tokens.len() {
         let pos = at as i32;
         if let Some(n) = text.at(&markers.open, at) {
@@ -90,7 +91,7 @@ pub fn cut<P: AsRef<[u8]>>(
             at += n;
         } else if let Some(n) = text.at(&markers.close, at) {
             let first = opened.take().ok_or(MarkerError::Unopened(pos))?;
-            let found = (std::mem::take(&mut begun), tokens[at..at + n].to_vec());
+            let found = [std::mem::take(&mut begun), tokens[at..at + n].to_vec()];
             if *edges.get_or_insert_with(|| found.clone()) != found {
                 return Err(MarkerError::Unlike(first));
             }
