@@ -68,6 +68,11 @@ pub struct Check {
     /// Also check against this model; only its header is read
     #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
     pub model: Option<PathBuf>,
+    /// Show how the prompt in this file is cut into prefix, segments and suffix; llama.cpp reads the model's vocabulary
+    #[arg(long, value_name = "FILE", requires = "model", value_hint = ValueHint::FilePath)]
+    pub prompt: Option<PathBuf>,
+    #[command(flatten)]
+    pub llama: LlamaChoice,
 }
 
 /// `plan`

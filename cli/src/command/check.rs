@@ -11,6 +11,7 @@ use owo_colors::OwoColorize;
 use serde::Serialize;
 use serde_json::json;
 
+use super::segments;
 use crate::{
     args,
     failure::{Failure, Outcome, Verdict},
@@ -45,6 +46,9 @@ pub fn main(args: &args::Check, as_json: bool) -> Outcome {
     let dropped: Vec<String> = (plan.iter().flat_map(|p| &p.rules))
         .filter_map(|r| r.dropped.as_ref().map(|why| format!("rule {} does nothing: {why}", r.name)))
         .collect();
+    if let (Some((model, _)), Some(prompt)) = (&model, &args.prompt) {
+        return segments::main(&loaded, (model, prompt), &args.llama, as_json);
+    }
     if as_json {
         screen::json(&json!({
             "ok": true,

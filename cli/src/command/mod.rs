@@ -12,6 +12,7 @@ mod manual;
 mod plan;
 mod report;
 mod run;
+mod segments;
 mod sketch;
 mod top;
 

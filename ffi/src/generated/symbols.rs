@@ -913,6 +913,9 @@ pub struct Host {
     pub llama_vocab_is_eog: unsafe extern "C-unwind" fn(vocab: *const llama_vocab, token: llama_token) -> bool,
     /// `llama_vocab_get_add_bos`
     pub llama_vocab_get_add_bos: unsafe extern "C-unwind" fn(vocab: *const llama_vocab) -> bool,
+    /// `llama_vocab_get_attr`
+    pub llama_vocab_get_attr:
+        unsafe extern "C-unwind" fn(vocab: *const llama_vocab, token: llama_token) -> llama_token_attr,
     /// `ggml_backend_load_all_from_path`
     pub ggml_backend_load_all_from_path: unsafe extern "C-unwind" fn(dir_path: *const ::std::os::raw::c_char),
     /// `ggml_backend_load_all`
@@ -960,6 +963,7 @@ impl Host {
                 llama_vocab_n_tokens: crate::table::required(lookup, "llama_vocab_n_tokens", &mut missing),
                 llama_vocab_is_eog: crate::table::required(lookup, "llama_vocab_is_eog", &mut missing),
                 llama_vocab_get_add_bos: crate::table::required(lookup, "llama_vocab_get_add_bos", &mut missing),
+                llama_vocab_get_attr: crate::table::required(lookup, "llama_vocab_get_attr", &mut missing),
                 ggml_backend_load_all_from_path: crate::table::required(
                     lookup,
                     "ggml_backend_load_all_from_path",
