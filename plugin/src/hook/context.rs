@@ -227,12 +227,10 @@ unsafe fn bind(
         }
         ContextKind::Embedding | ContextKind::Default => {}
     }
-    match Book::bind(shelf, &facts, None, &state::get().identities) {
-        Ok(book) => {
-            // SAFETY: the caller's promise: the model is loaded, and outlives its context.
-            let (vocab, whole) = unsafe { (Vocab::of(host, model), whole(host, model)) };
-            Standing::Ours(Arc::new(Live::new(this, facts, host.clone(), Arc::new(book), vocab, whole)))
-        }
+    // SAFETY: the caller's promise: the model is loaded, and outlives its context.
+    let (vocab, whole) = unsafe { (Vocab::of(host, model), whole(host, model)) };
+    match Book::bind(shelf, (&facts, &|| vocab.all(host)), None, &state::get().identities) {
+        Ok(book) => Standing::Ours(Arc::new(Live::new(this, facts, host.clone(), Arc::new(book), vocab, whole))),
         // A draft model beside the one that the profile is for is no error.
         Err(Unbound::OtherModel(why)) => Standing::Other(why),
         Err(Unbound::Failed(why)) if state::get().any_ours.load(Ordering::Relaxed) => Standing::Other(why),

@@ -6,6 +6,7 @@
 
 mod anchor;
 mod build;
+mod calibrate;
 mod graph;
 mod heads;
 mod patch;
