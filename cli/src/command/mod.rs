@@ -2,6 +2,7 @@
 
 mod audit;
 mod bench;
+mod calibrate;
 mod check;
 mod completions;
 mod demo;
@@ -17,7 +18,10 @@ mod top;
 
 pub use learn::{Method, Operator, When};
 
-use learn::{file_sha256, lines, write::vector as vector_file};
+use learn::{
+    file_sha256, lines,
+    write::{tensors as tensors_file, vector as vector_file},
+};
 
 use crate::{
     args::{Cli, Command},
@@ -34,6 +38,7 @@ pub fn dispatch(cli: &Cli) -> Outcome {
         Command::Run(args) => run::main(args, cli.json),
         Command::Learn(args) => learn::main(args, cli.json),
         Command::Audit(args) => audit::main(args, cli.json),
+        Command::Calibrate(args) => calibrate::main(args, cli.json),
         Command::Report(args) => report::main(args),
         Command::Top(args) => top::main(args, cli.json),
         Command::Bench(args) => bench::main(args, cli.json),

@@ -79,8 +79,6 @@ ggml_tensor * ggml_sigmoid(ggml_context * ctx, ggml_tensor * a) { return result(
 // What calibrations are made of: the null host has no vocabulary, so that none is ever lowered here.
 ggml_tensor * ggml_soft_max(ggml_context *, ggml_tensor *) { null_abort("not computed here"); }
 ggml_tensor * ggml_log(ggml_context *, ggml_tensor *) { null_abort("not computed here"); }
-ggml_tensor * ggml_repeat_4d(ggml_context *, ggml_tensor *, int64_t, int64_t, int64_t, int64_t) { null_abort("not computed here"); }
-ggml_tensor * ggml_reshape_4d(ggml_context *, ggml_tensor *, int64_t, int64_t, int64_t, int64_t) { null_abort("not computed here"); }
 ggml_tensor * ggml_set_rows(ggml_context *, ggml_tensor *, ggml_tensor *, ggml_tensor *) { null_abort("not computed here"); }
 
 ggml_tensor * ggml_sum_rows(ggml_context * ctx, ggml_tensor * a) {
