@@ -54,6 +54,7 @@ fn plan() -> Plan {
         probes: vec![],
         after: vec![],
         n_gates: 1,
+        invariance: None,
         sites: (0..N_LAYER).map(|layer| SitePlan { site: Site::Residual, layer, terms: terms() }).collect(),
     }
 }

@@ -56,6 +56,7 @@ fn patch_with(terms: Vec<Term>, probes: Vec<Probe>) -> Patch {
         probes,
         after: vec![],
         n_gates: u16::from(gated),
+        invariance: None,
         sites: vec![SitePlan { site: Site::Residual, layer: 0, terms }],
     };
     match lower(&plan, &Toy::new(2, N as u32).build()) {

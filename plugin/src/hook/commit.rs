@@ -13,8 +13,16 @@ use evenkeel_core::{
 use evenkeel_ffi::generated::types::*;
 
 use super::{
-    attach, computed::Computed, constant::Wanted, counted::Counted, edit::Editor, fallback, gate::Gates,
-    index::Indices, library::Host, view::Viewed,
+    attach,
+    computed::Computed,
+    constant::Wanted,
+    counted::Counted,
+    edit::Editor,
+    fallback,
+    gate::Gates,
+    index::Indices,
+    library::Host,
+    view::{Viewed, holds},
 };
 use crate::{
     log,
@@ -208,12 +216,8 @@ impl RewrittenGraph {
     /// # Safety
     /// `graph` is a valid graph of the same library, used by the calling thread only.
     pub unsafe fn is_current(&self, graph: *mut ggml_cgraph) -> bool {
-        let (place, node) = self.anchor;
-        // SAFETY: the caller's promise; the place is inside the graph.
-        unsafe {
-            let g = &self.host.lib.graph;
-            place < (g.ggml_graph_n_nodes)(graph) && (g.ggml_graph_node)(graph, place) == node
-        }
+        // SAFETY: the caller's promise.
+        unsafe { holds(&self.host.lib, graph, self.anchor) }
     }
 
     /// Writes the gate table for the evaluation that follows and counts what the rules do in it. False if `graph` is

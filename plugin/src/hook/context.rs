@@ -14,7 +14,7 @@ use evenkeel_ffi::{
 };
 
 use super::{
-    RewrittenGraph,
+    AttentionGraph, RewrittenGraph,
     dispatch::Verdict,
     entry::Registers,
     library::{self, Host},
@@ -41,6 +41,11 @@ pub fn is_evaluating(address: usize) -> bool {
 /// The context whose graph is handed over, once: the scheduler calls itself with the same graph again.
 pub fn take_building() -> Option<usize> {
     BUILDING.take()
+}
+
+/// Whether the graph that is handed over is one that a context has just built.
+pub fn is_building() -> bool {
+    BUILDING.get().is_some()
 }
 
 /// The context whose graph is evaluated, once. Of a graph that is evaluated again, none was built.
@@ -147,8 +152,11 @@ pub fn before_drop(r: &Registers) -> Verdict {
     let Some(context) = lock(&state.contexts).remove(&r.argument(0)) else { return Verdict::Continue };
     let ours = |graph: &Arc<_>| Arc::ptr_eq(&lock::<RewrittenGraph>(graph).context, &context);
     let graphs: Vec<_> = lock(&state.graphs).extract_if(|_, graph| ours(graph)).map(|(_, graph)| graph).collect();
+    let of_context = |graph: &Arc<_>| Arc::ptr_eq(&lock::<AttentionGraph>(graph).context, &context);
+    let fed: Vec<_> = lock(&state.attention).extract_if(|_, graph| of_context(graph)).map(|(_, graph)| graph).collect();
     if let Ok(host) = library::of_caller(r.caller()) {
         let mut scheds: Vec<usize> = graphs.iter().map(|graph| lock(graph).sched).collect();
+        scheds.extend(fed.iter().map(|graph| lock(graph).sched));
         scheds.sort_unstable();
         scheds.dedup();
         for sched in scheds.into_iter().filter(|s| *s != 0) {
@@ -157,7 +165,7 @@ pub fn before_drop(r: &Registers) -> Verdict {
             unsafe { (host.lib.sched.ggml_backend_sched_synchronize)(sched as _) };
         }
     }
-    drop(graphs);
+    drop((graphs, fed));
     snapshot::now(state);
     Verdict::Continue
 }

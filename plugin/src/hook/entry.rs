@@ -374,4 +374,7 @@ hooks! {
     28 set_sampler "llama_set_sampler" optional super::request::before_set_sampler;
     29 sampler_init_dry "llama_sampler_init_dry" optional super::request::before_init_dry;
     30 sampler_chain_init "llama_sampler_chain_init" optional super::request::before_chain_init;
+    31 graph_overhead "ggml_graph_overhead_custom" optional super::capacity::before_overhead;
+    32 new_graph "ggml_new_graph_custom" optional super::capacity::before_new_graph;
+    33 sched_new "ggml_backend_sched_new" optional super::capacity::before_new_sched => super::capacity::after_new_sched;
 }

@@ -7,6 +7,8 @@
 //! there, [`attach`] is the way to the graphs.
 
 pub mod attach;
+mod attention;
+mod capacity;
 mod commit;
 mod computed;
 mod constant;
@@ -32,6 +34,7 @@ mod saved;
 mod view;
 mod vocab;
 
+pub use attention::{AttentionGraph, Kept};
 pub use commit::RewrittenGraph;
 pub use constant::Constants;
 pub use decode::repair_all;

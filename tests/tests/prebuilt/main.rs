@@ -14,6 +14,7 @@ mod generations;
 mod gguf;
 mod heads;
 mod identity;
+mod invariance;
 mod leace;
 mod mixture;
 mod native;

@@ -5,6 +5,7 @@
 //! then sees the new value, and no use count of an existing tensor changes.
 
 mod anchor;
+mod attention;
 mod build;
 mod calibrate;
 mod graph;
@@ -13,6 +14,7 @@ mod patch;
 mod product;
 mod term;
 
+pub use attention::{AttentionError, AttentionSite, Form, attention};
 pub use build::{LowerError, Lowered, Missed, lower};
 pub use graph::{GraphView, Name, Op, TensorId, TensorView};
 pub use patch::{GateTable, Leaf, NewNode, Patch, Ref, Substitution};

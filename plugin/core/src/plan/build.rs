@@ -47,6 +47,7 @@ impl Plan {
         }
         let mut report = Report { file: profile.file.clone(), errors: vec![] };
         fit::guard(&mut report, profile, model);
+        fit::attention(&mut report, profile, model);
         let layers: Vec<_> = profile
             .steer
             .iter()
@@ -83,8 +84,9 @@ impl Plan {
         let probes = taps.prune(&mut sites);
         drop_cancelled(&mut rules, &sites);
         let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
+        let invariance = profile.invariance.map(|invariance| invariance.mode);
         let (name, model) = (profile.name.clone(), model.clone());
-        let mut plan = Self { profile: name, model, rules, probes, n_gates, after: vec![], sites };
+        let mut plan = Self { profile: name, model, rules, probes, n_gates, after: vec![], sites, invariance };
         super::calibrate::add(&mut report, &mut plan, (profile, assets), vocabulary);
         Errors::check(report.errors)?;
         Ok(plan)

@@ -37,7 +37,10 @@ impl fmt::Display for Plan {
         for (index, probe) in (0..).zip(&self.probes) {
             show_probe(f, self, ProbeIndex(index), probe)?;
         }
-        if self.sites.is_empty() {
+        if let Some(mode) = self.invariance {
+            write!(f, "\nattention of sequences with segments: {}, all layers", mode.name())?;
+        }
+        if self.is_empty() {
             f.write_str("\nchanges nothing")?;
         }
         for site in &self.sites {

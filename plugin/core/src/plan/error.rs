@@ -18,6 +18,19 @@ pub enum PlanError {
         /// What the model has.
         model: String,
     },
+    /// The model's attention has another form.
+    #[error(
+        "this model's attention depends on the order in another way, got \"{mode}\" for a model of architecture \"{arch}\" ({why}), \
+         allowed: decoders with rotary positions in every layer, full attention and a key-value cache"
+    )]
+    Attention {
+        /// The mode.
+        mode: &'static str,
+        /// The model's architecture.
+        arch: String,
+        /// What is in the way.
+        why: &'static str,
+    },
     /// The directions are wider or narrower than the model's residual stream.
     #[error("width of the directions in {file}, got {got}, allowed: {n_embd} as the model")]
     Width {

@@ -31,6 +31,9 @@ impl Plan {
         text(&mut hash, &self.model.arch);
         hash.update(self.model.n_embd.to_le_bytes());
         hash.update(self.model.n_layer.to_le_bytes());
+        if let Some(mode) = self.invariance {
+            text(&mut hash, mode.name());
+        }
         let cells = || self.sites.iter().filter(|site| site.site != Site::Logits);
         number(&mut hash, cells().count());
         for site in cells() {

@@ -51,6 +51,7 @@ impl Merged {
             after: vec![],
             n_gates: merged.gates.len() as u16,
             sites,
+            invariance: None,
         };
         Merged { plan, gates: merged.gates, first_rule: merged.first_rule }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::calibrate::Calibration;
 use crate::{
     asset::Weight,
+    invariance::Mode,
     model::ModelFacts,
     profile::{Operator, Tokens},
 };
@@ -309,16 +310,18 @@ pub struct Plan {
     pub after: Vec<String>,
     /// What happens where, ascending by (layer, site).
     pub sites: Vec<SitePlan>,
+    /// What attention makes of segments; `None` for what the model does.
+    pub invariance: Option<Mode>,
 }
 
 impl Plan {
-    /// True if this plan changes no node of any graph.
+    /// True if this plan changes nothing that any sequence computes.
     pub fn is_empty(&self) -> bool {
-        self.sites.is_empty()
+        self.sites.is_empty() && self.invariance.is_none()
     }
 
     /// True if this plan changes no key and no value: at most what is sampled from.
     pub fn keeps_cells(&self) -> bool {
-        self.sites.iter().all(|site| site.site == Site::Logits)
+        self.invariance.is_none() && self.sites.iter().all(|site| site.site == Site::Logits)
     }
 }

@@ -137,6 +137,25 @@ pub const KEYS: &[Key] = &[
         "The profile from there on.",
     ),
     Key::new(
+        "invariance",
+        Kind::Table,
+        "one table [invariance]",
+        "ordinary attention",
+        "Attention that does not depend on the order of segments (documents, options, answers) in a prompt. Which tokens are \
+         segments is said in the C API (ek_set_segments); sequences without segments are computed as always.",
+    ),
+    Key::new(
+        "invariance.mode",
+        Kind::Text,
+        "\"pine\" or \"set\"",
+        "required",
+        "pine: segments see each other, and every query and head has them ordered by how much it attends to them, the most \
+         important nearest (PINE, Wang et al., arXiv 2407.01100). set: segments do not see each other and begin at the same \
+         position (Set-Based Prompting, McIlroy-Young et al., arXiv 2406.06581); it costs nothing, and models that were not \
+         trained for it can get worse.",
+    )
+    .values(&["pine", "set"]),
+    Key::new(
         "steer",
         Kind::Tables,
         "tables [[steer]], at most 64",
@@ -603,7 +622,13 @@ pub const KEYS: &[Key] = &[
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
 /// Keys and tables that the language has and this version lacks.
-pub(super) const PLANNED: &[&str] = &["invariance", "contrast"];
+pub(super) const PLANNED: &[&str] = &[
+    "contrast",
+    "invariance.segments",
+    "invariance.max-segments",
+    "invariance.canonical",
+    "invariance.markers-in-text",
+];
 
 /// Values that the language has and this version lacks.
 pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[("steer.when.at", &["prompt"])];

@@ -37,8 +37,8 @@ pub use keys::KEYS;
 pub use layers::{LayerItem, Layers};
 pub use percent::Percent;
 pub use types::{
-    CachePolicy, EditRule, Head, HeadsRule, ModelGuard, ModelHint, OnError, Operator, Profile, Reload, Requests, Route,
-    Runtime, SteerRule, Tokens, Unit,
+    CachePolicy, EditRule, Head, HeadsRule, Invariance, ModelGuard, ModelHint, OnError, Operator, Profile, Reload,
+    Requests, Route, Runtime, SteerRule, Tokens, Unit,
 };
 
 pub(crate) use suggest::nearest;

@@ -6,6 +6,7 @@ use super::calibrate::{CalibrateRule, Method};
 use super::condition::Condition;
 use super::layers::Layers;
 use crate::asset::Raw;
+use crate::invariance::Mode;
 use crate::plan::Site;
 use crate::report::{Pos, Spanned};
 
@@ -26,6 +27,8 @@ pub struct Profile {
     pub requests: Requests,
     /// `[[route]]`, in file order.
     pub routes: Vec<Route>,
+    /// `[invariance]`.
+    pub invariance: Option<Invariance>,
     /// `[[steer]]`, in file order.
     pub steer: Vec<SteerRule>,
     /// `[[heads]]`, in file order.
@@ -92,6 +95,15 @@ pub enum CachePolicy {
     Exact,
     /// They are kept as they are.
     Keep,
+}
+
+/// `[invariance]`: attention that does not depend on the order of segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Invariance {
+    /// Where the table begins.
+    pub pos: Pos,
+    /// `mode`.
+    pub mode: Mode,
 }
 
 /// `[requests]`: what a client of a server may ask for.
