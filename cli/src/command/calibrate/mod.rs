@@ -9,12 +9,12 @@ mod write;
 
 use evenkeel_core::{plan::model_name, vocabulary::Vocabulary};
 
+pub use examples::{Asked, Example, Said, plain, questions, read};
 pub use picture::picture;
 pub use report::Report;
-pub use score::Figure;
+pub use score::{Figure, top};
 
 use self::{
-    examples::{Asked, Example, Said},
     fit::{Fit, fit},
     report::Reliability,
 };
@@ -41,24 +41,21 @@ pub fn main(args: &args::Calibrate, as_json: bool) -> Outcome {
     let session = Session::open(&args.host, &args.model)?;
     let longest = learn::longest(&session, args.context)?;
     let vocabulary = Vocabulary::new((0..session.model.n_vocab() as i32).map(|t| session.model.piece(t)));
-    let tokens = tokens(args, &vocabulary)?;
-    let questions = |examples: &[Example]| examples::questions(&session, examples, (args.chat, longest));
-    let (fitting, reporting) = (questions(&given.fit)?, questions(&given.report)?);
-    let plain = |questions, examples| {
-        let said = Said::new(examples, &args.labels, &tokens);
-        examples::plain(&session, questions, said)
-    };
+    let tokens = tokens(&args.labels, &vocabulary)?;
+    let chat = (args.chat, longest);
+    let (fitting, reporting) = (questions(&session, &given.fit, chat)?, questions(&session, &given.report, chat)?);
+    let said = |examples| Said::new(examples, &args.labels, &tokens);
     let wait = screen::spinner("asking the model");
     // Everything plain is asked before the plug-in is there.
-    let fitted_on = plain(&fitting, &given.fit)?;
-    let before = plain(&reporting, &given.report)?;
+    let fitted_on = plain(&session, &fitting, said(&given.fit))?;
+    let before = plain(&session, &reporting, said(&given.report))?;
     wait.finish_and_clear();
 
     let fitted =
         fit(args.method, args.zhao, &fitted_on, scores.as_deref().unwrap_or_default()).map_err(Failure::new)?;
     let profile = write::write(args, &name, &fitted, &model_name(&facts, vocabulary.len()))?;
     let plugin = session.plugin()?;
-    let mut said = Said::new(&given.report, &args.labels, &tokens);
+    let mut said = said(&given.report);
     let path = session::profile_path(&profile)?;
     ask_under(&session, &plugin, &path, &reporting, |question, _, logits| said.see(question, logits))?;
     let after = said.all()?;
@@ -88,7 +85,7 @@ pub fn main(args: &args::Calibrate, as_json: bool) -> Outcome {
         right: score::right(&before, args.labels.len()),
         figures: score::figures(&before, &after, &args.labels, scores.as_deref()),
         reliability: Reliability::new(&before, &after),
-        notes: notes(&fitted, &given.fit, &before),
+        notes: notes(&fitted, &fitted_on, &before),
     };
     let json = serde_json::to_string_pretty(&report).map_err(Failure::new)?;
     let [_, page, _] = write_report(&args.out, &name, &json)?;
@@ -127,10 +124,10 @@ struct Given {
 
 /// Two files, or the halves of one.
 fn given(args: &args::Calibrate) -> Result<Given, Failure> {
-    let (fit, mut sha256) = examples::read(&args.examples, &args.labels)?;
+    let (fit, mut sha256) = read(&args.examples, &args.labels)?;
     let (fit, report) = match &args.test {
         Some(test) => {
-            let (report, other) = examples::read(test, &args.labels)?;
+            let (report, other) = read(test, &args.labels)?;
             sha256 = format!("{sha256} and {other}");
             (fit, report)
         }
@@ -156,8 +153,8 @@ fn given(args: &args::Calibrate) -> Result<Given, Failure> {
 }
 
 /// The tokens of each label.
-fn tokens(args: &args::Calibrate, vocabulary: &Vocabulary) -> Result<Vec<Vec<u32>>, Failure> {
-    if args.labels.len() < 2 {
+pub fn tokens(labels: &[String], vocabulary: &Vocabulary) -> Result<Vec<Vec<u32>>, Failure> {
+    if labels.len() < 2 {
         return Err(Failure::usage("--labels: one label alone has nothing to be compared with"));
     }
     let find = |label: &String| {
@@ -168,12 +165,20 @@ fn tokens(args: &args::Calibrate, vocabulary: &Vocabulary) -> Result<Vec<Vec<u32
         }
         Ok(tokens)
     };
-    args.labels.iter().map(find).collect()
+    labels.iter().map(find).collect()
 }
 
 /// What to think of before these figures are believed.
-fn notes(fit: &Fit, fitted_on: &[Example], before: &[Asked]) -> Vec<String> {
+fn notes(fit: &Fit, fitted_on: &[Asked], before: &[Asked]) -> Vec<String> {
     let mut notes = Vec::new();
+    let weak = fitted_on.iter().filter(|a| a.mass < 0.5).count();
+    if weak > 0 {
+        notes.push(format!(
+            "On {weak} of the {} examples that were fitted on, the labels have less than half of the probability: those \
+             prompts may ask for something else.",
+            fitted_on.len()
+        ));
+    }
     if let Fit::Temperature(t) = fit
         && fit::at_edge(*t)
     {
