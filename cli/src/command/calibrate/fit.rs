@@ -190,9 +190,22 @@ mod tests {
     }
 
     #[test]
-    fn scales_undo_overconfidence_too() {
-        let (scale, offset) = affine(&overconfident(), 2, f64::ln);
-        assert!((scale[0] - 0.5).abs() < 0.1 && (scale[1] - 0.5).abs() < 0.1, "{scale:?} {offset:?}");
+    fn scales_undo_overconfidence_and_offsets_a_habit() {
+        // Both labels are as often right as they say, but for a factor of 5 on the second and twice the sureness.
+        let mut list = Vec::new();
+        let said = |p: f64| {
+            let odds = (p / (1.0 - p)).powi(2) / 5.0;
+            [odds / (1.0 + odds), 1.0 / (1.0 + odds)]
+        };
+        let all = [0.1f64, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9];
+        for p in all {
+            list.extend((0..100).map(|i| asked(usize::from(i >= (p * 100.0).round() as usize), &said(p))));
+        }
+        let (scale, offset) = affine(&list, 2, f64::ln);
+        for p in all {
+            let q = softmax((0..2).map(|l| scale[l] * said(p)[l].ln() + offset[l]));
+            assert!((q[0] - p).abs() < 0.01, "{p} became {} with {scale:?} {offset:?}", q[0]);
+        }
     }
 
     #[test]
