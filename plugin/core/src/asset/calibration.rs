@@ -65,12 +65,10 @@ pub fn parse_calibration(bytes: &[u8]) -> Result<Fitted, AssetError> {
     is_safetensors(bytes)?;
     let opened = Opened::new(bytes)?;
     let text = |key: &str| meta(&opened.metadata, key);
-    let mut fitted = Fitted {
-        tensors: BTreeMap::new(),
-        labels: text("evenkeel.labels"),
-        model: text("evenkeel.model"),
-        method: text("evenkeel.method"),
-    };
+    // Whole, as it is compared; the file is small.
+    let labels = opened.metadata.metadata().as_ref().and_then(|all| all.get("evenkeel.labels").cloned());
+    let mut fitted =
+        Fitted { tensors: BTreeMap::new(), labels, model: text("evenkeel.model"), method: text("evenkeel.method") };
     for (name, info) in &opened.tensors() {
         if !CALIBRATION_TENSORS.contains(&name.as_str()) {
             let allowed = "scale, offset, prior, scores, line, knots and values";

@@ -6,7 +6,7 @@ use super::curve::{Bend, Tilt};
 use super::error::PlanError;
 use super::fit::Report;
 use super::types::{Dose, GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, Term};
-use crate::asset::{Assets, Fitted};
+use crate::asset::{Assets, Fitted, shown};
 use crate::model::ModelFacts;
 use crate::profile::{At, CalibrateRule, Form, Method, ModelHint, Operator, Profile, Tokens};
 use crate::vocabulary::Vocabulary;
@@ -192,8 +192,8 @@ fn hints(report: &mut Report, typed: &CalibrateRule, fitted: &Fitted, model: &Mo
     };
     if let Some(got) = &fitted.labels {
         let wanted: Vec<&str> = typed.labels.iter().map(|l| l.value.as_str()).collect();
-        if serde_json::from_str::<Vec<String>>(got).is_ok_and(|got| got != wanted) {
-            wrong("labels", got, format!("{wanted:?}, in this order"));
+        if serde_json::from_str::<Vec<String>>(got).ok().is_none_or(|got| got != wanted) {
+            wrong("labels", &shown(got), format!("{wanted:?}, in this order"));
         }
     }
     if typed.model_hint == ModelHint::Ignore {

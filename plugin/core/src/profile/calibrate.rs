@@ -153,7 +153,7 @@ fn method_keys(section: &mut Section<'_, '_, '_>, method: Method) -> Option<Span
         return None;
     };
     section.require(key);
-    section.text(key)
+    section.path_of_file(key)
 }
 
 fn labels(section: &mut Section<'_, '_, '_>) -> Option<Vec<Spanned<String>>> {

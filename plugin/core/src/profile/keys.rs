@@ -631,7 +631,11 @@ pub(super) const PLANNED: &[&str] = &[
 ];
 
 /// Values that the language has and this version lacks.
-pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[("steer.when.at", &["prompt"])];
+pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[
+    ("steer.when.at", &["prompt"]),
+    ("calibrate.method", &["online"]),
+    ("calibrate.prior", &["online", "without-context", "without-image", "content-free"]),
+];
 
 /// The key with this path.
 pub fn find(path: &str) -> Option<&'static Key> {
