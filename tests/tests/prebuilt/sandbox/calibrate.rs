@@ -5,12 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use evenkeel_tests::{Scratch, library, tool};
-use serde_json::Value;
+use evenkeel_tests::host::{Arguments, Server, ServerKind};
+use evenkeel_tests::{Door, Scratch, library, tool};
+use serde_json::{Value, json};
 
 use super::Report;
-use super::items::sandbox;
-use super::lab::llama;
+use super::effects::EFFECTS;
+use super::items::{Item, sandbox};
+use super::lab::{Asked, ask, llama, model, plain, under};
 use super::stats::Interval;
 
 const YES_NO: &str = "yes,no";
@@ -194,4 +196,107 @@ fn the_shipped_prior_is_the_fitted_one() {
     let made = Command::new("python3").arg(script).arg("--check").env("PYTHONDONTWRITEBYTECODE", "1").output();
     let made = made.unwrap_or_else(|error| panic!("python3, which this test needs: {error}"));
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+/// A profile of `configs/` with the files that it names.
+fn config(scratch: &Scratch, name: &str, files: &[(&Path, &str)], edit: [&str; 2]) -> PathBuf {
+    let text = fs::read_to_string(sandbox("../../configs").join(name)).expect("a profile");
+    assert!(edit[0].is_empty() || text.contains(edit[0]), "{name}");
+    let path = scratch.path(name);
+    fs::write(&path, text.replace(edit[0], edit[1])).expect("a profile");
+    fs::create_dir_all(scratch.path("priors")).expect("a folder");
+    files.iter().for_each(|(from, to)| drop(fs::copy(from, scratch.path("priors").join(to)).expect("a file")));
+    path
+}
+
+#[test]
+fn the_profiles_in_configs_act() {
+    let scratch = Scratch::new();
+    let items = |kind: &str| -> Vec<Item> {
+        Item::all().into_iter().filter(|item| item.kind == kind && (kind != "yes/no" || item.x == 0.0)).collect()
+    };
+    let shipped = sandbox("labels/yes-no.safetensors");
+    let profile = config(&scratch, "calibrate-contextual.toml", &[(&shipped, "yes-no.safetensors")], ["", ""]);
+    let share = |asked: &[Asked]| {
+        let all: Vec<f64> =
+            asked.iter().filter(|a| a.item.kind == "yes/no").map(|a| a.p[0] / (a.p[0] + a.p[1])).collect();
+        all.iter().sum::<f64>() / all.len() as f64
+    };
+    let first = model("models/first-f16.gguf");
+    let (before, after) = (share(plain("first")), share(&under(&profile, || ask(&first, items("yes/no")))));
+    println!("mean share of yes without evidence: {before:.3}, then {after:.3}");
+    assert!(before < 0.2 && (0.4..0.6).contains(&after), "{before} {after}");
+
+    calibrate(&scratch, "first", STARS, &["linear"], &labels("rating"), None);
+    let fitted = scratch.path("rating-linear.safetensors");
+    let found = [(&*fitted, "stars.safetensors")];
+    // The sandbox's model knows no "Rating:", and its prompts end with a special token.
+    let profile = config(&scratch, "calibrate-ratings.toml", &found, ["Rating:", "<bot>"]);
+    let slope = EFFECTS.iter().find(|e| e.kind == "rating").expect("an effect");
+    let figure = |asked: &[Asked]| slope.sample(asked).interval(slope.figure, 0.0).value;
+    let (before, after) = (figure(plain("first")), figure(&under(&profile, || ask(&first, items("rating")))));
+    println!("slope of the rating: {before:.3}, then {after:.3}");
+    assert!(before < 0.6 && (0.9..1.1).contains(&after), "{before} {after}");
+}
+
+/// On a server with requests side by side: those that choose the profile get the calibrated probabilities, as `n_probs`
+/// tells them, and no other request notices.
+#[test]
+fn clients_of_a_server_see_calibrated_probabilities() {
+    let scratch = Scratch::new();
+    let folder = scratch.path("profiles");
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::copy(sandbox("labels/yes-no.safetensors"), folder.join("yes-no.safetensors")).expect("a prior");
+    let usual = "schema = 1\nname = \"default\"\n[requests]\nchoose = [\"calibrated\"]\n";
+    let table = "[[calibrate]]\nname = \"yes-no\"\nlabels = [\"yes\", \"no\"]\nmethod = \"contextual\"\n";
+    let calibrated = format!("schema = 1\nname = \"calibrated\"\n{table}prior = \"yes-no.safetensors\"\n");
+    fs::write(folder.join("default.toml"), usual).expect("a profile");
+    fs::write(folder.join("calibrated.toml"), calibrated).expect("a profile");
+    let setting = Door::Preload.setting().env("EVENKEEL_PROFILE", &folder);
+    let arguments = Arguments::new(&sandbox("models/first-f16.gguf")).parallel(4);
+    let server = Server::start(ServerKind::Xllamacpp, &arguments, &setting);
+    let text = fs::read_to_string(labels("yes-no")).expect("questions");
+    let prompts: Vec<String> = text
+        .lines()
+        .step_by(25)
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["prompt"].as_str().expect("a prompt").to_owned())
+        .collect();
+    let share = |prompt: &str, chosen: bool| {
+        let mut body = json!({ "prompt": prompt, "n_predict": 2, "n_probs": 20, "temperature": 0.0 });
+        if chosen {
+            body["dry_sequence_breakers"] = json!(["evenkeel=calibrated"]);
+        }
+        let answer = server.post("/completion", &body).unwrap_or_else(|e| panic!("{e}\n{}", server.log()));
+        let top = answer["completion_probabilities"][0]["top_logprobs"].as_array().expect("probabilities").clone();
+        let p = |token: &str| {
+            let found = top.iter().find(|t| t["token"] == token).unwrap_or_else(|| panic!("no {token}: {top:?}"));
+            found["logprob"].as_f64().expect("a number").exp()
+        };
+        let (yes, no) = (p(" yes"), p(" no"));
+        (yes / (yes + no), yes + no)
+    };
+    let share = &share;
+    let both: Vec<_> = std::thread::scope(|scope| {
+        let jobs: Vec<_> = prompts
+            .iter()
+            .map(|prompt| [false, true].map(|chosen| scope.spawn(move || share(prompt, chosen))))
+            .collect();
+        jobs.into_iter().map(|pair| pair.map(|job| job.join().expect("an answer"))).collect()
+    });
+    let prior = f64::from(
+        evenkeel_core::asset::CalibrationFile::read(&sandbox("labels/yes-no.safetensors"))
+            .expect("a file")
+            .fitted
+            .tensors["prior"][0],
+    );
+    for (prompt, [(plain, mass), (got, after)]) in prompts.iter().zip(&both) {
+        let odds = plain / (1.0 - plain) * (1.0 - prior) / prior;
+        let wanted = odds / (1.0 + odds);
+        assert!((got - wanted).abs() < 0.01, "{prompt}: {plain} became {got}, not {wanted}");
+        assert!((mass - after).abs() < 0.01, "{prompt}: the labels had {mass} together and have {after}");
+    }
+    let yes = |of: fn(&[(f64, f64); 2]) -> f64| both.iter().filter(|pair| of(pair) > 0.5).count();
+    println!("{} questions: yes to {} and to {}", prompts.len(), yes(|p| p[0].0), yes(|p| p[1].0));
+    assert!(yes(|p| p[0].0) + 4 < yes(|p| p[1].0), "{both:?}");
+    assert!(!server.log().contains("evenkeel: error"), "{}", server.log());
 }
