@@ -242,6 +242,26 @@ fn only_the_rows_that_were_asked_for() {
     plain.assert_same(&run("at = { after = \"no text of this model\" }"), "a text that is not there");
 }
 
+/// Whichever way the library comes into the program: the same bits. An embedding program's gates are computed in the graph.
+#[test]
+fn every_way_in_gives_the_same_bits() {
+    let host = CHost::node_llama_cpp();
+    let scratch = Scratch::new();
+    let model = scratch.model(Arch::Llama, FileType::F32);
+    let decode = Decode { sequences: 2, ubatch: 5, last_only: true, ..Decode::new(&model) };
+    let plain = host.plain(&decode);
+    let case = &cases()[0];
+    for at in ["first", "any"] {
+        let keys = format!("at = \"{at}\"\nmin-label-mass = 0");
+        let setting = scratch.profile(&Profile::empty().with(&table(case, &keys)));
+        let hooked = host.with(&decode, Door::Preload, &setting);
+        assert_ne!(hooked, plain, "{at}");
+        for door in [Door::BackendPath, Door::Install, Door::Embed, Door::EmbedExported] {
+            hooked.assert_same(&host.with(&decode, door, &setting), &format!("{door:?}, {at}"));
+        }
+    }
+}
+
 /// What is cached does not depend on a calibration, so steering gives the same beside one as without.
 #[test]
 fn steering_and_calibration_stand_side_by_side() {

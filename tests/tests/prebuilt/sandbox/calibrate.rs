@@ -205,7 +205,9 @@ fn config(scratch: &Scratch, name: &str, files: &[(&Path, &str)], edit: [&str; 2
     let path = scratch.path(name);
     fs::write(&path, text.replace(edit[0], edit[1])).expect("a profile");
     fs::create_dir_all(scratch.path("priors")).expect("a folder");
-    files.iter().for_each(|(from, to)| drop(fs::copy(from, scratch.path("priors").join(to)).expect("a file")));
+    for (from, to) in files {
+        fs::copy(from, scratch.path("priors").join(to)).expect("a file");
+    }
     path
 }
 
