@@ -726,6 +726,9 @@ pub struct Llama {
         lstrip: i32,
         special: bool,
     ) -> i32,
+    /// `llama_vocab_get_attr`
+    pub llama_vocab_get_attr:
+        Option<unsafe extern "C-unwind" fn(vocab: *const llama_vocab, token: llama_token) -> llama_token_attr>,
 }
 impl Llama {
     /// Resolves every function of the group.
@@ -765,6 +768,7 @@ impl Llama {
                 llama_vocab_n_tokens: crate::table::required(lookup, "llama_vocab_n_tokens", &mut missing),
                 llama_vocab_is_eog: crate::table::required(lookup, "llama_vocab_is_eog", &mut missing),
                 llama_token_to_piece: crate::table::required(lookup, "llama_token_to_piece", &mut missing),
+                llama_vocab_get_attr: crate::table::optional(lookup, "llama_vocab_get_attr"),
             }
         };
         missing.or(table)

@@ -21,13 +21,14 @@ const FACTOR: usize = 8;
 fn wanted() -> bool {
     let state = state::get();
     let loaded = match &*lock(&state.profile) {
-        ProfileSlot::Loaded(shelf) => {
-            shelf.profiles.iter().any(|p| p.profile.invariance.is_some_and(|i| i.mode == Mode::Pine))
-        }
+        ProfileSlot::Loaded(shelf) => shelf
+            .profiles
+            .iter()
+            .any(|p| p.profile.invariance.as_ref().is_some_and(|t| t.invariance.mode == Mode::Pine)),
         _ => false,
     };
     let pine = |live: &std::sync::Arc<state::Live>| {
-        live.instances().iter().any(|instance| instance.plan.invariance == Some(Mode::Pine))
+        live.instances().iter().any(|instance| instance.plan.invariance.as_ref().is_some_and(|i| i.mode == Mode::Pine))
     };
     loaded || state.lives().iter().any(pine)
 }

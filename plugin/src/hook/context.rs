@@ -18,7 +18,7 @@ use super::{
     dispatch::Verdict,
     entry::Registers,
     library::{self, Host},
-    real, rows,
+    real, rows, split,
     vocab::Vocab,
 };
 use crate::{
@@ -63,6 +63,11 @@ pub fn before_graph_reserve(r: &Registers) -> Verdict {
 
 /// `llama_context::process_ubatch(…)` of this context: builds a graph or reuses one, and evaluates it.
 pub fn before_ubatch(r: &Registers) -> Verdict {
+    if split::gives_up() {
+        // SAFETY: the host's status, by reference: GGML_STATUS_ABORTED.
+        unsafe { *(r.argument(4) as *mut i32) = 1 };
+        return Verdict::Answer(0);
+    }
     BUILDING.set(Some(r.argument(0)));
     EVALUATING.set(Some(r.argument(0)));
     let state = state::get();
@@ -238,7 +243,13 @@ unsafe fn bind(
     // SAFETY: the caller's promise: the model is loaded, and outlives its context.
     let (vocab, whole) = unsafe { (Vocab::of(host, model), whole(host, model)) };
     match Book::bind(shelf, (&facts, &|| vocab.all(host)), None, &state::get().identities) {
-        Ok(book) => Standing::Ours(Arc::new(Live::new(this, facts, host.clone(), Arc::new(book), vocab, whole))),
+        Ok(book) => {
+            let live = Live::new(this, facts, host.clone(), Arc::new(book), vocab, whole);
+            match live.check_markers(&live.book()) {
+                Ok(()) => Standing::Ours(Arc::new(live)),
+                Err(why) => Standing::Failed(why),
+            }
+        }
         // A draft model beside the one that the profile is for is no error.
         Err(Unbound::OtherModel(why)) => Standing::Other(why),
         Err(Unbound::Failed(why)) if state::get().any_ours.load(Ordering::Relaxed) => Standing::Other(why),

@@ -31,6 +31,7 @@ mod request;
 mod rows;
 mod sampler;
 mod saved;
+mod split;
 mod view;
 mod vocab;
 
@@ -40,4 +41,5 @@ pub use constant::Constants;
 pub use decode::repair_all;
 pub use install::install;
 pub use library::{Host, given, take};
+pub use split::split_of;
 pub use vocab::{Pieces, Vocab};

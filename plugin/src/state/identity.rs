@@ -40,8 +40,10 @@ impl Identities {
         let mut hash = Sha256::new();
         hash.update(b"region");
         hash.update(self.hash(plan).unwrap_or_default());
-        hash.update(region.first().to_le_bytes());
-        region.lengths().iter().for_each(|length| hash.update(length.to_le_bytes()));
+        for span in region.spans() {
+            hash.update(span.first.to_le_bytes());
+            hash.update(span.end.to_le_bytes());
+        }
         self.id(&hash.finalize().into())
     }
 

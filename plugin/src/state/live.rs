@@ -6,12 +6,16 @@ use std::sync::{
 };
 
 use evenkeel_core::{
-    invariance::{Mode, Region},
+    invariance::{MarkerTexts, Markers, Mode, Region},
     model::ModelFacts,
     profile::{OnError, Tokens},
     sequence::{Cell, Cells, MAX_POSITION, Phase, PlanId, UNKNOWN_TOKEN},
 };
 use rustc_hash::FxHashMap;
+
+mod cut;
+
+pub use cut::{Again, Prepared, Room};
 
 use super::{Batch, Book, Choice, Instance, Pinned, Regions, Sequence, Structure, Wish, instance::PLAIN, lock};
 use crate::{
@@ -90,6 +94,10 @@ pub struct Live {
     fit: OnceLock<Result<(), String>>,
     /// Segments whose order shall not count. Locked after `inner` where both are.
     regions: Mutex<Regions>,
+    /// Whether a plan finds segments by markers.
+    markers: AtomicBool,
+    /// What they are in the model's vocabulary.
+    known_markers: Mutex<FxHashMap<MarkerTexts, Arc<Markers>>>,
     inner: Mutex<Inner>,
 }
 
@@ -199,6 +207,8 @@ impl Live {
             has_next,
             fit: OnceLock::new(),
             regions: Mutex::default(),
+            markers: AtomicBool::new(false),
+            known_markers: Mutex::default(),
             inner: Mutex::new(inner),
         }
     }
@@ -345,13 +355,16 @@ impl Live {
         }
     }
 
-    /// Cells from a position on are about to be evaluated again.
-    pub fn repairing(&self, repair: &Repair) {
+    /// Cells from a position on are about to be evaluated again. Returns the region of segments among them that is to be fed
+    /// as a whole.
+    pub fn repairing(&self, repair: &Repair) -> Option<Region> {
         if let Some(sequence) = lock(&self.inner).sequences.get_mut(&repair.seq) {
             lock(&self.regions).again(repair.seq, repair.from);
             sequence.cells.remove(repair.from, -1);
             sequence.router.cut(repair.from);
         }
+        let found = self.has_markers().then(|| self.region_of(repair.seq, repair.from, &repair.tokens)).flatten();
+        found.or_else(|| lock(&self.regions).announced(repair.seq))
     }
 
     /// A micro-batch is about to be evaluated: its rows are the sequences' next cells. True if its graph needs another
@@ -730,7 +743,7 @@ impl Inner {
     fn mode(&self, seq: i32) -> Option<Mode> {
         let sequence = self.sequences.get(&seq)?;
         let pinned = sequence.pinned.as_ref().filter(|p| !p.refused)?;
-        pinned.plan(&sequence.router, sequence.cells.end())?.plan.invariance
+        pinned.plan(&sequence.router, sequence.cells.end())?.plan.invariance.as_ref().map(|i| i.mode)
     }
 
     /// Takes note of what a micro-batch has to do with regions, and refuses the sequences whose regions cannot be served.

@@ -30,7 +30,7 @@ pub use config::Config;
 pub use context::{Context, Standing};
 pub use identity::Identities;
 pub use instance::{Instance, PLAIN, SiteCounter};
-pub use live::{Kept, Live, RawRow, Repair, Row};
+pub use live::{Again, Kept, Live, Prepared, RawRow, Repair, Room, Row};
 pub use profile::ProfileSlot;
 pub use regions::{Batch, Evaluated, Regions};
 pub use sequence::{Pinned, Sequence, Wish};

@@ -2,7 +2,7 @@
 
 use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, Mutex},
 };
 
 use evenkeel_core::invariance::{Mode, Part, Region, Seen};
@@ -19,8 +19,8 @@ pub struct Evaluated {
     pub region: Region,
     /// What attention made of them.
     pub mode: Mode,
-    /// The cells of its tokens, once its micro-batch is evaluated.
-    pub cells: OnceLock<Vec<u32>>,
+    /// The cells of its positions, from the first on, once its micro-batch is evaluated.
+    pub cells: Mutex<Vec<u32>>,
     /// What later rows need of its keys and values.
     pub kept: Mutex<Option<Arc<Kept>>>,
 }
@@ -29,6 +29,16 @@ pub struct Evaluated {
 struct Held {
     region: Region,
     state: State,
+    /// It was found by markers, and is found again if its cells are not what they were.
+    found: bool,
+    /// Rows of it may come again although it is evaluated: what is kept of it stays.
+    comes_again: bool,
+}
+
+impl Held {
+    fn announced(region: Region, found: bool) -> Held {
+        Held { region, state: State::Announced, found, comes_again: false }
+    }
 }
 
 #[derive(Clone)]
@@ -101,9 +111,32 @@ impl Regions {
                     region.first()
                 ));
             }
-            Some(region) => drop(self.held.insert(seq, Held { region, state: State::Announced })),
+            Some(region) => drop(self.held.insert(seq, Held::announced(region, false))),
         }
         Ok(())
+    }
+
+    /// A sequence's region that was found by markers, and whose tokens are to be evaluated next.
+    pub fn found(&mut self, seq: i32, region: Region) {
+        self.held.insert(seq, Held::announced(region, true));
+    }
+
+    /// Whether that region of a sequence is in the cache.
+    pub fn has(&self, seq: i32, region: &Region) -> bool {
+        self.evaluated(seq).is_some_and(|evaluated| evaluated.region == *region)
+    }
+
+    /// The host feeds tokens of a sequence's region again, which is evaluated already.
+    pub fn comes_again(&mut self, seq: i32) {
+        if let Some(held) = self.held.get_mut(&seq) {
+            held.comes_again = true;
+        }
+    }
+
+    /// The region of a sequence none of whose tokens was fed.
+    pub fn announced(&self, seq: i32) -> Option<Region> {
+        let held = self.held.get(&seq)?;
+        matches!(held.state, State::Announced).then(|| held.region.clone())
     }
 
     /// The region of a sequence that is in the cache.
@@ -123,7 +156,7 @@ impl Regions {
         if matches!(held.state, State::Announced) || p0 >= end || p1 <= first {
             return;
         }
-        if p0 <= first && p1 >= end {
+        if p0 <= first && p1 >= end || held.found {
             self.held.remove(&seq);
         } else {
             held.state = State::Broken("some of its cells were removed");
@@ -140,8 +173,16 @@ impl Regions {
         }
     }
 
+    /// Forgets a region that was found by markers: it is found again.
+    pub fn forget_found(&mut self, seq: i32) {
+        if self.held.get(&seq).is_some_and(|held| held.found) {
+            self.held.remove(&seq);
+        }
+    }
+
     /// A sequence's cells moved, or came from elsewhere: what was kept of its region does not fit them.
     pub fn disturb(&mut self, seq: i32, why: &'static str) {
+        self.forget_found(seq);
         if let Some(held) = self.held.get_mut(&seq)
             && matches!(held.state, State::Evaluated(_))
         {
@@ -158,10 +199,11 @@ impl Regions {
             State::Announced => return,
             _ if p0 >= end || p1 <= first => return,
             state if p0 <= first && p1 >= end => state.clone(),
+            _ if held.found => return,
             _ => State::Broken("only some of its cells were copied"),
         };
-        let region = held.region.clone();
-        self.held.insert(to, Held { region, state });
+        let copy = Held { region: held.region.clone(), state, found: held.found, comes_again: false };
+        self.held.insert(to, copy);
     }
 
     /// All sequences that have one.
@@ -242,6 +284,9 @@ impl Regions {
                 _ => Ok(None),
             };
         }
+        if let (true, State::Evaluated(evaluated)) = (held.comes_again, &held.state) {
+            return Ok(Some(BatchPart { evaluated: evaluated.clone(), fresh: false }));
+        }
         let mut positions: Vec<i32> = own.iter().map(|r| r.pos).filter(|pos| region.place(*pos).is_some()).collect();
         positions.dedup();
         if positions.len() != region.n_tokens() || !positions.is_sorted() {
@@ -252,7 +297,7 @@ impl Regions {
             ));
         }
         self.next += 1;
-        let evaluated = Evaluated { id, region: region.clone(), mode, cells: OnceLock::new(), kept: Mutex::default() };
+        let evaluated = Evaluated { id, region: region.clone(), mode, cells: Mutex::default(), kept: Mutex::default() };
         let evaluated = Arc::new(evaluated);
         held.state = State::Evaluated(evaluated.clone());
         Ok(Some(BatchPart { evaluated, fresh: true }))

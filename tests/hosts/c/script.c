@@ -10,6 +10,7 @@
  *   segments SEQUENCE PREFIX LENGTH...      says by ek_set_segments that segments of these lengths follow PREFIX tokens; without
  *                                           lengths: that there are none
  *   feed SEQUENCE:POSITION:TOKEN,TOKEN...   several such groups: one batch; every row gives logits
+ *   fill SEQUENCE:POSITION:TOKEN,TOKEN...   the same; no row gives logits
  *   remove SEQUENCE FROM TO                 llama_memory_seq_rm
  *   copy FROM TO                            llama_memory_seq_cp, all positions
  */
@@ -45,7 +46,7 @@ static void segments(struct llama_context * context, char * rest) {
     }
 }
 
-static void feed(struct llama_context * context, char * rest, int vocabulary,
+static void feed(struct llama_context * context, char * rest, bool output, int vocabulary,
                  void (*row)(const char *, int, int, const float *, int)) {
     struct llama_batch batch = llama_batch_init(2048, 0, 1);
     for (char * group = strtok(rest, " "); group; group = strtok(NULL, " ")) {
@@ -57,14 +58,14 @@ static void feed(struct llama_context * context, char * rest, int vocabulary,
             batch.pos[n]       = position++;
             batch.n_seq_id[n]  = 1;
             batch.seq_id[n][0] = sequence;
-            batch.logits[n]    = true;
+            batch.logits[n]    = output;
         }
     }
     int status = llama_decode(context, batch);
     if (status != 0) {
         fail("llama_decode failed", "script");
     }
-    for (int n = 0; n < batch.n_tokens; n++) {
+    for (int n = 0; output && n < batch.n_tokens; n++) {
         row("prompt", batch.seq_id[n][0], batch.pos[n], llama_get_logits_ith(context, n), vocabulary);
     }
     llama_batch_free(batch);
@@ -88,7 +89,9 @@ void run_script(struct llama_context * context, const char * path, void (*row)(c
         if (strcmp(line, "segments") == 0) {
             segments(context, rest);
         } else if (strcmp(line, "feed") == 0) {
-            feed(context, rest, vocabulary, row);
+            feed(context, rest, true, vocabulary, row);
+        } else if (strcmp(line, "fill") == 0) {
+            feed(context, rest, false, vocabulary, row);
         } else if (strcmp(line, "remove") == 0) {
             int sequence = (int) strtol(rest, &rest, 10), from = (int) strtol(rest, &rest, 10);
             llama_memory_seq_rm(llama_get_memory(context), sequence, from, (int) strtol(rest, &rest, 10));

@@ -9,10 +9,12 @@
 //! a query at `p` is that of the query at `p + (x - y)` with the cached key, because rotations add up.
 
 mod fit;
+mod markers;
 mod region;
 mod tables;
 
 pub use fit::unfit;
+pub use markers::{Cut, Marker, MarkerError, Markers, cut};
 pub use region::{MAX_SEGMENTS, Place, Region, RegionError, Span};
 pub use tables::{Part, Seen, Stray, Tables, mask_row};
 
@@ -34,4 +36,26 @@ impl Mode {
             Mode::Set => "set",
         }
     }
+}
+
+/// What a profile says of segments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invariance {
+    /// What attention makes of them.
+    pub mode: Mode,
+    /// What they are found by; `None`: a program says which tokens they are.
+    pub markers: Option<MarkerTexts>,
+    /// More segments than that are refused.
+    pub max_segments: u32,
+}
+
+/// The texts around each segment, which belong to it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MarkerTexts {
+    /// Where it begins.
+    pub open: String,
+    /// Where it ends.
+    pub close: String,
+    /// Whether text may contain them: they need not be special tokens of the model.
+    pub in_text: bool,
 }

@@ -14,11 +14,13 @@ pub struct Span {
     pub end: i32,
 }
 
-/// Segments, one directly after the other, between a prefix and a suffix.
+/// Segments, one after the other, between a prefix and a suffix. What stands between two of them is seen by no other token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Region {
     first: i32,
     lengths: Vec<u32>,
+    /// Tokens that stand before each segment and in none, since the one before.
+    gaps: Vec<u32>,
 }
 
 /// Where a token of a region stands.
@@ -69,11 +71,26 @@ impl Region {
     /// No position is beyond; sums of lengths are then exact in F32.
     pub const MAX_END: i32 = 1 << 23;
 
-    /// A region of these segments, in the order of their positions.
+    /// A region of these segments, in the order of their positions, each beginning where the one before ends.
     ///
     /// # Errors
     /// [`RegionError`]
     pub fn new(spans: &[Span]) -> Result<Region, RegionError> {
+        let region = Self::with_gaps(spans)?;
+        match region.gaps.iter().position(|gap| *gap > 0) {
+            Some(segment) => {
+                let (first, allowed) = (spans[segment].first, spans[segment - 1].end);
+                Err(RegionError::Gap { segment, first, allowed })
+            }
+            None => Ok(region),
+        }
+    }
+
+    /// The same, but tokens may stand between two segments.
+    ///
+    /// # Errors
+    /// [`RegionError`]
+    pub fn with_gaps(spans: &[Span]) -> Result<Region, RegionError> {
         if spans.is_empty() || spans.len() > MAX_SEGMENTS {
             return Err(RegionError::Count(spans.len()));
         }
@@ -81,21 +98,22 @@ impl Region {
         if first < 1 {
             return Err(RegionError::NoPrefix(first));
         }
-        let (mut at, mut lengths) = (first, Vec::with_capacity(spans.len()));
+        let (mut at, mut lengths, mut gaps) = (first, Vec::with_capacity(spans.len()), Vec::with_capacity(spans.len()));
         for (segment, span) in spans.iter().enumerate() {
             if span.end <= span.first {
                 return Err(RegionError::Empty { segment, first: span.first, end: span.end });
             }
-            if span.first != at {
+            if span.first < at {
                 return Err(RegionError::Gap { segment, first: span.first, allowed: at });
             }
             if span.end > Self::MAX_END {
                 return Err(RegionError::TooLong(span.end));
             }
             lengths.push((span.end - span.first) as u32);
+            gaps.push((span.first - at) as u32);
             at = span.end;
         }
-        Ok(Region { first, lengths })
+        Ok(Region { first, lengths, gaps })
     }
 
     /// The position of the first token of the first segment.
@@ -105,12 +123,32 @@ impl Region {
 
     /// The position after the last segment.
     pub fn end(&self) -> i32 {
-        self.first + self.n_tokens() as i32
+        self.first + self.n_cells() as i32
     }
 
-    /// Tokens in it.
+    /// Tokens in its segments.
     pub fn n_tokens(&self) -> usize {
         self.lengths.iter().sum::<u32>() as usize
+    }
+
+    /// Tokens from its begin to its end: those that stand between segments too.
+    pub fn n_cells(&self) -> usize {
+        self.n_tokens() + self.gaps.iter().sum::<u32>() as usize
+    }
+
+    /// The segments with their positions.
+    pub fn spans(&self) -> impl Iterator<Item = Span> {
+        let mut at = self.first;
+        self.lengths.iter().zip(&self.gaps).map(move |(length, gap)| {
+            let first = at + *gap as i32;
+            at = first + *length as i32;
+            Span { first, end: at }
+        })
+    }
+
+    /// Whether the token at a position stands between two segments.
+    pub fn is_gap(&self, pos: i32) -> bool {
+        (self.first..self.end()).contains(&pos) && self.place(pos).is_none()
     }
 
     /// Tokens of each segment.
@@ -126,7 +164,8 @@ impl Region {
     /// Where the token at a position stands; `None` outside of the segments.
     pub fn place(&self, pos: i32) -> Option<Place> {
         let mut offset = u32::try_from(pos.checked_sub(self.first)?).ok()?;
-        for (segment, &length) in self.lengths.iter().enumerate() {
+        for (segment, (&length, &gap)) in self.lengths.iter().zip(&self.gaps).enumerate() {
+            offset = offset.checked_sub(gap)?;
             if offset < length {
                 return Some(Place { segment, offset });
             }
@@ -143,7 +182,7 @@ impl Region {
         match (mode, self.place(pos)) {
             (Mode::Pine, Some(place)) => self.end() - self.lengths[place.segment] as i32 + place.offset as i32,
             (Mode::Set, Some(place)) => self.first + place.offset as i32,
-            (Mode::Set, None) if pos >= self.end() => pos - self.n_tokens() as i32 + self.longest() as i32,
+            (Mode::Set, None) if pos >= self.end() => pos - self.n_cells() as i32 + self.longest() as i32,
             (_, None) => pos,
         }
     }
@@ -153,6 +192,7 @@ impl Region {
         match (mode, self.place(query), self.place(key)) {
             (Mode::Pine, Some(i), Some(s)) if i.segment != s.segment => true,
             (Mode::Set, Some(i), Some(s)) if i.segment != s.segment => false,
+            _ if query != key && self.is_gap(key) => false,
             _ => key <= query,
         }
     }
@@ -185,6 +225,22 @@ mod tests {
         assert_eq!(seen(4, Mode::Pine), [0, 1, 2, 3, 4]);
         assert_eq!(seen(4, Mode::Set), [0, 3, 4]);
         assert_eq!(seen(5, Mode::Set), [0, 1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn what_stands_between_is_not_seen() {
+        let spans = [(2, 4), (5, 6), (6, 8)].map(|(first, end)| Span { first, end });
+        let region = Region::with_gaps(&spans).unwrap();
+        assert_eq!((region.end(), region.n_tokens(), region.n_cells()), (8, 5, 6));
+        assert_eq!(region.spans().collect::<Vec<_>>(), spans);
+        assert_eq!((region.place(4), region.place(5)), (None, Some(Place { segment: 1, offset: 0 })));
+        let at = |mode| (0..10).map(|pos| region.position(pos, mode)).collect::<Vec<_>>();
+        assert_eq!(at(Mode::Pine), [0, 1, 6, 7, 4, 7, 6, 7, 8, 9]);
+        assert_eq!(at(Mode::Set), [0, 1, 2, 3, 4, 2, 2, 3, 4, 5]);
+        let seen = |query, mode| (0..10).filter(|key| region.sees(query, *key, mode)).collect::<Vec<_>>();
+        assert_eq!(seen(8, Mode::Pine), [0, 1, 2, 3, 5, 6, 7, 8]);
+        assert_eq!(seen(3, Mode::Set), [0, 1, 2, 3]);
+        assert_eq!(seen(5, Mode::Set), [0, 1, 5]);
     }
 
     #[test]

@@ -171,11 +171,9 @@ impl Tables {
             self.groups.push(group as i32);
         }
         (0..k).for_each(|s| self.own[s + k * s] = 2.0);
-        let mut pos = region.first();
-        for (segment, length) in region.lengths().iter().enumerate() {
-            for slot in found.iter().skip(segment * stride).take(*length as usize) {
+        for (segment, span) in region.spans().enumerate() {
+            for (pos, slot) in (span.first..span.end).zip(&found[segment * stride..]) {
                 slot.ok_or(Stray(pos))?;
-                pos += 1;
             }
         }
         // Slots that are left over hold any row: they are never seen.

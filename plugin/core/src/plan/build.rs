@@ -84,7 +84,7 @@ impl Plan {
         let probes = taps.prune(&mut sites);
         drop_cancelled(&mut rules, &sites);
         let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
-        let invariance = profile.invariance.map(|invariance| invariance.mode);
+        let invariance = profile.invariance.as_ref().map(|table| table.invariance.clone());
         let (name, model) = (profile.name.clone(), model.clone());
         let mut plan = Self { profile: name, model, rules, probes, n_gates, after: vec![], sites, invariance };
         super::calibrate::add(&mut report, &mut plan, (profile, assets), vocabulary);

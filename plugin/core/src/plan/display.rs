@@ -37,8 +37,13 @@ impl fmt::Display for Plan {
         for (index, probe) in (0..).zip(&self.probes) {
             show_probe(f, self, ProbeIndex(index), probe)?;
         }
-        if let Some(mode) = self.invariance {
-            write!(f, "\nattention of sequences with segments: {}, all layers", mode.name())?;
+        if let Some(invariance) = &self.invariance {
+            write!(f, "\nattention of sequences with segments: {}, all layers", invariance.mode.name())?;
+            if let Some(markers) = &invariance.markers {
+                let kind = if markers.in_text { "text" } else { "special tokens" };
+                write!(f, "; segments from \"{}\" to \"{}\" ({kind})", markers.open, markers.close)?;
+                write!(f, ", at most {}", invariance.max_segments)?;
+            }
         }
         if self.is_empty() {
             f.write_str("\nchanges nothing")?;

@@ -48,11 +48,11 @@ pub(super) fn guard(report: &mut Report, profile: &Profile, model: &ModelFacts) 
 
 /// `[invariance]` against the model's kind of attention.
 pub(super) fn attention(report: &mut Report, profile: &Profile, model: &ModelFacts) {
-    if let Some(invariance) = &profile.invariance
+    if let Some(table) = &profile.invariance
         && let Some(why) = invariance::unfit(&model.arch)
     {
-        let error = PlanError::Attention { mode: invariance.mode.name(), arch: model.arch.clone(), why };
-        report.fail(invariance.pos, "invariance", error);
+        let error = PlanError::Attention { mode: table.invariance.mode.name(), arch: model.arch.clone(), why };
+        report.fail(table.pos, "invariance", error);
     }
 }
 

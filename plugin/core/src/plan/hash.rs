@@ -31,8 +31,12 @@ impl Plan {
         text(&mut hash, &self.model.arch);
         hash.update(self.model.n_embd.to_le_bytes());
         hash.update(self.model.n_layer.to_le_bytes());
-        if let Some(mode) = self.invariance {
-            text(&mut hash, mode.name());
+        if let Some(invariance) = &self.invariance {
+            text(&mut hash, invariance.mode.name());
+            if let Some(markers) = &invariance.markers {
+                text(&mut hash, &markers.open);
+                text(&mut hash, &markers.close);
+            }
         }
         let cells = || self.sites.iter().filter(|site| site.site != Site::Logits);
         number(&mut hash, cells().count());

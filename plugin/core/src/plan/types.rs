@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::calibrate::Calibration;
 use crate::{
     asset::Weight,
-    invariance::Mode,
+    invariance::Invariance,
     model::ModelFacts,
     profile::{Operator, Tokens},
 };
@@ -311,7 +311,7 @@ pub struct Plan {
     /// What happens where, ascending by (layer, site).
     pub sites: Vec<SitePlan>,
     /// What attention makes of segments; `None` for what the model does.
-    pub invariance: Option<Mode>,
+    pub invariance: Option<Invariance>,
 }
 
 impl Plan {

@@ -38,6 +38,14 @@ pub enum ProfileError {
         /// What may be written.
         allowed: &'static str,
     },
+    /// A segment could not be told from what follows it.
+    #[error("both markers are the same, got one text, allowed: one where a segment begins and another where it ends")]
+    SameMarkers,
+    /// A key about markers without markers.
+    #[error(
+        "there are no markers, got nothing under segments, allowed: together with segments = {{ open = \"…\", close = \"…\" }}"
+    )]
+    NoMarkers,
     /// A required key is absent.
     #[error("missing, got nothing, allowed: {allowed}")]
     Missing {

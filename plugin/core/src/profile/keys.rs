@@ -142,7 +142,8 @@ pub const KEYS: &[Key] = &[
         "one table [invariance]",
         "ordinary attention",
         "Attention that does not depend on the order of segments (documents, options, answers) in a prompt. Which tokens are \
-         segments is said in the C API (ek_set_segments); sequences without segments are computed as always.",
+         segments is said by markers in the prompt (segments) or in the C API (ek_set_segments); sequences without segments \
+         are computed as always.",
     ),
     Key::new(
         "invariance.mode",
@@ -155,6 +156,44 @@ pub const KEYS: &[Key] = &[
          trained for it can get worse.",
     )
     .values(&["pine", "set"]),
+    Key::new(
+        "invariance.segments",
+        Kind::Table,
+        "a table { open = \"…\", close = \"…\" }",
+        "none are looked for: a program says which tokens they are (ek_set_segments)",
+        "What stands around each segment of a prompt. All segments of a prompt stand together, after a prefix and before a \
+         suffix; white space between two of them is seen by no other token. All of them must fit into one micro-batch \
+         (n_ubatch). A prompt whose markers do not pair, or with segments in two places, is refused as on-error says.",
+    ),
+    Key::new(
+        "invariance.segments.open",
+        Kind::Text,
+        "one line of text",
+        "required",
+        "Where a segment begins; it belongs to the segment. Best a special token of the model, which no text can forge.",
+    ),
+    Key::new(
+        "invariance.segments.close",
+        Kind::Text,
+        "one line of text",
+        "required",
+        "Where a segment ends; it belongs to the segment.",
+    ),
+    Key::new(
+        "invariance.max-segments",
+        Kind::Integer,
+        "1 to 64",
+        "64",
+        "A prompt with more segments is refused as on-error says.",
+    ),
+    Key::new(
+        "invariance.markers-in-text",
+        Kind::Bool,
+        "true or false",
+        "false",
+        "Whether the markers may be ordinary text. Without it, a model that has no special tokens of these names is refused; \
+         with it, a document that contains a marker is taken apart by it.",
+    ),
     Key::new(
         "steer",
         Kind::Tables,
@@ -622,13 +661,7 @@ pub const KEYS: &[Key] = &[
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
 /// Keys and tables that the language has and this version lacks.
-pub(super) const PLANNED: &[&str] = &[
-    "contrast",
-    "invariance.segments",
-    "invariance.max-segments",
-    "invariance.canonical",
-    "invariance.markers-in-text",
-];
+pub(super) const PLANNED: &[&str] = &["contrast", "invariance.canonical"];
 
 /// Values that the language has and this version lacks.
 pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[

@@ -10,6 +10,7 @@ mod edit;
 mod error;
 mod explain;
 mod heads;
+mod invariance;
 mod key;
 mod keys;
 mod layers;
@@ -37,7 +38,7 @@ pub use keys::KEYS;
 pub use layers::{LayerItem, Layers};
 pub use percent::Percent;
 pub use types::{
-    CachePolicy, EditRule, Head, HeadsRule, Invariance, ModelGuard, ModelHint, OnError, Operator, Profile, Reload,
+    CachePolicy, EditRule, Head, HeadsRule, InvarianceTable, ModelGuard, ModelHint, OnError, Operator, Profile, Reload,
     Requests, Route, Runtime, SteerRule, Tokens, Unit,
 };
 

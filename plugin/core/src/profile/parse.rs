@@ -9,15 +9,15 @@ use super::calibrate;
 use super::edit;
 use super::error::ProfileError;
 use super::heads;
+use super::invariance;
 use super::names::Names;
 use super::read::Section;
 use super::reader::Reader;
 use super::route;
 use super::steer;
 use super::text::{Text, shorten};
-use super::types::{CachePolicy, Invariance, ModelGuard, OnError, Profile, Reload, Requests, Runtime};
+use super::types::{CachePolicy, ModelGuard, OnError, Profile, Reload, Requests, Runtime};
 use super::value::is_name;
-use crate::invariance::Mode;
 use crate::report::{Errors, MAX_ERRORS};
 
 /// Most plans that one graph may be asked to hold.
@@ -62,11 +62,7 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>, file: &str) -> Profile {
     });
     let requests = table(&mut top, "requests", |s| Requests { choose: s.names("choose").unwrap_or_default() });
     let routes = route::routes(&mut top);
-    let invariance = table(&mut top, "invariance", |s| {
-        s.require("mode");
-        let pos = s.pos();
-        s.choice("mode", &[Mode::Pine, Mode::Set]).map(|mode| Invariance { pos, mode })
-    });
+    let invariance = table(&mut top, "invariance", invariance::table);
     let mut names = Names::default();
     let steer = steer::rules(&mut top, &mut names);
     let heads = heads::rules(&mut top, &mut names);

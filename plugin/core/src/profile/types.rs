@@ -6,7 +6,7 @@ use super::calibrate::{CalibrateRule, Method};
 use super::condition::Condition;
 use super::layers::Layers;
 use crate::asset::Raw;
-use crate::invariance::Mode;
+use crate::invariance::Invariance;
 use crate::plan::Site;
 use crate::report::{Pos, Spanned};
 
@@ -28,7 +28,7 @@ pub struct Profile {
     /// `[[route]]`, in file order.
     pub routes: Vec<Route>,
     /// `[invariance]`.
-    pub invariance: Option<Invariance>,
+    pub invariance: Option<InvarianceTable>,
     /// `[[steer]]`, in file order.
     pub steer: Vec<SteerRule>,
     /// `[[heads]]`, in file order.
@@ -98,12 +98,12 @@ pub enum CachePolicy {
 }
 
 /// `[invariance]`: attention that does not depend on the order of segments.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Invariance {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvarianceTable {
     /// Where the table begins.
     pub pos: Pos,
-    /// `mode`.
-    pub mode: Mode,
+    /// What it says.
+    pub invariance: Invariance,
 }
 
 /// `[requests]`: what a client of a server may ask for.

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     log,
-    state::{self, Batch, Context},
+    state::{self, Batch, Context, lock},
 };
 
 /// Bits of −∞ in F16, which drops a cell; every other value of a mask without a bias keeps one.
@@ -146,18 +146,16 @@ impl AttentionGraph {
         if !natural.iter().eq(batch.rows.iter().map(|(pos, _)| pos)) {
             return Err("its positions are not those of the micro-batch");
         }
-        for (index, part) in batch.parts.iter().enumerate().filter(|(_, part)| part.fresh) {
+        for (index, part) in batch.parts.iter().enumerate() {
             let region = &part.evaluated.region;
-            let mut own: Vec<(i32, u32)> = batch
-                .rows
-                .iter()
-                .zip(&cells)
-                .filter(|((pos, of), _)| *of == Some(index) && region.place(*pos).is_some())
-                .map(|((pos, _), cell)| (*pos, *cell as u32))
-                .collect();
-            own.sort_unstable();
-            // Set before only if the same graph is evaluated twice, with the same cells.
-            let _ = part.evaluated.cells.set(own.into_iter().map(|(_, cell)| cell).collect());
+            let mut known = lock(&part.evaluated.cells);
+            // Of a fresh region all come; of one that was evaluated before, those that the host feeds again.
+            known.resize(region.n_cells(), u32::MAX);
+            for ((pos, of), cell) in batch.rows.iter().zip(&cells) {
+                if *of == Some(index) && (region.first()..region.end()).contains(pos) {
+                    known[(*pos - region.first()) as usize] = *cell as u32;
+                }
+            }
         }
         let positions: Vec<i32> = batch
             .rows
@@ -181,11 +179,13 @@ impl AttentionGraph {
             let Some(evaluated) = of.map(|of| &batch.parts[of].evaluated).filter(|e| e.mode == Mode::Set) else {
                 continue;
             };
-            let Some(place) = evaluated.region.place(*pos) else { continue };
-            let known = evaluated.cells.get().map_or(&[][..], |cells| cells);
-            for (key, cell) in (evaluated.region.first()..).zip(known) {
-                if evaluated.region.place(key).is_some_and(|other| other.segment != place.segment) {
-                    mask[row * n_kv + *cell as usize] = f32::NEG_INFINITY;
+            for (key, cell) in (evaluated.region.first()..).zip(lock(&evaluated.cells).iter()) {
+                let Some(value) = mask.get_mut(row * n_kv + *cell as usize).filter(|_| (*cell as usize) < n_kv) else {
+                    continue;
+                };
+                // What the host lets it see, it sees, but for what the region hides.
+                if key <= *pos && !evaluated.region.sees(*pos, key, Mode::Set) {
+                    *value = f32::NEG_INFINITY;
                     changed = true;
                 }
             }
@@ -200,8 +200,8 @@ impl AttentionGraph {
         let mut whole = vec![f32::NEG_INFINITY; width * n];
         for (row, (_, of)) in batch.rows.iter().enumerate() {
             let evaluated = of.map(|of| &batch.parts[of].evaluated).filter(|e| e.mode == Mode::Pine);
-            let cells = evaluated.and_then(|e| e.cells.get()).map_or(&[][..], |cells| cells);
-            mask_row(&mask[row * n_kv..][..n_kv], cells, &mut whole[row * width..][..n_kv]);
+            let cells = evaluated.map(|e| lock(&e.cells).clone()).unwrap_or_default();
+            mask_row(&mask[row * n_kv..][..n_kv], &cells, &mut whole[row * width..][..n_kv]);
         }
         let mut first = n_kv;
         for (number, (index, batch_part, part)) in parts.into_iter().enumerate() {
