@@ -227,7 +227,7 @@ fn the_profiles_in_configs_act() {
     let first = model("models/first-f16.gguf");
     let (before, after) = (share(plain("first")), share(&under(&profile, || ask(&first, items("yes/no")))));
     println!("mean share of yes without evidence: {before:.3}, then {after:.3}");
-    assert!(before < 0.2 && (0.4..0.6).contains(&after), "{before} {after}");
+    assert!(before < 0.2 && (0.35..0.6).contains(&after), "{before} {after}");
 
     calibrate(&scratch, "first", STARS, &["linear"], &labels("rating"), None);
     let fitted = scratch.path("rating-linear.safetensors");
