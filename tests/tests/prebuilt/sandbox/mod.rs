@@ -9,6 +9,7 @@ mod effects;
 mod items;
 mod lab;
 mod learn;
+mod order;
 mod profile;
 mod stats;
 
