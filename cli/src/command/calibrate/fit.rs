@@ -73,7 +73,7 @@ fn temperature(asked: &[Asked]) -> f64 {
 
 /// Whether the best temperature may lie beyond what was tried.
 pub fn at_edge(temperature: f64) -> bool {
-    temperature < 1.001 * COOLEST || temperature > 0.999 * HOTTEST
+    !(1.001 * COOLEST..=0.999 * HOTTEST).contains(&temperature)
 }
 
 /// Scales and offsets of the least negative log-likelihood, drawn a little to 1 and 0: it is convex, and Adam gets there.

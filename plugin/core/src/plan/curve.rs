@@ -26,7 +26,7 @@ impl Tilt {
         let mut sorted = scores.to_vec();
         sorted.sort_by(f32::total_cmp);
         let gap = sorted.windows(2).map(|pair| pair[1] - pair[0]).fold(1.0, f32::min);
-        if !(gap > 1e-3) {
+        if gap.is_nan() || gap <= 1e-3 {
             return None;
         }
         let mut tilt = Tilt { scores, limit: 80.0 / gap, grids: vec![] };
@@ -70,7 +70,7 @@ impl Bend {
         let scaled = |list: &[f32]| -> Vec<f64> { list.iter().map(|v| (f64::from(*v) - low) / (high - low)).collect() };
         let (knots, values) = (scaled(knots), scaled(values));
         let ascend = knots.windows(2).all(|pair| pair[1] - pair[0] > 1e-6);
-        if knots.len() != values.len() || knots.len() < 2 || !ascend || !(high > low) {
+        if knots.len() != values.len() || knots.len() < 2 || !ascend || high.is_nan() || high <= low {
             return None;
         }
         let pieces = knots.windows(2).zip(values.windows(2));
