@@ -22,3 +22,4 @@ pub mod report;
 pub mod sequence;
 #[cfg(unix)]
 pub mod snapshot;
+pub mod vocabulary;

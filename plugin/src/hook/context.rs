@@ -240,10 +240,10 @@ unsafe fn bind(
         }
         ContextKind::Embedding | ContextKind::Default => {}
     }
-    match Book::bind(shelf, &facts, None, &state::get().identities) {
+    // SAFETY: the caller's promise: the model is loaded, and outlives its context.
+    let (vocab, whole) = unsafe { (Vocab::of(host, model), whole(host, model)) };
+    match Book::bind(shelf, (&facts, &|| vocab.all(host)), None, &state::get().identities) {
         Ok(book) => {
-            // SAFETY: the caller's promise: the model is loaded, and outlives its context.
-            let (vocab, whole) = unsafe { (Vocab::of(host, model), whole(host, model)) };
             let live = Live::new(this, facts, host.clone(), Arc::new(book), vocab, whole);
             match live.check_markers(&live.book()) {
                 Ok(()) => Standing::Ours(Arc::new(live)),

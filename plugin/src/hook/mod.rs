@@ -21,6 +21,7 @@ mod entry;
 mod fallback;
 mod gate;
 mod graph;
+mod index;
 mod install;
 mod known;
 mod library;

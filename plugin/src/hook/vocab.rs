@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use evenkeel_core::{
     invariance::{Marker, MarkerTexts, Markers},
     sequence::UNKNOWN_TOKEN,
+    vocabulary::Vocabulary,
 };
 use evenkeel_ffi::generated::{
     symbols::Llama,
@@ -53,6 +54,14 @@ impl Vocab {
         // SAFETY: the vocabulary of a loaded model.
         let n = |llama: &Llama| unsafe { (llama.llama_vocab_n_tokens)(self.pointer()) };
         host.lib.llama.as_ref().filter(|_| self.0 != 0).is_some_and(|llama| (0..n(llama)).contains(&token))
+    }
+
+    /// The bytes of every token.
+    pub fn all(self, host: &Host) -> Option<Vocabulary> {
+        let llama = host.lib.llama.as_ref().filter(|_| self.0 != 0)?;
+        // SAFETY: the vocabulary of a loaded model.
+        let n = unsafe { (llama.llama_vocab_n_tokens)(self.pointer()) };
+        Some(Vocabulary::new((0..n).map(|token| self.piece(host, token))))
     }
 
     /// The bytes of a token, special ones as they are written; empty for what is no token.
@@ -146,6 +155,11 @@ impl Pieces {
     /// Whether the vocabulary has such a token.
     pub fn has(&self, host: &Host, token: i32) -> bool {
         self.vocab.has(host, token)
+    }
+
+    /// The bytes of every token.
+    pub fn all(&self, host: &Host) -> Option<Vocabulary> {
+        self.vocab.all(host)
     }
 
     /// The bytes of a token; nothing, and nothing is asked, if they are not needed.

@@ -8,7 +8,7 @@ use std::sync::{
 use evenkeel_core::{
     invariance::{MarkerTexts, Markers, Mode, Region},
     model::ModelFacts,
-    profile::OnError,
+    profile::{OnError, Tokens},
     sequence::{Cell, Cells, MAX_POSITION, Phase, PlanId, UNKNOWN_TOKEN},
 };
 use rustc_hash::FxHashMap;
@@ -54,6 +54,18 @@ pub struct Row {
     pub output: bool,
     /// Whether it may only end.
     pub refused: bool,
+    /// Which of its plan's texts its token completes, by bit.
+    pub after: u64,
+}
+
+impl Row {
+    /// Whether a rule for `tokens` acts on it.
+    pub fn within(&self, tokens: Tokens) -> bool {
+        match tokens {
+            Tokens::After(text) => self.after.checked_shr(u32::from(text)).is_some_and(|bits| bits & 1 == 1),
+            tokens => self.phase.within(tokens, self.pos),
+        }
+    }
 }
 
 /// A context of ours.
@@ -384,6 +396,7 @@ impl Live {
             let phase = sequence.phase(call, r.output && last.get(&r.seq) == Some(&i));
             let identity = sequence.marked(r.pos, plan.as_ref().map_or(PLAIN, |p| p.identity(phase)));
             sequence.cells.put(r.pos, Cell { token: r.token, identity });
+            let after = plan.as_ref().map_or(0, |p| self.after(&p.plan.after, &sequence.cells, r.pos));
             if let (Some(book), Some(text)) = (&pinned.routes, text) {
                 sequence.router.feed(&book.routes, r.pos, text);
             }
@@ -402,7 +415,7 @@ impl Live {
                 other.cells.put(r.pos, Cell { token: r.token, identity });
             }
             let (pos, token, output) = (r.pos, r.token, r.output);
-            fed.push((plan, Row { plan: None, phase, pos, token, output, refused }));
+            fed.push((plan, Row { plan: None, phase, pos, token, output, refused, after }));
         }
         let missing = |(plan, row): &(Choice, Row)| {
             plan.as_ref().is_some_and(|p| inner.structure.position(p).is_none())
@@ -419,6 +432,23 @@ impl Live {
             Row { plan, ..row }
         };
         inner.rows = fed.into_iter().map(place).collect();
+    }
+
+    /// Which of these texts the token at `pos` completes, by bit.
+    fn after(&self, texts: &[String], cells: &Cells, pos: i32) -> u64 {
+        let longest = texts.iter().map(String::len).max().unwrap_or(0);
+        let (mut tail, mut at): (Vec<u8>, i32) = (Vec::new(), pos);
+        while tail.len() < longest && at >= 0 {
+            let Some(cell) = cells.get(at) else { break };
+            let piece = self.pieces.get(&self.host, cell.token, true);
+            if piece.is_empty() && cell.token == UNKNOWN_TOKEN {
+                break;
+            }
+            tail.splice(0..0, piece.iter().copied());
+            at -= 1;
+        }
+        let ends = |(i, text): (usize, &String)| u64::from(tail.ends_with(text.as_bytes())) << i;
+        texts.iter().enumerate().map(ends).fold(0, |all, bit| all | bit)
     }
 
     /// Whether the graph that was evaluated last may be evaluated again.

@@ -19,6 +19,8 @@ pub struct Section {
     pub summary: String,
     pub facts: Vec<(String, String)>,
     pub charts: Vec<Chart>,
+    /// A drawing, as SVG that was made here.
+    pub picture: Option<String>,
     pub notes: Vec<String>,
     /// Names and long texts, such as profiles.
     pub texts: Vec<(String, String)>,
@@ -77,7 +79,8 @@ impl Page {
             .map(|s| {
                 let charts: Vec<Drawn<'_>> = s.charts.iter().map(Chart::drawn).collect();
                 context! {
-                    title => s.title, summary => s.summary, facts => s.facts, charts => charts, notes => s.notes, texts => s.texts
+                    title => s.title, summary => s.summary, facts => s.facts, charts => charts, picture => s.picture,
+                    notes => s.notes, texts => s.texts
                 }
             })
             .collect();

@@ -7,6 +7,7 @@
 mod anchor;
 mod attention;
 mod build;
+mod calibrate;
 mod graph;
 mod heads;
 mod patch;

@@ -106,6 +106,30 @@ pub enum ProfileError {
         /// The operators that the key is for.
         allowed: String,
     },
+    /// A key that belongs to another method of calibration.
+    #[error("this key is for another method, got `{got}` with method = \"{method}\", allowed: method = \"{allowed}\"")]
+    KeyOfMethod {
+        /// The key.
+        got: &'static str,
+        /// The rule's method.
+        method: &'static str,
+        /// The methods that the key is for.
+        allowed: String,
+    },
+    /// Too few or too many labels.
+    #[error("number of labels, got {got}, allowed: 2 to {max}")]
+    Labels {
+        /// How many there are.
+        got: usize,
+        /// The cap.
+        max: usize,
+    },
+    /// One label twice.
+    #[error("label named twice, got {got:?} again, allowed: each label once")]
+    LabelTwice {
+        /// The label.
+        got: String,
+    },
     /// A clamp that bounds nothing.
     #[error("a clamp without bounds, got neither min nor max, allowed: min, max or both")]
     NoBounds,

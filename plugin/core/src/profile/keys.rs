@@ -556,15 +556,119 @@ pub const KEYS: &[Key] = &[
          checked in any case.",
     )
     .values(&["check", "ignore"]),
+    Key::new(
+        "calibrate",
+        Kind::Tables,
+        "tables [[calibrate]], at most 64",
+        "no calibration",
+        "Corrects how probable some answers are among themselves, in the logits. What they have together stays, and so does \
+         the probability of every other token. Calibrations act in file order, after all steering; keys and values of the \
+         cache do not depend on them.",
+    ),
+    Key::new(
+        "calibrate.name",
+        Kind::Text,
+        NAME,
+        "required",
+        "Name of the calibration, different from that of every other one.",
+    ),
+    Key::new(
+        "calibrate.labels",
+        Kind::Texts,
+        "a list of 2 to 32 different texts, each one token of the model",
+        "required",
+        "The answers. A label stands for all tokens of the model that are its text, with or without one space in front; if \
+         it has more than one letter also in small letters, in capitals and with a capital in front. Tokens of one label \
+         move together. `evenkeel plan` prints them.",
+    ),
+    Key::new(
+        "calibrate.method",
+        Kind::Text,
+        "\"affine\", \"temperature\", \"contextual\", \"batch\", \"linear\" or \"tweedie\"",
+        "required",
+        "How. affine: a scale and an offset per label (with form = \"log\" vector scaling, Guo et al. 2017). temperature: \
+         the log-probabilities of the labels divided by a number. contextual: divided by what the model answers to inputs \
+         without content (Zhao et al. 2021). batch: divided by the mean over many inputs (Batch Calibration, Zhou et al. \
+         2023). linear, tweedie: the mean of labels that are ratings goes through a line or a curve, and the distribution \
+         becomes the nearest one that has the new mean.",
+    )
+    .values(&["affine", "temperature", "contextual", "batch", "linear", "tweedie"]),
+    Key::new(
+        "calibrate.file",
+        Kind::Text,
+        "path of a safetensors file below the profile's folder or an asset-dir",
+        "required with affine, linear and tweedie",
+        "Fitted values. For affine tensors `scale` and `offset`, one value per label. For linear a tensor `line` of intercept \
+         and slope, for tweedie tensors `knots` (ascending) and `values`, the curve's points; both in the units of the \
+         ratings, which are the labels as numbers, or a tensor `scores`.",
+    ),
+    Key::new(
+        "calibrate.prior",
+        Kind::Text,
+        "path of a safetensors file below the profile's folder or an asset-dir",
+        "required with contextual and batch",
+        "The labels' probabilities without a reason: a tensor `prior`, one value above 0 per label.",
+    ),
+    Key::new(
+        "calibrate.temperature",
+        Kind::Number,
+        "a number from 0.01 to 100",
+        "required with temperature",
+        "Above 1 the labels become more equal, below 1 less.",
+    ),
+    Key::new(
+        "calibrate.form",
+        Kind::Text,
+        "\"log\" or \"zhao\"",
+        "\"log\"",
+        "For affine and contextual: what scale and offset apply to. log: to the logarithms of the labels' probabilities, so \
+         that a prior is divided by. zhao: to the probabilities themselves, before a softmax, as Zhao et al. 2021 write it.",
+    )
+    .values(&["log", "zhao"]),
+    Key::new(
+        "calibrate.at",
+        Kind::Text,
+        "\"first\", \"any\" or a table { after = \"…\" }",
+        "\"first\"",
+        "Which rows of logits. first: the one that gives the first token of the answer. any: all.",
+    )
+    .values(&["first", "any"]),
+    Key::new(
+        "calibrate.at.after",
+        Kind::Text,
+        "one line of text",
+        "none",
+        "Every row whose token completes this text, byte for byte, in the prompt or in what is generated.",
+    ),
+    Key::new(
+        "calibrate.min-label-mass",
+        Kind::Number,
+        "a number from 0 to 0.999",
+        "0.5",
+        "Rows on which all labels together are not more probable than this keep every bit.",
+    ),
+    Key::new(
+        "calibrate.model-hint",
+        Kind::Text,
+        "\"check\" or \"ignore\"",
+        "\"check\"",
+        "What to do with what the file says it was fitted for (evenkeel.model, evenkeel.method). check: it must be this model \
+         and this method. ignore: use it all the same. Labels are compared in any case.",
+    )
+    .values(&["check", "ignore"]),
 ];
 
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
 /// Keys and tables that the language has and this version lacks.
-pub(super) const PLANNED: &[&str] = &["calibrate", "contrast", "invariance.canonical"];
+pub(super) const PLANNED: &[&str] = &["contrast", "invariance.canonical"];
 
 /// Values that the language has and this version lacks.
-pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[("steer.when.at", &["prompt"])];
+pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[
+    ("steer.when.at", &["prompt"]),
+    ("calibrate.method", &["online"]),
+    ("calibrate.prior", &["online", "without-context", "without-image", "content-free"]),
+];
 
 /// The key with this path.
 pub fn find(path: &str) -> Option<&'static Key> {

@@ -4,6 +4,7 @@
 //! meaning of each; the messages, `configs/reference.toml` and [`explain`] come from it. A key that the language has
 //! and this version lacks is an error that says so: nothing is accepted and then ignored.
 
+mod calibrate;
 mod condition;
 mod edit;
 mod error;
@@ -28,6 +29,7 @@ mod types;
 mod value;
 mod when;
 
+pub use calibrate::{At, CalibrateRule, Form, Method};
 pub use condition::{Ask, Condition, Reading};
 pub use error::ProfileError;
 pub use explain::{ExplainError, explain};

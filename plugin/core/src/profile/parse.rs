@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
+use super::calibrate;
 use super::edit;
 use super::error::ProfileError;
 use super::heads;
@@ -66,7 +67,9 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>, file: &str) -> Profile {
     let steer = steer::rules(&mut top, &mut names);
     let heads = heads::rules(&mut top, &mut names);
     let edits = edit::rules(&mut top, &mut names);
-    Profile { file: file_name, name, description, model, runtime, requests, routes, invariance, steer, heads, edits }
+    let calibrate = calibrate::rules(&mut top, &mut names);
+    let file = file_name;
+    Profile { file, name, description, model, runtime, requests, routes, invariance, steer, heads, edits, calibrate }
 }
 
 fn schema(top: &mut Section<'_, '_, '_>) {

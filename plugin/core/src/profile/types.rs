@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::calibrate::{CalibrateRule, Method};
 use super::condition::Condition;
 use super::layers::Layers;
 use crate::asset::Raw;
@@ -34,6 +35,8 @@ pub struct Profile {
     pub heads: Vec<HeadsRule>,
     /// `[[edit]]`, in file order.
     pub edits: Vec<EditRule>,
+    /// `[[calibrate]]`, in file order.
+    pub calibrate: Vec<CalibrateRule>,
 }
 
 /// `[model]`: what the model must be. Every key is optional.
@@ -208,6 +211,13 @@ impl SteerRule {
     }
 }
 
+impl CalibrateRule {
+    /// The key that names its file, with its table.
+    pub(crate) fn file_key(&self) -> String {
+        format!("calibrate.{}", self.method.file_key().unwrap_or("temperature"))
+    }
+}
+
 /// What a rule does: a `[[steer]]` table with a direction `v`, of which `v̂` is the unit vector, or another table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -245,6 +255,8 @@ pub enum Operator {
     },
     /// `[[edit]]`: `y = Wx + strength · b·(a·x)` for matrices `W` of the model.
     Edit,
+    /// `[[calibrate]]`: the probabilities of labels, corrected among themselves.
+    Calibrate(Method),
 }
 
 impl Operator {
@@ -259,6 +271,7 @@ impl Operator {
             Self::Sae { .. } => "sae",
             Self::Heads { .. } => "heads",
             Self::Edit => "edit",
+            Self::Calibrate(method) => method.name(),
         }
     }
 
@@ -270,6 +283,7 @@ impl Operator {
             Self::Add | Self::Project | Self::Clamp { .. } | Self::Rotate { .. } => "direction",
             Self::Heads { .. } => "heads",
             Self::Edit => "file",
+            Self::Calibrate(method) => method.file_key().unwrap_or("temperature"),
         }
     }
 }
@@ -294,6 +308,8 @@ pub enum Tokens {
         /// At least `first`.
         last: u32,
     },
+    /// Tokens that complete a text: the number of the text in [`crate::plan::Plan::after`].
+    After(u16),
 }
 
 impl Tokens {
@@ -305,6 +321,7 @@ impl Tokens {
             Self::Generated => "generated".into(),
             Self::Last => "last".into(),
             Self::Positions { first, last } => format!("{first}..{last}"),
+            Self::After(_) => "after".into(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! Absent means equivalent: the 95% interval lies inside a quarter of the planted effect. `--nocapture` shows the tables.
 
 mod audit;
+mod calibrate;
 mod cut;
 mod effects;
 mod items;
