@@ -147,6 +147,7 @@ typedef struct ek_api {
     X(ggml_repeat_4d) \
     X(ggml_reshape_4d) \
     X(ggml_get_rows) \
+    X(ggml_set_rows) \
     X(ggml_new_graph_custom) \
     X(ggml_build_forward_expand) \
     X(ggml_graph_size) \

@@ -145,6 +145,13 @@ pub struct Ggml {
         a: *mut ggml_tensor,
         b: *mut ggml_tensor,
     ) -> *mut ggml_tensor,
+    /// `ggml_set_rows`
+    pub ggml_set_rows: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        b: *mut ggml_tensor,
+        c: *mut ggml_tensor,
+    ) -> *mut ggml_tensor,
 }
 impl Ggml {
     /// Resolves every function of the group.
@@ -194,6 +201,7 @@ impl Ggml {
                 ggml_repeat_4d: crate::table::required(lookup, "ggml_repeat_4d", &mut missing),
                 ggml_reshape_4d: crate::table::required(lookup, "ggml_reshape_4d", &mut missing),
                 ggml_get_rows: crate::table::required(lookup, "ggml_get_rows", &mut missing),
+                ggml_set_rows: crate::table::required(lookup, "ggml_set_rows", &mut missing),
             }
         };
         missing.or(table)

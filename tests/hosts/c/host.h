@@ -21,6 +21,8 @@ struct options {
     int          first, last; /* layers of the native control vector, inclusive; 0 = all */
     int          prompt;     /* tokens per sequence in the first batch */
     int          decode;     /* batches of one token per sequence after it */
+    int          parts;      /* batches that the first one is fed in, with logits in the last of them only if it has any */
+    int          drafts;     /* rows after each token that are fed with it; half of them are taken back again */
     int          sequences;
     int          ubatch;
     int          threads;

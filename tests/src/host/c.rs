@@ -38,6 +38,12 @@ pub struct Decode {
     pub flash: bool,
     /// Sequences, each with its own tokens, in the same batches.
     pub sequences: u32,
+    /// Tokens of each sequence after the prompt.
+    pub steps: u32,
+    /// Batches that the prompt is fed in, with logits in the last only.
+    pub parts: u32,
+    /// Rows fed with each token after the prompt, half of which are taken back again.
+    pub drafts: u32,
     /// Logits of the last prompt row only.
     pub last_only: bool,
     /// Rows of a micro-batch.
@@ -81,6 +87,9 @@ impl Decode {
             model: model.to_owned(),
             flash: false,
             sequences: 1,
+            steps: 6,
+            parts: 1,
+            drafts: 0,
             last_only: false,
             ubatch: 512,
             threads: 1,
@@ -107,6 +116,9 @@ impl Decode {
         let numbers = [
             ("--flash", u32::from(self.flash)),
             ("--sequences", self.sequences),
+            ("--decode", self.steps),
+            ("--parts", self.parts),
+            ("--drafts", self.drafts),
             ("--ubatch", self.ubatch),
             ("--threads", self.threads),
             ("--gpu-layers", self.gpu_layers),

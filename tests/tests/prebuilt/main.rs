@@ -12,6 +12,7 @@ mod formats;
 mod generations;
 mod gguf;
 mod heads;
+mod held;
 mod identity;
 mod invariance;
 mod leace;

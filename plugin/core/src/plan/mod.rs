@@ -10,6 +10,7 @@ mod fit;
 mod hash;
 mod heads;
 mod hint;
+mod hold;
 mod merge;
 mod place;
 mod rotation;
@@ -20,5 +21,6 @@ mod types;
 
 pub use error::{PlanError, PlanErrors};
 pub use hash::PlanHash;
+pub use hold::{FIRST_SLOT, HELD_SLOTS, HeldState, Hold, SLOT_LOST, SLOT_ONE, SLOT_ZERO};
 pub use merge::{GateSource, Merged};
 pub use types::{Dose, GateIndex, Map, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, Update, When};

@@ -28,7 +28,7 @@ mod types;
 mod value;
 mod when;
 
-pub use condition::{Ask, Condition, Reading};
+pub use condition::{Ask, At, Condition, Reading};
 pub use error::ProfileError;
 pub use explain::{ExplainError, explain};
 pub use key::{Key, Kind};

@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ProfileError;
-use super::keys::{self, PLANNED, PLANNED_VALUES};
+use super::keys::{self, PLANNED};
 use super::reader::Reader;
 use super::suggest::nearest;
 use super::text::shorten;
@@ -266,15 +266,8 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
         if let Some((_, option)) = values.iter().zip(options).find(|(v, _)| **v == got) {
             return Some(*option);
         }
-        let planned = PLANNED_VALUES.iter().find(|(p, _)| *p == path).map_or(&[][..], |(_, v)| v);
-        let (allowed, got) = (self.allowed(name), got.to_owned());
-        let error = if planned.contains(&got.as_str()) {
-            ProfileError::ValueNotYet { got, allowed }
-        } else {
-            let suggestion = nearest(&got, values.iter().copied());
-            ProfileError::UnknownValue { got: shorten(&got), suggestion, allowed }
-        };
-        self.fail(at, name, error);
+        let (allowed, suggestion) = (self.allowed(name), nearest(got, values.iter().copied()));
+        self.fail(at, name, ProfileError::UnknownValue { got: shorten(got), suggestion, allowed });
         None
     }
 }

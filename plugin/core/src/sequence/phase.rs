@@ -27,8 +27,11 @@ pub struct Phases {
 impl Phases {
     /// What `plan` tells apart.
     pub fn of(plan: &Plan) -> Phases {
-        let acts = |tokens: &[Tokens]| plan.rules.iter().any(|r| r.dropped.is_none() && tokens.contains(&r.tokens));
-        Phases { generated: acts(&[Tokens::Prompt, Tokens::Generated]), last: acts(&[Tokens::Last]) }
+        let acting = || plan.rules.iter().filter(|r| r.dropped.is_none());
+        let acts = |tokens: &[Tokens]| acting().any(|r| tokens.contains(&r.tokens));
+        // What is held leaves the rows before the last prompt row alone.
+        let held = acting().any(|r| r.held);
+        Phases { generated: acts(&[Tokens::Prompt, Tokens::Generated]) || held, last: acts(&[Tokens::Last]) || held }
     }
 
     /// The first phase that gives the same keys and values as `phase`.
