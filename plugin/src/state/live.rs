@@ -399,6 +399,10 @@ impl Live {
             let Some(sequence) = inner.sequences.get_mut(&r.seq) else { continue };
             let Some(pinned) = sequence.pinned.clone() else { continue };
             sequence.deciding = false;
+            if sequence.cells.is_empty() {
+                // None was another plan's: what this request computes needs no second look.
+                sequence.unverified = false;
+            }
             if sequence.cells.end() > r.pos {
                 sequence.cells.remove(r.pos, -1);
                 sequence.cut(r.pos);

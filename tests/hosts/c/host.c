@@ -167,7 +167,7 @@ static void run(struct llama_model * model, const struct options * options) {
     params.n_ctx           = 512;
     params.n_ubatch        = (uint32_t) options->ubatch;
     params.n_seq_max       = (uint32_t) options->sequences;
-    params.kv_unified      = true;
+    params.kv_unified      = !options->separate;
     params.n_threads       = (int32_t) options->threads;
     params.n_threads_batch = (int32_t) options->threads;
     params.flash_attn_type = (enum llama_flash_attn_type) options->flash;

@@ -36,6 +36,7 @@ struct options {
     const char * hidden;     /* llama.cpp's library, whose functions are looked up by hand there, or NULL */
     int          back;       /* tokens taken back after the prompt, and fed again */
     bool         exported;   /* embed: the library is to look this program's functions up */
+    bool         separate;   /* each sequence has cells of its own */
     bool         last_only;  /* logits of the last prompt row only */
     bool         count;      /* also write the number of nodes of each evaluation */
     bool         capture;    /* also write the residual stream after every layer; not together with count */

@@ -44,6 +44,8 @@ pub struct Decode {
     pub parts: u32,
     /// Rows fed with each token after the prompt, half of which are taken back again.
     pub drafts: u32,
+    /// Each sequence has cells of its own.
+    pub separate: bool,
     /// Logits of the last prompt row only.
     pub last_only: bool,
     /// Rows of a micro-batch.
@@ -90,6 +92,7 @@ impl Decode {
             steps: 6,
             parts: 1,
             drafts: 0,
+            separate: false,
             last_only: false,
             ubatch: 512,
             threads: 1,
@@ -126,6 +129,7 @@ impl Decode {
             ("--back", self.back),
         ];
         arguments.extend(numbers.into_iter().flat_map(|(name, value)| [name.into(), value.to_string().into()]));
+        arguments.extend(self.separate.then(|| "--separate".into()));
         arguments.extend(self.last_only.then(|| "--last-only".into()));
         arguments.extend(self.count.then(|| "--count".into()));
         if let Some(script) = &self.script {

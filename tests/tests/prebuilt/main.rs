@@ -18,6 +18,7 @@ mod invariance;
 mod leace;
 mod mixture;
 mod native;
+mod numbers;
 mod operators;
 mod readme;
 mod requests;

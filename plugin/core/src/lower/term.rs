@@ -166,7 +166,14 @@ impl<'a> Terms<'a> {
             Probe::Linear { weights, bias, soft, .. } => {
                 let sum = self.read(x, weights);
                 let margin = self.push(NewNode::Scale(sum, 1.0, *bias));
-                let says = self.push(if *soft { NewNode::Sigmoid(margin) } else { NewNode::Step(margin) });
+                let says = match soft {
+                    false => self.push(NewNode::Step(margin)),
+                    // Of a row that holds what is no number, too, or a gate of 0 would be none.
+                    true => {
+                        let probability = self.push(NewNode::Sigmoid(margin));
+                        self.push(NewNode::Clamp(probability, 0.0, 1.0))
+                    }
+                };
                 let stays = below.map(|bias| {
                     let margin = self.push(NewNode::Scale(sum, 1.0, bias));
                     self.push(NewNode::Step(margin))
