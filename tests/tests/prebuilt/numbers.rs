@@ -92,12 +92,12 @@ fn case(arch: Arch, value: fn(usize) -> f32) -> Case {
     ];
     fs::write(scratch.path("probe.safetensors"), write(&probe)).expect("a probe is written");
     let all = |keys: &str, tokens: &str| {
-        let rules = every_operator(Profile::empty(), "[1, 2, 3, 4]", &format!("{keys}\n{tokens}"));
+        let rules = every_operator(Profile::empty(), "[2, 4]", &format!("{keys}\n{tokens}"));
         rules
             .then(&format!("[[heads]]\nname = \"heads\"\nscale = 0.5\nheads = [\"1.0\", \"3.2\"]\n{tokens}"))
             .then(&format!("[[edit]]\nname = \"edit\"\nfile = \"edit.safetensors\"\n{tokens}"))
     };
-    let steer = |keys: &str| every_operator(Profile::empty(), "[1, 2, 3, 4]", keys);
+    let steer = |keys: &str| every_operator(Profile::empty(), "[2, 4]", keys);
     let never = "similar-to = \"w.gguf\", layer = 1, above = 0.9999";
     let likely = "probe = \"probe.safetensors\", layer = 1";
     let profiles = [
