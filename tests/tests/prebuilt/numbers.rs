@@ -86,8 +86,13 @@ fn case(arch: Arch, value: fn(usize) -> f32) -> Case {
         })
         .collect();
     fs::write(scratch.path("edit.safetensors"), write(&edits)).expect("an edit is written");
+    // Large weights: of a row that is large, too, they make infinities of both signs, which are no number together.
     let probe: Vec<Tensor> = vec![
-        ("probe.1".to_owned(), vec![TINY_EMBD as usize], (0..TINY_EMBD).map(|i| (i as f32 * 0.7).sin()).collect()),
+        (
+            "probe.1".to_owned(),
+            vec![TINY_EMBD as usize],
+            (0..TINY_EMBD).map(|i| (i as f32 * 0.7).sin() * 100.0).collect(),
+        ),
         ("bias.1".to_owned(), vec![1], vec![0.1]),
     ];
     fs::write(scratch.path("probe.safetensors"), write(&probe)).expect("a probe is written");
@@ -100,6 +105,7 @@ fn case(arch: Arch, value: fn(usize) -> f32) -> Case {
     let steer = |keys: &str| every_operator(Profile::empty(), "[2, 4]", keys);
     let never = "similar-to = \"w.gguf\", layer = 1, above = 0.9999";
     let likely = "probe = \"probe.safetensors\", layer = 1";
+    let held = format!("{likely}, soft = true, at = \"prompt\"");
     let profiles = [
         ("default", Profile::empty()),
         ("on", all("", "")),
@@ -108,7 +114,7 @@ fn case(arch: Arch, value: fn(usize) -> f32) -> Case {
         ("never", steer(&format!("when = {{ {never} }}"))),
         ("neither", steer(&format!("when = {{ all = [{{ {never} }}, {{ {likely}, soft = true }}] }}"))),
         ("later", steer(&format!("tokens = \"generated\"\nwhen = {{ {likely}, soft = true }}"))),
-        ("held", steer(&format!("when = {{ {likely}, soft = true, at = \"prompt\" }}"))),
+        ("held", steer(&format!("when = {{ any = [{{ {held} }}, {{ not = {{ {held} }} }}] }}"))),
         ("until", steer(&format!("when = {{ not = {{ {likely}, above = 0.6, below = 0.4, at = \"prompt\" }} }}"))),
     ];
     for (name, profile) in profiles {
