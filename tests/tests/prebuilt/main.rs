@@ -2,6 +2,7 @@
 
 mod bystander;
 mod conditions;
+mod configs;
 mod doors;
 mod edits;
 mod embed;
