@@ -51,7 +51,7 @@ impl<'a> Profiles<'a> {
     pub fn usual(&self) {
         self.write(
             "default",
-            &format!("[requests]\nchoose = [\"strong\", \"ablate\", \"generated\", \"held\", \"off\"]\n{ADD}"),
+            &format!("[runtime]\nmax-plans = 5\n[requests]\nchoose = [\"strong\", \"ablate\", \"generated\", \"held\", \"off\"]\n{ADD}"),
         );
         self.write("strong", "[[steer]]\nname = \"strong\"\ndirection = \"minus-v.gguf\"\nstrength = 3.0\n");
         self.write("ablate", "[[steer]]\nname = \"ablate\"\ndirection = \"v.gguf\"\noperator = \"project\"\n");
