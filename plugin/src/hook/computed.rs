@@ -29,7 +29,7 @@ pub struct Computed {
     /// Tables of slots, computed from the same.
     pub slots: Vec<Tables>,
     _source: Arc<Source>,
-    _columns: Vec<Box<Column>>,
+    _columns: Vec<Arc<Column>>,
 }
 
 /// One tensor of a table of slots.
@@ -98,12 +98,12 @@ impl Computed {
             let mut column = |write: bool| {
                 let (rows, n) = slots::shape(table);
                 let (kind, n) = if write { (GGML_TYPE_I64, 1) } else { (GGML_TYPE_I32, n) };
-                let column = Box::new(Column { source: source.clone(), table: *table, write });
-                let behind = (&raw const *column).cast_mut().cast::<c_void>();
+                let column = Arc::new(Column { source: source.clone(), table: *table, write });
+                let behind = Arc::as_ptr(&column).cast_mut().cast::<c_void>();
                 columns.push(column);
                 // Behind the gate table, which finds the rows.
                 let mut args = [tensor];
-                // SAFETY: the caller's promise, which counts these nodes as leafs; the box lives as long as the node.
+                // SAFETY: the caller's promise, which counts these nodes as leafs; the column lives as long as the node.
                 unsafe {
                     let (rows, n) = (rows as i64, n as i64);
                     let t = (functions.ggml_custom_4d)(
@@ -134,7 +134,7 @@ unsafe extern "C" fn compute_slots(dst: *mut ggml_tensor, ith: c_int, _nth: c_in
     if ith != 0 {
         return;
     }
-    // SAFETY: the box that the node was made with.
+    // SAFETY: the column that the node was made with.
     let column = unsafe { &*behind.cast::<Column>() };
     let (write, others) = guard("slots", None, || Some(column.numbers())).unwrap_or_default();
     // SAFETY: the node's own memory, of its own size and type. Without numbers, all are 0: a panic of ours is the end
@@ -175,7 +175,7 @@ unsafe extern "C" fn compute(dst: *mut ggml_tensor, ith: c_int, _nth: c_int, beh
         return;
     }
     guard("gates", (), || {
-        // SAFETY: the box that the node was made with.
+        // SAFETY: the source that the node was made with.
         let source = unsafe { &*behind.cast::<Source>() };
         // SAFETY: the host has set its inputs, and they are read where the operation runs: on the CPU.
         let (tokens, positions) = unsafe {

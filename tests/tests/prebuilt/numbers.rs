@@ -55,8 +55,11 @@ struct Case {
     first: u32,
 }
 
+/// The values of an embedding.
+type Embedding = fn(usize) -> f32;
+
 /// The largest value is finite for gemma, too, which multiplies embeddings by 8.
-const POISONS: [(&str, fn(usize) -> f32); 3] = [
+const POISONS: [(&str, Embedding); 3] = [
     ("NaN", |_| f32::NAN),
     ("infinity", |_| f32::INFINITY),
     ("3e37", |i| if i.is_multiple_of(2) { 3e37 } else { -2e37 }),
