@@ -109,6 +109,8 @@ fn profiles() -> Vec<(String, String)> {
     for entry in fs::read_dir(folder).expect("the profiles").map(|e| e.expect("a file").path()) {
         if entry.extension().is_some_and(|e| e == "toml") {
             let text = fs::read_to_string(&entry).expect("a profile").replace("4096", &WIDTH.to_string());
+            // The markers are no special tokens of this model.
+            let text = text.replace("markers-in-text = false", "markers-in-text = true");
             list.push((entry.file_name().expect("a name").to_string_lossy().into_owned(), text));
         }
     }
