@@ -83,6 +83,32 @@ fn an_adjustable_rule_acts_on_the_device() {
     assert!(distance <= 1e-2, "logits differ by {distance:e}");
 }
 
+/// What is held is kept on the device between evaluations, or beside it where it cannot write there; drafts are taken back
+/// in either case. Which of two rules acts tells what was decided.
+#[test]
+fn what_is_held_is_held_on_the_device() {
+    let (host, cpu) = (CHost::node_llama_cpp_vulkan(), CHost::node_llama_cpp());
+    let scratch = Scratch::new();
+    let model = scratch.model(Arch::Llama, FileType::F32);
+    scratch.vector(Arch::Llama);
+    for (below, drafts) in [("", 0), (", below = -0.05", 0), (", below = -0.05", 3)] {
+        let when = format!("{{ similar-to = \"v.gguf\", layer = 2, above = 0.01{below}, at = \"prompt\" }}");
+        let profile = Profile::empty()
+            .and_rule_on("[2, 3, 4]", "v.gguf", &format!("strength = 2.0\nwhen = {when}"))
+            .and_rule_on("[2, 3, 4]", "minus-v.gguf", &format!("strength = 2.0\nwhen = {{ not = {when} }}"));
+        let decode = Decode { sequences: 3, last_only: true, steps: 8, drafts, ..Decode::new(&model) };
+        let setting = scratch.profile(&profile);
+        let expected = cpu.with(&decode, Door::Preload, &setting);
+        cpu.plain(&decode).assert_all_differ(&expected, "steered");
+        let on_device = Decode { gpu_layers: 99, ..decode };
+        let lacking = Decode { lacks: Some("SET_ROWS"), ..on_device.clone() };
+        for (what, decode, door) in [("", &on_device, Door::Preload), ("without SET_ROWS", &lacking, Door::Embed)] {
+            let distance = expected.distance(&run(&host, decode, Some(door), &setting));
+            assert!(distance < 1e-2, "{below}, {drafts} drafts {what}: logits differ by {distance:e}");
+        }
+    }
+}
+
 /// Near the definition, as ordinary attention is on this device, and the same for every order of the segments.
 #[test]
 fn segments_on_the_device() {

@@ -3,6 +3,7 @@
 mod book;
 mod config;
 mod context;
+mod held;
 mod identity;
 mod instance;
 mod live;
@@ -28,6 +29,7 @@ use rustc_hash::FxHashMap;
 pub use book::{Book, Choice, Unbound};
 pub use config::Config;
 pub use context::{Context, Standing};
+pub use held::RowSlots;
 pub use identity::Identities;
 pub use instance::{Instance, PLAIN, SiteCounter};
 pub use live::{Again, Kept, Live, Prepared, RawRow, Repair, Room, Row};

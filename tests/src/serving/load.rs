@@ -34,7 +34,7 @@ pub fn requests_of_many_clients(kind: ServerKind, load: Load) {
     let server = Server::start(kind, &arguments, &profiles.setting());
     let prompts: Vec<Vec<u32>> =
         (0..6).map(|k| (0..16 + k).map(|i| 1 + (i * 37 + (k / 2) * 11) % 300).collect()).collect();
-    let names = [None, Some("strong"), Some("ablate"), Some("generated"), Some("off")];
+    let names = [None, Some("strong"), Some("ablate"), Some("generated"), Some("held"), Some("off")];
     let ask = |prompt: &[u32], name: Option<&str>| Ask { profile: name.map(str::to_owned), ..Ask::tokens(prompt) };
     let expected: Vec<Vec<_>> =
         prompts.iter().map(|p| names.iter().map(|n| ask(p, *n).send(&server)).collect()).collect();
