@@ -4,7 +4,6 @@ mod embedded;
 mod generations;
 mod invariance;
 mod libraries;
-mod operations;
 mod packages;
 mod python;
 mod requests;

@@ -71,8 +71,7 @@ fn xllamacpp(scratch: &Scratch, model: &Path) -> Vec<Row> {
         Server::start(ServerKind::Xllamacpp, arguments, setting).complete(&Request::tokens(&TOKENS))
     };
     let arguments = Arguments::new(model);
-    let (plain, native) =
-        (run(&arguments, &Setting::new()), run(&arguments, &native_vector(scratch, &vector, 2.0)));
+    let (plain, native) = (run(&arguments, &Setting::new()), run(&arguments, &native_vector(scratch, &vector, 2.0)));
     let look = |program, door, with: &dyn Fn(&Setting) -> Vec<Step>| {
         let (plain, native) = (&plain, &native);
         Look { program, door, device: Device::Cpu, scratch, plain, native, on_cpu: None, with }.row(Group::Prebuilt)
