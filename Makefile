@@ -1,7 +1,7 @@
 # evenkeel. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build fetch hosts bindings test test-hosts check install uninstall package try-packages wheel clean
+.PHONY: help demo build fetch hosts bindings test test-hosts check install uninstall package try-packages wheel bench-static clean
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -55,6 +55,9 @@ try-packages: package ## install, use and remove each package on a new Debian in
 
 wheel: build ## write the Python wheel alone
 	bindings/python/build $(TARGET)/release/libevenkeel.so $(TARGET)/package
+
+bench-static: build hosts ## measure the way in of programs that contain llama.cpp, in one (BENCH: more for `evenkeel bench`)
+	tests/hosts/bench-static $(BENCH)
 
 clean: ## remove what was built; fetched and compiled programs stay in the cache
 	$(CARGO) clean

@@ -4,6 +4,7 @@ use evenkeel_model::{Arch, FileType};
 use evenkeel_tests::claim::nothing;
 use evenkeel_tests::host::{CHost, Decode, Native};
 use evenkeel_tests::oracle::{Decoder, Mode, Prompt, distance, permutations};
+use evenkeel_tests::table::{Device, Group, Look, check};
 use evenkeel_tests::{Door, Profile, Recording, Scratch, Setting};
 
 /// What the native vector and `add` may differ by on this backend.
@@ -105,4 +106,39 @@ fn segments_on_the_device() {
             }
         }
     }
+}
+
+/// The README's table of programs and ways in.
+#[test]
+fn the_table_of_the_readme() {
+    let host = CHost::node_llama_cpp_vulkan();
+    let scratch = Scratch::new();
+    let here = Decode::new(&scratch.model(Arch::Llama, FileType::F32));
+    scratch.vector(Arch::Llama);
+    let there = Decode { gpu_layers: 99, ..here.clone() };
+    let native = Native { file: scratch.path("v.gguf"), strength: 2.0, layers: None };
+    let plain = run(&host, &there, None, &Setting::new());
+    let native = run(&host, &Decode { native: Some(native), ..there.clone() }, None, &Setting::new());
+    let (cpu, steered) =
+        (host.plain(&here), host.with(&here, Door::Preload, &scratch.profile(&Profile::add("v.gguf", 2.0))));
+    let doors = [
+        (Door::Preload, "`LD_PRELOAD`"),
+        (Door::BackendPath, "`GGML_BACKEND_PATH`"),
+        (Door::Install, "`ek_install`"),
+        (Door::Embed, "`ek_install_api`"),
+    ];
+    let rows = doors.map(|(door, name)| {
+        let look = Look {
+            program: "C, on node-llama-cpp's libraries",
+            door: name,
+            device: Device::Vulkan,
+            scratch: &scratch,
+            plain: &plain,
+            native: &native,
+            on_cpu: Some((&cpu, &steered)),
+            with: &|setting| run(&host, &there, Some(door), setting),
+        };
+        look.row(Group::Vulkan)
+    });
+    check(Group::Vulkan, &rows);
 }

@@ -10,3 +10,4 @@ mod requests;
 mod rpc;
 mod rust;
 mod server;
+mod table;
