@@ -103,3 +103,16 @@ fn every_profile_in_it_can_be_read() {
         Profile::parse(profile, "README.md").unwrap_or_else(|e| panic!("{e}\n{profile}"));
     }
 }
+
+/// A test that is ignored says why in `tests/SKIPS.md`.
+#[test]
+fn every_skipped_test_has_its_reason() {
+    let list = read("tests/SKIPS.md");
+    // In two pieces, as this file is among the sources.
+    let mark = concat!("#[ig", "nore");
+    let code: String = ["tests", "cli", "plugin", "ffi"].map(|folder| sources(&root().join(folder))).concat();
+    for rest in code.split(mark).skip(1) {
+        let name = rest.split_once("fn ").and_then(|(_, name)| name.split('(').next()).expect("a function");
+        assert!(list.contains(&format!("`{name}`")), "{name} is not in tests/SKIPS.md");
+    }
+}

@@ -5,7 +5,7 @@ use evenkeel_tests::claim::nothing;
 use evenkeel_tests::host::{CHost, Decode, Native};
 use evenkeel_tests::oracle::{Decoder, Mode, Prompt, distance, permutations};
 use evenkeel_tests::table::{Device, Group, Look, check};
-use evenkeel_tests::{Door, Profile, Recording, Scratch, Setting};
+use evenkeel_tests::{Door, Profile, Recording, Scratch, Setting, mutant};
 
 /// What the native vector and `add` may differ by on this backend.
 const TOLERANCE: f32 = 1e-5;
@@ -106,6 +106,27 @@ fn segments_on_the_device() {
             }
         }
     }
+}
+
+/// A device that lacks what segments need is named before a token of theirs is there.
+#[test]
+fn a_device_that_lacks_an_operation_of_segments() {
+    let host = CHost::node_llama_cpp_vulkan();
+    let scratch = Scratch::new();
+    let prompt = Prompt::new(1, 3, &[4, 2, 5], 4);
+    let model = scratch.model(Arch::Llama, FileType::F32);
+    let decode = Decode { script: Some(prompt.in_parts()), gpu_layers: 99, ..Decode::new(&model) };
+    let profile = scratch.profile(&Profile::empty().with("[invariance]\nmode = \"pine\""));
+    let log = |setting: &Setting| {
+        let setting = setting.clone().env("GGML_VK_VISIBLE_DEVICES", "0");
+        let (finished, recording) = host.try_run(&decode, None, &setting);
+        assert!(recording.is_some(), "{}", finished.stderr);
+        finished.stderr
+    };
+    let whole = log(&Door::Preload.setting().and(&profile));
+    assert!(!whole.contains("does not compute"), "{whole}");
+    let lacks = log(&mutant("lacks-sub").and(&profile));
+    assert!(lacks.contains("does not compute SUB, which segments need: at blocks 0, 1, "), "{lacks}");
 }
 
 /// The README's table of programs and ways in.
