@@ -19,6 +19,7 @@ pub mod generation;
 pub mod host;
 pub mod oracle;
 pub mod serving;
+pub mod table;
 
 pub use cache::Cache;
 pub use library::{Door, library, mutant, tool};

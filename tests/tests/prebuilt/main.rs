@@ -29,5 +29,6 @@ mod safetensors;
 mod sandbox;
 mod server;
 mod sites;
+mod table;
 mod top;
 mod trouble;
