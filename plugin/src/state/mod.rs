@@ -1,5 +1,6 @@
 //! What the plug-in knows: one state per process, made at the first need.
 
+mod acted;
 mod book;
 pub mod clock;
 mod config;
@@ -26,6 +27,7 @@ use std::{
 
 use rustc_hash::FxHashMap;
 
+pub use acted::Acted;
 pub use book::{Book, Choice, Unbound};
 pub use clock::Clock;
 pub use config::Config;
