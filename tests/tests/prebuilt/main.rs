@@ -14,6 +14,7 @@ mod gguf;
 mod heads;
 mod identity;
 mod invariance;
+mod kept;
 mod leace;
 mod mixture;
 mod native;
