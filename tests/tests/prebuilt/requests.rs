@@ -51,6 +51,11 @@ fn a_route_holds_from_the_first_row_after_its_text() {
     serving::a_route_holds_from_the_first_row_after_its_text(KIND);
 }
 
+#[test]
+fn each_request_has_its_line() {
+    serving::each_request_has_its_line(KIND);
+}
+
 /// `EVENKEEL_LOAD_SECONDS` makes it longer: an hour shows leaks that ten seconds do not.
 #[test]
 fn many_clients_at_once() {

@@ -13,7 +13,7 @@ pub const SEQUENCES: usize = 32;
 /// As many plans as a graph holds unless a profile says otherwise.
 pub const PLANS: usize = 4;
 /// Batches in a block.
-const STEPS: usize = 4;
+const STEPS: usize = 2;
 /// Tokens in a block.
 pub const BLOCK: usize = SEQUENCES * STEPS;
 /// Tokens of a prompt.
