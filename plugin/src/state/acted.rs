@@ -24,7 +24,8 @@ impl Acted {
     }
 }
 
-/// As "; rules: `gender` on 12, `late` on no row": rows also on which a rule's condition does not hold.
+/// As "; rules: `gender` on 12, `late` on no row": of all rows that were evaluated, those evaluated again among them; also rows
+/// on which a rule's condition does not hold.
 impl fmt::Display for Acted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let all = self.0.iter().flat_map(|(plan, counts)| plan.plan.rules.iter().zip(counts));
