@@ -307,6 +307,7 @@ impl Live {
     /// Looks at the cells of a sequence, which ends at `end` by the host's word. What has to be evaluated again, if it can.
     pub fn verify(&self, seq: i32, end: i32) -> Option<Repair> {
         let mut inner = lock(&self.inner);
+        let inner = &mut *inner;
         let id = self.id;
         let sequence = inner.sequences.get_mut(&seq)?;
         if sequence.cells.end() > end {
@@ -316,6 +317,7 @@ impl Live {
             lock(&self.regions).remove(seq, end, -1);
             sequence.cut(end);
             if begins {
+                ended(id, seq, sequence, &inner.book, &mut inner.totals);
                 sequence.begin(None);
             }
         }
@@ -426,6 +428,9 @@ impl Live {
             if let (Some(book), Some(text)) = (&pinned.routes, text) {
                 sequence.router.feed(&book.routes, r.pos, text);
             }
+            if let Some(plan) = plan.as_ref().filter(|_| log::enabled(log::Level::Debug)) {
+                sequence.acted.add(plan, phase, r.pos);
+            }
             match phase {
                 Phase::Generated => {
                     sequence.tally.generated += 1;
@@ -530,7 +535,9 @@ impl Live {
                 return Err(format!("no such profile is loaded, got \"{name}\", allowed: {}, off", names.join(", ")));
             }
         };
+        let inner = &mut *inner;
         let sequence = inner.sequences.entry(seq).or_default();
+        ended(self.id, seq, sequence, &inner.book, &mut inner.totals);
         sequence.chosen = wish;
         sequence.begin(None);
         Ok(())
@@ -898,13 +905,14 @@ fn ended(context: u32, seq: i32, sequence: &Sequence, book: &Book, totals: &mut 
     let plan = sequence.pinned.as_ref().map(|p| p.plan(&sequence.router, sequence.cells.end()));
     log::debug!(
         "context {context}, sequence {seq}: request {} ran under `{}`: {} prompt rows, {} generated, {} cells evaluated again, \
-         {} left as another profile made them",
+         {} left as another profile made them{}",
         sequence.requests + 1,
         plan.as_ref().map_or("off", |p| book.name_of(p)),
         t.prompt,
         t.generated,
         t.again,
-        t.stale
+        t.stale,
+        sequence.acted
     );
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use evenkeel_core::sequence::{Cells, Identity, Phase, PlanId, Router, Routes};
 
-use super::{Book, Choice, Evaluated, Instance, held::Held, instance::PLAIN};
+use super::{Acted, Book, Choice, Evaluated, Instance, held::Held, instance::PLAIN};
 
 /// What was asked for a sequence.
 #[derive(Clone, Default)]
@@ -58,6 +58,8 @@ pub struct Sequence {
     pub deciding: bool,
     /// What its current request came to.
     pub tally: Tally,
+    /// What each rule did in it, where the log says so.
+    pub acted: Acted,
     /// Its region of segments, once that is in the cache: what follows was computed with it.
     mark: Option<Mark>,
 }
@@ -101,6 +103,7 @@ impl Sequence {
         self.unverified = true;
         self.deciding = false;
         self.tally = Tally::default();
+        self.acted = Acted::default();
     }
 
     /// What is in its cells is the beginning of a prompt, whose last row is still to come.

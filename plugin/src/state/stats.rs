@@ -36,7 +36,7 @@ pub fn stats_json(state: &State) -> Value {
             "unread": load(&state.trouble.unread),
             "unsteered": load(&state.trouble.unsteered),
         },
-        "hook_ns": { "compute": clock(&state.time.compute), "build": clock(&state.time.build) },
+        "hook_ns": clock(&state.time),
     })
 }
 

@@ -3,6 +3,7 @@
 mod embedded;
 mod generations;
 mod invariance;
+mod kept;
 mod libraries;
 mod packages;
 mod python;

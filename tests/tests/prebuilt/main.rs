@@ -1,5 +1,6 @@
 //! On hosts that package managers bring ready-made: `make fetch`, then `make test`.
 
+mod bench;
 mod bystander;
 mod calibrate;
 mod conditions;
@@ -17,6 +18,7 @@ mod heads;
 mod held;
 mod identity;
 mod invariance;
+mod kept;
 mod leace;
 mod mixture;
 mod native;
