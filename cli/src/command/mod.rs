@@ -15,9 +15,10 @@ mod run;
 mod sketch;
 mod top;
 
+pub use audit::Measured;
 pub use learn::{Method, Operator, When};
 
-use learn::{file_sha256, lines, write::vector as vector_file};
+use learn::{file_sha256, write::vector as vector_file};
 
 use crate::{
     args::{Cli, Command},

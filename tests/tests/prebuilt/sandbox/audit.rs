@@ -28,6 +28,9 @@ fn suite(scratch: &Scratch) -> PathBuf {
             ("position", Some(x)) => row["x"] = ((10.0 - x) / 9.0).into(),
             ("yes/no", Some(0.0)) => {}
             ("letters", Some(0.0)) => row["options"] = json!([item["answers"][0], item["answers"][3]]),
+            ("rating", Some(x)) => {
+                (row["x"], row["values"], row["zero"]) = (x.into(), json!([1, 2, 3, 4, 5]), 1.into())
+            }
             ("prior", _) => row["options"] = json!([item["answers"][1]]),
             _ => return None,
         }
@@ -71,16 +74,16 @@ fn figures(report: &Value) -> Vec<f64> {
     arms.map(|a| a["value"]["value"].as_f64().expect("a number")).collect()
 }
 
-const SUITES: [&str; 6] = ["pronoun", "adjective", "position", "yes/no", "letters", "prior"];
+const SUITES: [&str; 7] = ["pronoun", "adjective", "position", "yes/no", "letters", "prior", "rating"];
 
 #[test]
 fn planted_biases_are_found_and_none_in_the_twin() {
     let scratch = Scratch::new();
     let suite = suite(&scratch);
-    let first = audit(&scratch, "models/first-f16.gguf", &suite, "first", &[]);
+    let biased = ["first", "last"].map(|v| audit(&scratch, &format!("models/{v}-f16.gguf"), &suite, v, &[]));
     let twin = audit(&scratch, "models/twin-f16.gguf", &suite, "twin", &[]);
     for name in SUITES {
-        assert_eq!(verdict(&first, name, "plain"), "present");
+        biased.iter().for_each(|found| assert_eq!(verdict(found, name, "plain"), "present"));
         // In probabilities the shipped twin leans towards "no" by 0.09, a quarter of what is planted, where it cannot know
         // (tests/sandbox/MODEL_CARD.md): the audit must find that, too.
         assert_eq!(verdict(&twin, name, "plain"), if name == "yes/no" { "present" } else { "absent" });

@@ -4,6 +4,7 @@
 //! Absent means equivalent: the 95% interval lies inside a quarter of the planted effect. `--nocapture` shows the tables.
 
 mod audit;
+mod closed;
 mod effects;
 mod items;
 mod lab;
