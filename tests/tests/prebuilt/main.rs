@@ -1,5 +1,6 @@
 //! On hosts that package managers bring ready-made: `make fetch`, then `make test`.
 
+mod browser;
 mod bystander;
 mod conditions;
 mod doors;

@@ -120,9 +120,9 @@ impl Respondent for Local {
         write(&self.session, self.plugin(), &prompts.iter().map(draft).collect::<Result<Vec<_>, _>>()?)
     }
 
-    fn cost(&mut self, _form: &Form, arm: &str) -> Result<Cost, Failure> {
+    fn cost(&mut self, _form: &Form, arm: &str) -> Result<Option<Cost>, Failure> {
         let plugin = self.plugin.as_ref().filter(|_| self.acting);
-        let neutral = self.neutral.as_mut().ok_or_else(|| Failure::new("no neutral text"))?;
-        neutral.measure(&self.session, plugin, arm)
+        let neutral = self.neutral.as_mut().filter(|n| !n.is_empty());
+        neutral.map(|n| n.measure(&self.session, plugin, arm)).transpose()
     }
 }

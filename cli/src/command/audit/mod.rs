@@ -73,7 +73,11 @@ pub fn main(args: &args::Audit, json: bool) -> Outcome {
 
     let mut local = None;
     let mut remote = None;
-    let texts = |suites: &[Suite]| given.clone().unwrap_or_else(|| prompts(suites));
+    let texts = |suites: &[Suite]| match &given {
+        Some(given) => given.clone(),
+        None if suites.is_empty() => representation::some_texts(&inside, PROMPTS),
+        None => prompts(suites),
+    };
     let respondent: &mut dyn Respondent = match (&args.endpoint, &args.model) {
         (Some(url), _) => {
             let server = Remote::connect(url, args)?;
@@ -209,7 +213,7 @@ impl Run<'_> {
         let all = all.collect::<Result<Vec<_>, Failure>>()?;
         found.scores.push(all);
         if !matches!(arm.way, Way::Instruction(_)) {
-            found.costs.push(respondent.cost(form, &arm.name)?);
+            found.costs.extend(respondent.cost(form, &arm.name)?);
         }
         if !examples.is_empty() && arm.kind() != ArmKind::Random {
             let texts = respondent.go_on(form, examples, CONTINUED)?;

@@ -53,6 +53,11 @@ impl Neutral {
         Ok(Neutral { questions, plain: Vec::new(), of })
     }
 
+    /// No text has a place to look at.
+    pub fn is_empty(&self) -> bool {
+        self.questions.is_empty()
+    }
+
     /// Runs the texts as the model is now. The first call is the plain model's.
     pub fn measure(&mut self, session: &Session, plugin: Option<&Plugin>, arm: &str) -> Result<Cost, Failure> {
         let first = self.plain.is_empty();

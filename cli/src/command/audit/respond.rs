@@ -32,8 +32,8 @@ pub trait Respondent {
     fn score(&mut self, form: &Form, items: &[&Item]) -> Scored;
     /// Continues prompts with the likeliest tokens.
     fn go_on(&mut self, form: &Form, prompts: &[String], tokens: usize) -> Result<Vec<String>, Failure>;
-    /// What the arm does to neutral texts; the first call is the plain model's.
-    fn cost(&mut self, form: &Form, arm: &str) -> Result<Cost, Failure>;
+    /// What the arm does to neutral texts; the first call is the plain model's. None where there is no such text.
+    fn cost(&mut self, form: &Form, arm: &str) -> Result<Option<Cost>, Failure>;
     /// What should be known of all answers.
     fn notes(&self) -> Vec<String> {
         Vec::new()

@@ -49,6 +49,11 @@ impl Item {
         }
     }
 
+    /// The prompt.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The prompt's tokens.
     ///
     /// # Panics

@@ -6,6 +6,8 @@
 mod audit;
 mod closed;
 mod effects;
+mod endpoint;
+mod inside;
 mod items;
 mod lab;
 mod learn;
@@ -15,7 +17,8 @@ mod stats;
 use std::process::Command;
 
 use effects::{EFFECTS, TASKS, measured};
-use items::sandbox;
+pub use items::sandbox;
+pub use lab::llama;
 use lab::{VARIANTS, plain};
 use stats::{Interval, share};
 

@@ -32,6 +32,15 @@ impl Listed {
             let tokens = logprobs["top_logprobs"][0].as_object()?;
             tokens.iter().filter_map(|(token, p)| Some((token.as_bytes().to_vec(), p.as_f64()?))).collect()
         };
+        // Tokens that read the same are one.
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all.dedup_by(|b, a| {
+            let same = a.0 == b.0;
+            if same {
+                a.1 = (a.1.exp() + b.1.exp()).ln();
+            }
+            same
+        });
         all.sort_by(|a, b| b.1.total_cmp(&a.1));
         (!all.is_empty()).then_some(Listed(all))
     }
@@ -94,6 +103,8 @@ mod tests {
         assert_eq!(found.find(b"sh", true), Some(Match { length: 2, logp: -0.5, best: true }));
         assert_eq!((found.find(b"she", false), found.least()), (None, -2.0));
         assert!(Listed::read(&json!(null)).is_none());
+        let twice = json!({ "content": [{ "top_logprobs": [entry("a", 0.25f64.ln()), entry("a", 0.25f64.ln())] }] });
+        assert!((Listed::read(&twice).unwrap().least() - 0.5f64.ln()).abs() < 1e-12);
     }
 
     #[test]

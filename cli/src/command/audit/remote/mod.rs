@@ -279,7 +279,10 @@ impl Respondent for Remote {
     }
 
     /// Divergence over the tokens that the plain server lists and all others as one: at most the real one.
-    fn cost(&mut self, _form: &Form, arm: &str) -> Result<Cost, Failure> {
+    fn cost(&mut self, _form: &Form, arm: &str) -> Result<Option<Cost>, Failure> {
+        if self.neutral.is_empty() {
+            return Ok(None);
+        }
         let begin = Instant::now();
         let tokens = self.http.tokens();
         let (listed, failure) = self.each(&self.neutral, |(_, before, _)| self.listed(false, before));
@@ -298,12 +301,12 @@ impl Respondent for Remote {
             .zip(&listed)
             .map(|((.., next), l)| -l.find(next.as_bytes(), false).map_or_else(|| l.least(), |found| found.logp));
         let by = Clusters::new(self.neutral.iter().map(|n| n.0));
-        Ok(Cost {
+        Ok(Some(Cost {
             arm: arm.to_owned(),
             kl: by.interval(|w| weighted_mean(&kl, w)),
             perplexity: (surprise.sum::<f64>() / listed.len().max(1) as f64).exp(),
             tokens_per_second: speed,
-        })
+        }))
     }
 
     fn notes(&self) -> Vec<String> {

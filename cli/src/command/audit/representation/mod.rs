@@ -16,6 +16,7 @@ use crate::{
     estimate::Interval,
     examples::{Kind, Origin, Problems},
     failure::Failure,
+    neutral::Plain,
     suite::File,
 };
 
@@ -134,6 +135,13 @@ pub fn read(named: &Measured) -> Result<Inside, Failure> {
     };
     let name = named.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Inside { name, sha256: file.sha256, lines, problems, what })
+}
+
+/// Some of the texts, in place of neutral ones.
+pub fn some_texts(all: &[Inside], most: usize) -> Vec<Plain> {
+    let texts: Vec<String> = all.iter().flat_map(|i| &i.lines).map(|l| format!("{}{}", l.prompt, l.text)).collect();
+    let n = texts.len().min(most);
+    (0..n).map(|i| Plain::of(&texts[i * texts.len() / n])).collect()
 }
 
 /// Measures all files, plain and under each profile and its controls.
