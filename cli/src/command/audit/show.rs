@@ -26,7 +26,8 @@ pub fn show(report: &Report) {
             let with = if bias { "correlation with plain" } else { "" };
             let mut table = screen::table(["", "value [95%]", "", last, "p (Holm)", with]);
             for (arm, found) in report.arms.iter().zip(&figure.arms).filter(|(_, f)| f.value.value.is_finite()) {
-                let correlation = found.correlation.map(|c| c.to_string()).unwrap_or_default();
+                let correlation =
+                    found.correlation.filter(|c| c.value.is_finite()).map(|c| c.to_string()).unwrap_or_default();
                 let value = found.value.to_string();
                 table.add_row([arm.name.clone(), value, verdict(found), change(found), p(found), correlation]);
             }

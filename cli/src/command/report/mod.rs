@@ -77,13 +77,14 @@ fn of_audit(report: &audit::Report) -> Section {
     let mut charts = Vec::new();
     for suite in &report.suites {
         for figure in &suite.figures {
-            let rows = report.arms.iter().zip(&figure.arms).map(|(arm, f)| {
+            let asked = report.arms.iter().zip(&figure.arms).filter(|(_, f)| f.value.value.is_finite());
+            let rows = asked.map(|(arm, f)| {
                 let mut said: Vec<String> = f.verdict.iter().map(|v| v.word().to_owned()).collect();
                 if let Some(change) = &f.change {
                     let p = change.p_holm.map(|p| format!(", p {p:.3}")).unwrap_or_default();
                     said.push(format!("change {}{p}", change.difference));
                 }
-                if let Some(correlation) = &f.correlation {
+                if let Some(correlation) = f.correlation.filter(|c| c.value.is_finite()) {
                     said.push(format!("correlation over groups with plain {correlation}"));
                 }
                 row(&arm.name, f.value, said.join("; "), arm.is_profile())

@@ -56,6 +56,15 @@ fn short(x: f64) -> String {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
 
+/// Runs differ in shape, not in colour alone.
+fn mark(number: usize, x: f64, y: f64) -> String {
+    match number % 3 {
+        0 => format!("<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>"),
+        1 => format!("<rect x=\"{:.1}\" y=\"{:.1}\" width=\"9\" height=\"9\"/>", x - 4.5, y - 4.5),
+        _ => format!("<path d=\"M{x:.1} {:.1}l5.5 9h-11z\"/>", y - 5.5),
+    }
+}
+
 impl Plot {
     fn ends(&self, axis: usize) -> [f64; 2] {
         let given = if axis == 0 { &self.x } else { &self.y };
@@ -130,12 +139,7 @@ impl Plot {
                 if let Some([low, high]) = p.y.filter(|i| i.iter().all(|v| v.is_finite())) {
                     line(&mut out, "whisker", [cx, y(low)], [cx, y(high)]);
                 }
-                // Runs differ in shape, not in colour alone.
-                let _ = match number % 3 {
-                    0 => write!(out, "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"4.5\"/>"),
-                    1 => write!(out, "<rect x=\"{:.1}\" y=\"{:.1}\" width=\"9\" height=\"9\"/>", cx - 4.5, cy - 4.5),
-                    _ => write!(out, "<path d=\"M{cx:.1} {:.1}l5.5 9h-11z\"/>", cy - 5.5),
-                };
+                out.push_str(&mark(number, cx, cy));
                 if !p.label.is_empty() {
                     text(&mut out, [cx + 8.0, cy - 6.0], "", &p.label);
                 }
@@ -146,10 +150,12 @@ impl Plot {
         out
     }
 
-    /// Which mark is whose.
-    pub fn legend(&self) -> Vec<(&'static str, &str, bool)> {
-        let mark = |n: usize| ["●", "■", "▲"][n % 3];
-        self.series.iter().enumerate().map(|(n, s)| (mark(n), s.name.as_str(), s.strong)).collect()
+    /// Which mark is whose, the mark as an SVG element: not every font has such signs.
+    pub fn legend(&self) -> Vec<(String, &str, bool)> {
+        let key = |n: usize| {
+            format!("<svg class=\"key\" viewBox=\"0 0 12 12\" aria-hidden=\"true\">{}</svg>", mark(n, 6.0, 6.0))
+        };
+        self.series.iter().enumerate().map(|(n, s)| (key(n), s.name.as_str(), s.strong)).collect()
     }
 
     /// The points as rows: run, label, x, y.
