@@ -133,7 +133,10 @@ pub fn main(args: &args::Learn, json: bool) -> Ended {
     let neutral = tokens(&session, &neutral.unwrap_or_default(), longest)?;
     let panel = |part: Part, most: usize| -> Result<Panel, Failure> {
         let members = thin(&parts.of(part), most, examples.unit());
-        let mut panel = Panel::new(model, &outcome, &texts, &members, &parts.cluster, &neutral)?;
+        // As many as of the examples: each is evaluated once per candidate.
+        let n = neutral.len().min(most);
+        let elsewhere: Vec<_> = (0..n).map(|i| neutral[i * neutral.len() / n].clone()).collect();
+        let mut panel = Panel::new(model, &outcome, &texts, &members, &parts.cluster, &elsewhere)?;
         let questions = panel.questions.clone();
         ask(&session, &questions, |q, at, logits| panel.see_plain(&outcome, q, at, logits))?;
         Ok(panel)

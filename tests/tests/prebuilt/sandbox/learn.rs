@@ -63,7 +63,7 @@ fn neutral(scratch: &Scratch) -> PathBuf {
         taught.then(|| serde_json::json!({ "prompt": item["text"], "text": item["answers"][0] }).to_string())
     };
     let path = scratch.path("neutral.jsonl");
-    fs::write(&path, text.lines().filter_map(row).collect::<Vec<_>>().join("\n")).expect("a file");
+    fs::write(&path, text.lines().filter_map(row).step_by(4).collect::<Vec<_>>().join("\n")).expect("a file");
     path
 }
 
