@@ -147,6 +147,9 @@ typedef struct ek_api {
     X(ggml_repeat_4d) \
     X(ggml_reshape_4d) \
     X(ggml_get_rows) \
+    X(ggml_set_rows) \
+    X(ggml_soft_max) \
+    X(ggml_log) \
     X(ggml_new_graph_custom) \
     X(ggml_build_forward_expand) \
     X(ggml_graph_size) \
@@ -289,6 +292,30 @@ ek_status ek_set_profile(const void * ctx, int32_t seq, const char * name);
  * Errors: EK_E_CONTEXT, EK_E_ARGUMENT.
  */
 ek_status ek_begin(const void * ctx, int32_t seq);
+
+/* ---- segments ---------------------------------------------------------------------------------------------------- */
+
+/* Positions of one segment in its sequence: from begin, to end exclusive. */
+typedef struct ek_span {
+    int32_t begin;
+    int32_t end;
+} ek_span;
+
+/*
+ * Says which tokens of a sequence are segments (documents, options, answers) whose order shall not count, under a profile
+ * with an [invariance] table. Call it before the first token of the first segment is fed. All tokens of all segments must
+ * then be evaluated in one micro-batch (n_ubatch and n_batch at least as large), alone or with what stands before and after
+ * them; what follows may come in any pieces. It holds until the cells of the segments are removed. A sequence whose segments
+ * cannot be served can only end, or runs on without a profile, as on-error says.
+ *   ctx    the llama_context *
+ *   seq    the llama_seq_id, 0 or more
+ *   spans  1 to 64 segments, none empty, each beginning where the one before ends; the first begins at 1 or later. Label each
+ *          inside of it: what stands between them belongs to one of them
+ *   n      how many; 0: the sequence has none (any more)
+ * Errors: EK_E_CONTEXT; EK_E_ARGUMENT for spans that are not as above; EK_E_PROFILE if the sequence's profile has no
+ * [invariance], this model's attention cannot be made independent of the order, or tokens of the segments were fed already.
+ */
+ek_status ek_set_segments(const void * ctx, int32_t seq, const ek_span * spans, size_t n);
 
 /* ---- live control ------------------------------------------------------------------------------------------------ */
 

@@ -41,7 +41,9 @@ pub enum Command {
     Learn(Learn),
     /// Measure a model's biases without and with profiles, and what became of everything else
     Audit(Audit),
-    /// Make one page of the results of learn and audit
+    /// Fit the calibration of a model's answers on examples, and show what it does
+    Calibrate(Calibrate),
+    /// Make one page of the results of learn, audit and calibrate
     Report(Report),
     /// Watch the counters of running programs: who is steered by what
     Top(Top),
@@ -68,6 +70,11 @@ pub struct Check {
     /// Also check against this model; only its header is read
     #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
     pub model: Option<PathBuf>,
+    /// Show how the prompt in this file is cut into prefix, segments and suffix; llama.cpp reads the model's vocabulary
+    #[arg(long, value_name = "FILE", requires = "model", value_hint = ValueHint::FilePath)]
+    pub prompt: Option<PathBuf>,
+    #[command(flatten)]
+    pub llama: LlamaChoice,
 }
 
 /// `plan`
@@ -297,10 +304,87 @@ pub struct Audit {
     pub host: HostChoice,
 }
 
+/// `calibrate`
+#[derive(Args, Debug)]
+pub struct Calibrate {
+    /// The model
+    #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
+    pub model: PathBuf,
+    /// The answers, for example yes,no
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub labels: Vec<String>,
+    /// How
+    #[arg(long, value_enum)]
+    pub method: CalibrateMethod,
+    /// What to fit on: a line of JSON each, {"prompt": "...", "answer": "yes", "group": "..."}. For contextual prompts
+    /// without content, for batch any, both without answers
+    #[arg(long, value_name = "JSONL", value_hint = ValueHint::FilePath)]
+    pub examples: PathBuf,
+    /// What to report on, with answers [default: half of the examples, which are then not fitted on]
+    #[arg(long, value_name = "JSONL", value_hint = ValueHint::FilePath)]
+    pub test: Option<PathBuf>,
+    /// For contextual and affine: on the probabilities, as Zhao et al. 2021 do, instead of their logarithms
+    #[arg(long)]
+    pub zhao: bool,
+    /// Leave rows alone on which the labels together are not more probable than this
+    #[arg(long, value_name = "P", default_value_t = 0.5, value_parser = label_mass)]
+    pub min_label_mass: f64,
+    /// Put prompts into the model's own chat template
+    #[arg(long)]
+    pub chat: bool,
+    /// The longest prompt in tokens [default: what the model was trained on, at most 2048]
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub context: Option<u32>,
+    /// Folder for what is written
+    #[arg(short, long, value_name = "FOLDER", default_value = "calibrated", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Name of the profile and its files [default: as the examples' file, and the method]
+    #[arg(long, value_parser = profile_name)]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub host: HostChoice,
+}
+
+/// Methods that [`Calibrate`] fits.
+#[derive(clap::ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CalibrateMethod {
+    /// A scale and an offset per label (vector scaling), of the least loss on answered examples
+    Affine,
+    /// A temperature, of the least loss on answered examples
+    Temperature,
+    /// Divide by the answers to prompts without content
+    Contextual,
+    /// Divide by the mean answer to the examples
+    Batch,
+    /// A line that undoes what ratings shrink by
+    Linear,
+    /// A curve that does so, by Tweedie's formula
+    Tweedie,
+}
+
+impl CalibrateMethod {
+    /// The word in the profile.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Affine => "affine",
+            Self::Temperature => "temperature",
+            Self::Contextual => "contextual",
+            Self::Batch => "batch",
+            Self::Linear => "linear",
+            Self::Tweedie => "tweedie",
+        }
+    }
+}
+
+fn label_mass(text: &str) -> Result<f64, String> {
+    let mass = text.parse().ok().filter(|m| (0.0..=0.999).contains(m));
+    mass.ok_or_else(|| "a number from 0 to 0.999".into())
+}
+
 /// `report`
 #[derive(Args, Debug)]
 pub struct Report {
-    /// Results: the .json files that learn and audit wrote
+    /// Results: the .json files that learn, audit and calibrate wrote
     #[arg(required = true, value_hint = ValueHint::FilePath)]
     pub results: Vec<PathBuf>,
     /// The page; its text is written beside it as Markdown

@@ -40,7 +40,7 @@ impl Request {
 ///
 /// # Panics
 /// When there are no probabilities in it.
-pub(crate) fn steps(answer: &Value) -> Vec<Step> {
+pub fn steps(answer: &Value) -> Vec<Step> {
     let list = answer["completion_probabilities"].as_array();
     let list = list.unwrap_or_else(|| panic!("an answer without probabilities: {answer}"));
     let id = |entry: &Value| entry["id"].as_u64().expect("a token");

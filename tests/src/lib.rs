@@ -17,6 +17,7 @@ pub mod claim;
 pub mod completion;
 pub mod generation;
 pub mod host;
+pub mod oracle;
 pub mod serving;
 
 pub use cache::Cache;

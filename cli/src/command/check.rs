@@ -6,11 +6,13 @@ use evenkeel_core::{
     load::{Loaded, load},
     model::ModelFacts,
     report::Errors,
+    vocabulary::Vocabulary,
 };
 use owo_colors::OwoColorize;
 use serde::Serialize;
 use serde_json::json;
 
+use super::segments;
 use crate::{
     args,
     failure::{Failure, Outcome, Verdict},
@@ -37,7 +39,7 @@ pub fn main(args: &args::Check, as_json: bool) -> Outcome {
     };
     let plan = match &model {
         None => None,
-        Some((_, facts)) => match loaded.plan(facts) {
+        Some((path, facts)) => match loaded.plan_with(facts, vocabulary(&loaded, path)?.as_ref()) {
             Ok(plan) => Some(plan),
             Err(errors) => return complain(&errors, as_json),
         },
@@ -45,17 +47,20 @@ pub fn main(args: &args::Check, as_json: bool) -> Outcome {
     let dropped: Vec<String> = (plan.iter().flat_map(|p| &p.rules))
         .filter_map(|r| r.dropped.as_ref().map(|why| format!("rule {} does nothing: {why}", r.name)))
         .collect();
+    if let (Some((model, _)), Some(prompt)) = (&model, &args.prompt) {
+        return segments::main(&loaded, (model, prompt), &args.llama, as_json);
+    }
     if as_json {
         screen::json(&json!({
             "ok": true,
             "profile": args.profile,
-            "rules": loaded.profile.steer.len(),
+            "rules": loaded.profile.steer.len() + loaded.profile.calibrate.len(),
             "model": args.model,
             "notes": dropped,
         }));
         return Ok(Verdict::Good);
     }
-    let rules = loaded.profile.steer.len();
+    let rules = loaded.profile.steer.len() + loaded.profile.calibrate.len();
     let fits = match &model {
         Some((path, facts)) => {
             format!(" It fits {} ({}, {} layers, width {}).", path.display(), facts.arch, facts.n_layer, facts.n_embd)
@@ -117,6 +122,14 @@ pub fn facts(path: &Path) -> Result<ModelFacts, Failure> {
     ModelFacts::read(path).map_err(|e| Failure::usage(format!("model {}: {e}", path.display())))
 }
 
+/// The tokens of a model, if the profile has labels to look up.
+fn vocabulary(loaded: &Loaded, path: &Path) -> Result<Option<Vocabulary>, Failure> {
+    if !loaded.needs_vocabulary() {
+        return Ok(None);
+    }
+    Vocabulary::read(path).map_err(|e| Failure::usage(format!("model {}: {e}", path.display())))
+}
+
 /// A profile with a model, or all that is wrong.
 pub fn plan(
     profile: &Path,
@@ -125,7 +138,7 @@ pub fn plan(
 ) -> Result<Result<evenkeel_core::plan::Plan, Verdict>, Failure> {
     refuse_gguf(profile)?;
     let facts = facts(model)?;
-    let planned = |loaded: &Loaded| match loaded.plan(&facts) {
+    let planned = |loaded: &Loaded| match loaded.plan_with(&facts, vocabulary(loaded, model)?.as_ref()) {
         Ok(plan) => Ok(Ok(plan)),
         Err(errors) => complain(&errors, as_json).map(Err),
     };

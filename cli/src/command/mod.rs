@@ -2,6 +2,7 @@
 
 mod audit;
 mod bench;
+mod calibrate;
 mod check;
 mod completions;
 mod demo;
@@ -12,13 +13,17 @@ mod manual;
 mod plan;
 mod report;
 mod run;
+mod segments;
 mod sketch;
 mod top;
 
 pub use audit::Measured;
 pub use learn::{Method, Operator, When};
 
-use learn::{file_sha256, write::vector as vector_file};
+use learn::{
+    file_sha256,
+    write::{tensors as tensors_file, vector as vector_file},
+};
 
 use crate::{
     args::{Cli, Command},
@@ -35,6 +40,7 @@ pub fn dispatch(cli: &Cli) -> Outcome {
         Command::Run(args) => run::main(args, cli.json),
         Command::Learn(args) => learn::main(args, cli.json),
         Command::Audit(args) => audit::main(args, cli.json),
+        Command::Calibrate(args) => calibrate::main(args, cli.json),
         Command::Report(args) => report::main(args),
         Command::Top(args) => top::main(args, cli.json),
         Command::Bench(args) => bench::main(args, cli.json),

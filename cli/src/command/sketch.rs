@@ -41,7 +41,11 @@ pub fn sketch(plan: &Plan) -> GraphView {
     }
     let norm = s.node("result_norm", Op::Other, row, &[x]);
     s.product(plan, model.n_layer.saturating_sub(1), Weight::Output, norm);
-    s.node("result_output", Op::Other, [1, 1, 1, 1], &[norm]);
+    let calibrated = plan.sites.iter().flat_map(|site| &site.terms).find_map(|term| match term {
+        Term::Calibrate { calibration, .. } => Some(calibration.n_vocab),
+        _ => None,
+    });
+    s.node("result_output", Op::Other, [calibrated.unwrap_or(1).into(), 1, 1, 1], &[norm]);
     s.finish()
 }
 

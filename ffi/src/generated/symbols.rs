@@ -145,6 +145,17 @@ pub struct Ggml {
         a: *mut ggml_tensor,
         b: *mut ggml_tensor,
     ) -> *mut ggml_tensor,
+    /// `ggml_set_rows`
+    pub ggml_set_rows: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        b: *mut ggml_tensor,
+        c: *mut ggml_tensor,
+    ) -> *mut ggml_tensor,
+    /// `ggml_soft_max`
+    pub ggml_soft_max: unsafe extern "C-unwind" fn(ctx: *mut ggml_context, a: *mut ggml_tensor) -> *mut ggml_tensor,
+    /// `ggml_log`
+    pub ggml_log: unsafe extern "C-unwind" fn(ctx: *mut ggml_context, a: *mut ggml_tensor) -> *mut ggml_tensor,
 }
 impl Ggml {
     /// Resolves every function of the group.
@@ -194,6 +205,183 @@ impl Ggml {
                 ggml_repeat_4d: crate::table::required(lookup, "ggml_repeat_4d", &mut missing),
                 ggml_reshape_4d: crate::table::required(lookup, "ggml_reshape_4d", &mut missing),
                 ggml_get_rows: crate::table::required(lookup, "ggml_get_rows", &mut missing),
+                ggml_set_rows: crate::table::required(lookup, "ggml_set_rows", &mut missing),
+                ggml_soft_max: crate::table::required(lookup, "ggml_soft_max", &mut missing),
+                ggml_log: crate::table::required(lookup, "ggml_log", &mut missing),
+            }
+        };
+        missing.or(table)
+    }
+}
+/// The host's functions of group `attention`.
+#[derive(Clone, Copy)]
+pub struct Attention {
+    /// `ggml_get_mem_size`
+    pub ggml_get_mem_size: unsafe extern "C-unwind" fn(ctx: *const ggml_context) -> usize,
+    /// `ggml_mul_mat`
+    pub ggml_mul_mat: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        b: *mut ggml_tensor,
+    ) -> *mut ggml_tensor,
+    /// `ggml_soft_max_ext`
+    pub ggml_soft_max_ext: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        mask: *mut ggml_tensor,
+        scale: f32,
+        max_bias: f32,
+    ) -> *mut ggml_tensor,
+    /// `ggml_soft_max_add_sinks`
+    pub ggml_soft_max_add_sinks: unsafe extern "C-unwind" fn(a: *mut ggml_tensor, sinks: *mut ggml_tensor),
+    /// `ggml_permute`
+    pub ggml_permute: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        axis0: ::std::os::raw::c_int,
+        axis1: ::std::os::raw::c_int,
+        axis2: ::std::os::raw::c_int,
+        axis3: ::std::os::raw::c_int,
+    ) -> *mut ggml_tensor,
+    /// `ggml_transpose`
+    pub ggml_transpose: unsafe extern "C-unwind" fn(ctx: *mut ggml_context, a: *mut ggml_tensor) -> *mut ggml_tensor,
+    /// `ggml_reshape_2d`
+    pub ggml_reshape_2d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        ne0: i64,
+        ne1: i64,
+    ) -> *mut ggml_tensor,
+    /// `ggml_reshape_3d`
+    pub ggml_reshape_3d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        ne0: i64,
+        ne1: i64,
+        ne2: i64,
+    ) -> *mut ggml_tensor,
+    /// `ggml_reshape_4d`
+    pub ggml_reshape_4d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        ne0: i64,
+        ne1: i64,
+        ne2: i64,
+        ne3: i64,
+    ) -> *mut ggml_tensor,
+    /// `ggml_view_3d`
+    pub ggml_view_3d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        ne0: i64,
+        ne1: i64,
+        ne2: i64,
+        nb1: usize,
+        nb2: usize,
+        offset: usize,
+    ) -> *mut ggml_tensor,
+    /// `ggml_view_4d`
+    pub ggml_view_4d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        ne0: i64,
+        ne1: i64,
+        ne2: i64,
+        ne3: i64,
+        nb1: usize,
+        nb2: usize,
+        nb3: usize,
+        offset: usize,
+    ) -> *mut ggml_tensor,
+    /// `ggml_cont_2d`
+    pub ggml_cont_2d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        ne0: i64,
+        ne1: i64,
+    ) -> *mut ggml_tensor,
+    /// `ggml_cont_4d`
+    pub ggml_cont_4d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        ne0: i64,
+        ne1: i64,
+        ne2: i64,
+        ne3: i64,
+    ) -> *mut ggml_tensor,
+    /// `ggml_concat`
+    pub ggml_concat: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        b: *mut ggml_tensor,
+        dim: ::std::os::raw::c_int,
+    ) -> *mut ggml_tensor,
+    /// `ggml_cast`
+    pub ggml_cast:
+        unsafe extern "C-unwind" fn(ctx: *mut ggml_context, a: *mut ggml_tensor, type_: ggml_type) -> *mut ggml_tensor,
+    /// `ggml_cpy`
+    pub ggml_cpy: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        b: *mut ggml_tensor,
+    ) -> *mut ggml_tensor,
+    /// `ggml_sub`
+    pub ggml_sub: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        b: *mut ggml_tensor,
+    ) -> *mut ggml_tensor,
+    /// `ggml_rope_ext`
+    pub ggml_rope_ext: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        b: *mut ggml_tensor,
+        c: *mut ggml_tensor,
+        n_dims: ::std::os::raw::c_int,
+        mode: ::std::os::raw::c_int,
+        n_ctx_orig: ::std::os::raw::c_int,
+        freq_base: f32,
+        freq_scale: f32,
+        ext_factor: f32,
+        attn_factor: f32,
+        beta_fast: f32,
+        beta_slow: f32,
+    ) -> *mut ggml_tensor,
+    /// `ggml_tanh`
+    pub ggml_tanh: unsafe extern "C-unwind" fn(ctx: *mut ggml_context, a: *mut ggml_tensor) -> *mut ggml_tensor,
+}
+impl Attention {
+    /// Resolves every function of the group.
+    ///
+    /// # Errors
+    /// All required functions that are missing, at once.
+    ///
+    /// # Safety
+    /// `lookup` must return addresses of llama.cpp's or ggml's functions of these names, and they
+    /// must stay mapped while the table is used.
+    pub unsafe fn load(lookup: &Lookup) -> Result<Self, Missing> {
+        let mut missing = Missing::new("attention");
+        let table = unsafe {
+            Self {
+                ggml_get_mem_size: crate::table::required(lookup, "ggml_get_mem_size", &mut missing),
+                ggml_mul_mat: crate::table::required(lookup, "ggml_mul_mat", &mut missing),
+                ggml_soft_max_ext: crate::table::required(lookup, "ggml_soft_max_ext", &mut missing),
+                ggml_soft_max_add_sinks: crate::table::required(lookup, "ggml_soft_max_add_sinks", &mut missing),
+                ggml_permute: crate::table::required(lookup, "ggml_permute", &mut missing),
+                ggml_transpose: crate::table::required(lookup, "ggml_transpose", &mut missing),
+                ggml_reshape_2d: crate::table::required(lookup, "ggml_reshape_2d", &mut missing),
+                ggml_reshape_3d: crate::table::required(lookup, "ggml_reshape_3d", &mut missing),
+                ggml_reshape_4d: crate::table::required(lookup, "ggml_reshape_4d", &mut missing),
+                ggml_view_3d: crate::table::required(lookup, "ggml_view_3d", &mut missing),
+                ggml_view_4d: crate::table::required(lookup, "ggml_view_4d", &mut missing),
+                ggml_cont_2d: crate::table::required(lookup, "ggml_cont_2d", &mut missing),
+                ggml_cont_4d: crate::table::required(lookup, "ggml_cont_4d", &mut missing),
+                ggml_concat: crate::table::required(lookup, "ggml_concat", &mut missing),
+                ggml_cast: crate::table::required(lookup, "ggml_cast", &mut missing),
+                ggml_cpy: crate::table::required(lookup, "ggml_cpy", &mut missing),
+                ggml_sub: crate::table::required(lookup, "ggml_sub", &mut missing),
+                ggml_rope_ext: crate::table::required(lookup, "ggml_rope_ext", &mut missing),
+                ggml_tanh: crate::table::required(lookup, "ggml_tanh", &mut missing),
             }
         };
         missing.or(table)
@@ -538,6 +726,9 @@ pub struct Llama {
         lstrip: i32,
         special: bool,
     ) -> i32,
+    /// `llama_vocab_get_attr`
+    pub llama_vocab_get_attr:
+        Option<unsafe extern "C-unwind" fn(vocab: *const llama_vocab, token: llama_token) -> llama_token_attr>,
 }
 impl Llama {
     /// Resolves every function of the group.
@@ -577,6 +768,7 @@ impl Llama {
                 llama_vocab_n_tokens: crate::table::required(lookup, "llama_vocab_n_tokens", &mut missing),
                 llama_vocab_is_eog: crate::table::required(lookup, "llama_vocab_is_eog", &mut missing),
                 llama_token_to_piece: crate::table::required(lookup, "llama_token_to_piece", &mut missing),
+                llama_vocab_get_attr: crate::table::optional(lookup, "llama_vocab_get_attr"),
             }
         };
         missing.or(table)
@@ -735,6 +927,9 @@ pub struct Host {
     pub llama_vocab_is_eog: unsafe extern "C-unwind" fn(vocab: *const llama_vocab, token: llama_token) -> bool,
     /// `llama_vocab_get_add_bos`
     pub llama_vocab_get_add_bos: unsafe extern "C-unwind" fn(vocab: *const llama_vocab) -> bool,
+    /// `llama_vocab_get_attr`
+    pub llama_vocab_get_attr:
+        unsafe extern "C-unwind" fn(vocab: *const llama_vocab, token: llama_token) -> llama_token_attr,
     /// `ggml_backend_load_all_from_path`
     pub ggml_backend_load_all_from_path: unsafe extern "C-unwind" fn(dir_path: *const ::std::os::raw::c_char),
     /// `ggml_backend_load_all`
@@ -782,6 +977,7 @@ impl Host {
                 llama_vocab_n_tokens: crate::table::required(lookup, "llama_vocab_n_tokens", &mut missing),
                 llama_vocab_is_eog: crate::table::required(lookup, "llama_vocab_is_eog", &mut missing),
                 llama_vocab_get_add_bos: crate::table::required(lookup, "llama_vocab_get_add_bos", &mut missing),
+                llama_vocab_get_attr: crate::table::required(lookup, "llama_vocab_get_attr", &mut missing),
                 ggml_backend_load_all_from_path: crate::table::required(
                     lookup,
                     "ggml_backend_load_all_from_path",

@@ -121,6 +121,15 @@ impl Model {
         unsafe { (self.0.llama.0.host.llama_vocab_is_eog)(self.vocab(), token) }
     }
 
+    /// True if the token is a control token or one that the model's maker defined: text is searched for it as a whole.
+    pub fn is_special(&self, token: Token) -> bool {
+        /// `LLAMA_TOKEN_ATTR_UNUSED`, `_CONTROL` and `_USER_DEFINED`
+        const SPECIAL: u32 = 1 << 1 | 1 << 3 | 1 << 4;
+        let known = (0..self.n_vocab() as i32).contains(&token);
+        // SAFETY: the vocabulary lives as long as the model, and has the token.
+        known && unsafe { (self.0.llama.0.host.llama_vocab_get_attr)(self.vocab(), token) } & SPECIAL != 0
+    }
+
     /// The tokens of a text. `special`: add the model's own first token, and read special tokens' names in the text.
     ///
     /// # Errors

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod asset;
+pub mod invariance;
 pub mod load;
 pub mod lower;
 pub mod model;
@@ -21,3 +22,4 @@ pub mod report;
 pub mod sequence;
 #[cfg(unix)]
 pub mod snapshot;
+pub mod vocabulary;

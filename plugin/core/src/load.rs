@@ -8,6 +8,7 @@ use crate::model::ModelFacts;
 use crate::plan::{Plan, PlanErrors};
 use crate::profile::{Profile, ProfileError};
 use crate::report::{Errors, Located};
+use crate::vocabulary::Vocabulary;
 
 /// A profile with all of its files in memory; no model is needed for it.
 #[derive(Debug, Clone, PartialEq)]
@@ -72,5 +73,18 @@ impl Loaded {
     /// Every reason why it does not fit.
     pub fn plan(&self, model: &ModelFacts) -> Result<Plan, PlanErrors> {
         Plan::build(&self.profile, &self.assets, model)
+    }
+
+    /// The same with the model's vocabulary.
+    ///
+    /// # Errors
+    /// Every reason why it does not fit.
+    pub fn plan_with(&self, model: &ModelFacts, vocabulary: Option<&Vocabulary>) -> Result<Plan, PlanErrors> {
+        Plan::build_with(&self.profile, &self.assets, model, vocabulary)
+    }
+
+    /// Whether a plan needs the model's vocabulary.
+    pub fn needs_vocabulary(&self) -> bool {
+        !self.profile.calibrate.is_empty()
     }
 }

@@ -71,28 +71,7 @@ impl ModelFacts {
     /// # Errors
     /// The first thing that is wrong with the file.
     pub fn read(path: &Path) -> Result<Self, ModelError> {
-        let (file, metadata) = open_regular(path)?;
-        let mut file = file.take(MAX_MODEL_HEADER_BYTES);
-        let mut bytes = vec![];
-        // The metadata are some megabytes at most as a rule; their length is known only at their end.
-        let mut want = 1 << 20;
-        loop {
-            let room = want - bytes.len() as u64;
-            let unreadable = |e: std::io::Error| AssetError::Unreadable { why: format!("\"{e}\"") };
-            let got = (&mut file).take(room).read_to_end(&mut bytes).map_err(unreadable)?;
-            match Self::parse(&bytes) {
-                Err(ModelError::Gguf(GgufError::Truncated { need, .. })) => {
-                    if want >= MAX_MODEL_HEADER_BYTES || need > MAX_MODEL_HEADER_BYTES {
-                        return Err(truncated(need, metadata.len()));
-                    }
-                    if (got as u64) < room {
-                        return Err(GgufError::Truncated { need, have: metadata.len() }.into());
-                    }
-                    want = (want * 4).min(MAX_MODEL_HEADER_BYTES);
-                }
-                done => return done,
-            }
-        }
+        read_metadata(path, Self::parse)
     }
 
     /// Reads the facts from the first bytes of a model's GGUF file.
@@ -127,6 +106,32 @@ impl ModelFacts {
             name: metadata.text("general.name")?.map(shown),
             arch: arch.to_owned(),
         })
+    }
+}
+
+/// Reads what `parse` takes from a model's GGUF file: it gets more and more of its first bytes until they are enough.
+pub(crate) fn read_metadata<T>(path: &Path, parse: impl Fn(&[u8]) -> Result<T, ModelError>) -> Result<T, ModelError> {
+    let (file, metadata) = open_regular(path)?;
+    let mut file = file.take(MAX_MODEL_HEADER_BYTES);
+    let mut bytes = vec![];
+    // The metadata are some megabytes at most as a rule; their length is known only at their end.
+    let mut want = 1 << 20;
+    loop {
+        let room = want - bytes.len() as u64;
+        let unreadable = |e: std::io::Error| AssetError::Unreadable { why: format!("\"{e}\"") };
+        let got = (&mut file).take(room).read_to_end(&mut bytes).map_err(unreadable)?;
+        match parse(&bytes) {
+            Err(ModelError::Gguf(GgufError::Truncated { need, .. })) => {
+                if want >= MAX_MODEL_HEADER_BYTES || need > MAX_MODEL_HEADER_BYTES {
+                    return Err(truncated(need, metadata.len()));
+                }
+                if (got as u64) < room {
+                    return Err(GgufError::Truncated { need, have: metadata.len() }.into());
+                }
+                want = (want * 4).min(MAX_MODEL_HEADER_BYTES);
+            }
+            done => return done,
+        }
     }
 }
 

@@ -15,7 +15,7 @@ fn good_profiles_make_the_plan_beside_them() {
     let mut found = vec![];
     for case in cases::list("good") {
         let loaded = load(&sandbox.put(&case)).unwrap_or_else(|e| panic!("{e}"));
-        let plan = loaded.plan(&cases::model(&case)).unwrap_or_else(|e| panic!("{e}"));
+        let plan = loaded.plan_with(&cases::model(&case), Some(&cases::vocabulary())).unwrap_or_else(|e| panic!("{e}"));
         found.extend(cases::compare(&case, "plan.txt", &plan.to_string()));
     }
     differences(found);
@@ -28,7 +28,7 @@ fn bad_profiles_give_all_errors_beside_them() {
     for case in cases::list("bad") {
         let text = match load(&sandbox.put(&case)) {
             Err(errors) => errors.to_string(),
-            Ok(loaded) => match loaded.plan(&cases::model(&case)) {
+            Ok(loaded) => match loaded.plan_with(&cases::model(&case), Some(&cases::vocabulary())) {
                 Err(errors) => errors.to_string(),
                 Ok(plan) => panic!("{} was accepted:\n{plan}", case.display()),
             },

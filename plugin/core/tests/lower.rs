@@ -52,7 +52,9 @@ fn plan() -> Plan {
         model: ModelFacts { arch: "llama".into(), n_embd: N_EMBD, n_layer: N_LAYER, n_head: None, name: None },
         rules: vec![rule("a", None), rule("b", Some(GateIndex(0)))],
         probes: vec![],
+        after: vec![],
         n_gates: 1,
+        invariance: None,
         sites: (0..N_LAYER).map(|layer| SitePlan { site: Site::Residual, layer, terms: terms() }).collect(),
     }
 }

@@ -16,7 +16,7 @@ fn good_profiles_make_the_patch_beside_them() {
     let mut found = vec![];
     for case in cases::list("good") {
         let model = cases::model(&case);
-        let plan = load(&sandbox.put(&case)).unwrap().plan(&model).unwrap();
+        let plan = load(&sandbox.put(&case)).unwrap().plan_with(&model, Some(&cases::vocabulary())).unwrap();
         let graph = Toy { capacity: 4096, ..Toy::new(model.n_layer, model.n_embd) }.build();
         let Lowered::Patch(patch, missed) = lower(&plan, &graph).unwrap() else {
             panic!("a graph with logits is ours")

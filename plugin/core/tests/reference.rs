@@ -49,7 +49,7 @@ fn the_reference_has_every_key_with_its_meaning() {
 #[test]
 fn every_profile_here_can_be_read() {
     let mut found = 0;
-    for folder in ["", "server"] {
+    for folder in ["", "server", "order"] {
         for entry in std::fs::read_dir(configs().join(folder)).unwrap() {
             let name = Path::new(folder).join(entry.unwrap().file_name()).to_string_lossy().into_owned();
             if name.ends_with(".toml") {

@@ -54,7 +54,9 @@ fn patch_with(terms: Vec<Term>, probes: Vec<Probe>) -> Patch {
         model: ModelFacts { arch: "llama".into(), n_embd: N as u32, n_layer: 2, n_head: None, name: None },
         rules: vec![rule("a"), rule("b")],
         probes,
+        after: vec![],
         n_gates: u16::from(gated),
+        invariance: None,
         sites: vec![SitePlan { site: Site::Residual, layer: 0, terms }],
     };
     match lower(&plan, &Toy::new(2, N as u32).build()) {

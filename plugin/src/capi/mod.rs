@@ -5,6 +5,7 @@ mod door;
 mod embed;
 mod error;
 mod profile;
+mod segments;
 mod stats;
 mod status;
 mod strength;

@@ -63,11 +63,11 @@ pub extern "C" fn ek_begin(ctx: *const c_void, seq: i32) -> Status {
 }
 
 /// A context of ours. Its address is looked up, never followed.
-fn live(ctx: *const c_void) -> Result<Arc<Live>, Failure> {
+pub(super) fn live(ctx: *const c_void) -> Result<Arc<Live>, Failure> {
     let found = state::get().live(ctx as usize);
     found.ok_or((Status::Context, "ctx is no llama_context that runs under a profile".to_owned()))
 }
 
-fn sequence(seq: i32) -> Result<i32, Failure> {
+pub(super) fn sequence(seq: i32) -> Result<i32, Failure> {
     if seq >= 0 { Ok(seq) } else { Err((Status::Argument, format!("seq: got {seq}, allowed: 0 or more"))) }
 }

@@ -13,8 +13,16 @@ use evenkeel_core::{
 use evenkeel_ffi::generated::types::*;
 
 use super::{
-    attach, computed::Computed, constant::Wanted, counted::Counted, edit::Editor, fallback, gate::Gates, library::Host,
-    view::Viewed,
+    attach,
+    computed::Computed,
+    constant::Wanted,
+    counted::Counted,
+    edit::Editor,
+    fallback,
+    gate::Gates,
+    index::Indices,
+    library::Host,
+    view::{Viewed, holds},
 };
 use crate::{
     log,
@@ -42,6 +50,8 @@ pub struct RewrittenGraph {
     gates: Option<Gates>,
     /// The gate table of a graph that nobody feeds between two evaluations.
     computed: Option<Computed>,
+    /// Held for as long as the graph.
+    _indices: Option<Indices>,
 }
 
 // SAFETY: the metadata has no thread affinity, and a graph is only touched under the state's lock.
@@ -63,6 +73,9 @@ pub enum CommitError {
     /// No memory for the gate table.
     #[error("a gate table of {0} rows and {1} rules could not be allocated")]
     Gates(u32, u16),
+    /// No memory for row numbers.
+    #[error("{0} bytes for row numbers could not be allocated")]
+    Indices(usize),
     /// No memory for metadata.
     #[error("{0} bytes for graph metadata could not be allocated")]
     Metadata(usize),
@@ -102,8 +115,12 @@ pub unsafe fn commit(
         let n_tensors = patch.new_nodes() + patch.new_leafs() + scratch + 8;
         let mem_size = n_tensors * (lib.ggml.ggml_tensor_overhead)();
         let params = ggml_init_params { mem_size, mem_buffer: std::ptr::null_mut(), no_alloc: true };
-        let leafs = constants(host, viewed, patch, live, pass)?;
         let attached = attach::attached(live.address);
+        let mut leafs = constants(host, viewed, patch, live, pass)?;
+        let indices = Indices::new(host, patch).map_err(CommitError::Indices)?;
+        for (at, tensor) in indices.iter().flat_map(|indices| &indices.tensors) {
+            leafs[*at] = *tensor;
+        }
         let gates = match patch.gates {
             Some(_) if attached.is_some() => None,
             Some(g) => Some(Gates::new(host, g.n_tokens, g.n_gates).ok_or(CommitError::Gates(g.n_tokens, g.n_gates))?),
@@ -129,6 +146,7 @@ pub unsafe fn commit(
             anchor: (0, std::ptr::null_mut()),
             gates,
             computed: None,
+            _indices: indices,
         });
         if let (Some(g), Some(attached)) = (patch.gates, attached) {
             let whose = (attached, context, structure);
@@ -177,7 +195,11 @@ unsafe fn constants(
             log::debug!("{:.2} MiB of vectors in {place}", bytes as f64 / f64::from(1 << 20));
         }
     }
-    Ok(wanted.iter().map(|w| store.get(w.data).unwrap_or(std::ptr::null_mut())).collect())
+    let tensor = |leaf: &Leaf| match leaf {
+        Leaf::Constant { data, .. } => store.get(data).unwrap_or(std::ptr::null_mut()),
+        _ => std::ptr::null_mut(),
+    };
+    Ok(patch.leafs.iter().map(tensor).collect())
 }
 
 impl RewrittenGraph {
@@ -194,12 +216,8 @@ impl RewrittenGraph {
     /// # Safety
     /// `graph` is a valid graph of the same library, used by the calling thread only.
     pub unsafe fn is_current(&self, graph: *mut ggml_cgraph) -> bool {
-        let (place, node) = self.anchor;
-        // SAFETY: the caller's promise; the place is inside the graph.
-        unsafe {
-            let g = &self.host.lib.graph;
-            place < (g.ggml_graph_n_nodes)(graph) && (g.ggml_graph_node)(graph, place) == node
-        }
+        // SAFETY: the caller's promise.
+        unsafe { holds(&self.host.lib, graph, self.anchor) }
     }
 
     /// Writes the gate table for the evaluation that follows and counts what the rules do in it. False if `graph` is
@@ -295,7 +313,7 @@ pub fn value(structure: &Structure, row: &Row, source: GateSource) -> f32 {
             let instance = &structure.plans[plan];
             let typed = &instance.plan.rules[usize::from(rule.0)];
             let strength = typed.gate.map_or(0.0, |gate| instance.strength(usize::from(gate.0)));
-            if row.phase.within(typed.tokens, row.pos) { strength } else { 0.0 }
+            if row.within(typed.tokens) { strength } else { 0.0 }
         }
         GateSource::Rule(..) => 0.0,
         GateSource::Refused => f32::from(row.refused),

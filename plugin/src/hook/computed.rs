@@ -133,7 +133,8 @@ impl Source {
         let Some(all) = told.rows.clone() else {
             // The program does not say. If every row runs under the same plan, they need not be told apart.
             let phase = evenkeel_core::sequence::Phase::Prompt;
-            let row = Row { plan: Some(0), phase, pos: 0, token: UNKNOWN_TOKEN, output: true, refused: false };
+            let row =
+                Row { plan: Some(0), phase, pos: 0, token: UNKNOWN_TOKEN, output: true, refused: false, after: 0 };
             return vec![self.structure.alone.then_some(row); n];
         };
         let fits = |row: &Row, i: usize| {

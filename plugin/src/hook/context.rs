@@ -14,11 +14,11 @@ use evenkeel_ffi::{
 };
 
 use super::{
-    RewrittenGraph,
+    AttentionGraph, RewrittenGraph,
     dispatch::Verdict,
     entry::Registers,
     library::{self, Host},
-    real, rows,
+    real, rows, split,
     vocab::Vocab,
 };
 use crate::{
@@ -43,6 +43,11 @@ pub fn take_building() -> Option<usize> {
     BUILDING.take()
 }
 
+/// Whether the graph that is handed over is one that a context has just built.
+pub fn is_building() -> bool {
+    BUILDING.get().is_some()
+}
+
 /// The context whose graph is evaluated, once. Of a graph that is evaluated again, none was built.
 pub fn take_evaluating() -> Option<usize> {
     BUILDING.set(None);
@@ -58,6 +63,11 @@ pub fn before_graph_reserve(r: &Registers) -> Verdict {
 
 /// `llama_context::process_ubatch(…)` of this context: builds a graph or reuses one, and evaluates it.
 pub fn before_ubatch(r: &Registers) -> Verdict {
+    if split::gives_up() {
+        // SAFETY: the host's status, by reference: GGML_STATUS_ABORTED.
+        unsafe { *(r.argument(4) as *mut i32) = 1 };
+        return Verdict::Answer(0);
+    }
     BUILDING.set(Some(r.argument(0)));
     EVALUATING.set(Some(r.argument(0)));
     let state = state::get();
@@ -147,8 +157,11 @@ pub fn before_drop(r: &Registers) -> Verdict {
     let Some(context) = lock(&state.contexts).remove(&r.argument(0)) else { return Verdict::Continue };
     let ours = |graph: &Arc<_>| Arc::ptr_eq(&lock::<RewrittenGraph>(graph).context, &context);
     let graphs: Vec<_> = lock(&state.graphs).extract_if(|_, graph| ours(graph)).map(|(_, graph)| graph).collect();
+    let of_context = |graph: &Arc<_>| Arc::ptr_eq(&lock::<AttentionGraph>(graph).context, &context);
+    let fed: Vec<_> = lock(&state.attention).extract_if(|_, graph| of_context(graph)).map(|(_, graph)| graph).collect();
     if let Ok(host) = library::of_caller(r.caller()) {
         let mut scheds: Vec<usize> = graphs.iter().map(|graph| lock(graph).sched).collect();
+        scheds.extend(fed.iter().map(|graph| lock(graph).sched));
         scheds.sort_unstable();
         scheds.dedup();
         for sched in scheds.into_iter().filter(|s| *s != 0) {
@@ -157,7 +170,7 @@ pub fn before_drop(r: &Registers) -> Verdict {
             unsafe { (host.lib.sched.ggml_backend_sched_synchronize)(sched as _) };
         }
     }
-    drop(graphs);
+    drop((graphs, fed));
     snapshot::now(state);
     Verdict::Continue
 }
@@ -227,11 +240,15 @@ unsafe fn bind(
         }
         ContextKind::Embedding | ContextKind::Default => {}
     }
-    match Book::bind(shelf, &facts, None, &state::get().identities) {
+    // SAFETY: the caller's promise: the model is loaded, and outlives its context.
+    let (vocab, whole) = unsafe { (Vocab::of(host, model), whole(host, model)) };
+    match Book::bind(shelf, (&facts, &|| vocab.all(host)), None, &state::get().identities) {
         Ok(book) => {
-            // SAFETY: the caller's promise: the model is loaded, and outlives its context.
-            let (vocab, whole) = unsafe { (Vocab::of(host, model), whole(host, model)) };
-            Standing::Ours(Arc::new(Live::new(this, facts, host.clone(), Arc::new(book), vocab, whole)))
+            let live = Live::new(this, facts, host.clone(), Arc::new(book), vocab, whole);
+            match live.check_markers(&live.book()) {
+                Ok(()) => Standing::Ours(Arc::new(live)),
+                Err(why) => Standing::Failed(why),
+            }
         }
         // A draft model beside the one that the profile is for is no error.
         Err(Unbound::OtherModel(why)) => Standing::Other(why),

@@ -40,9 +40,7 @@ impl Counted {
     pub fn count(&self, structure: &Structure, rows: &[Row]) {
         for place in &self.0 {
             let acts = |row: &&Row| {
-                row.plan == Some(place.plan)
-                    && (row.output || !place.output_only)
-                    && row.phase.within(place.tokens, row.pos)
+                row.plan == Some(place.plan) && (row.output || !place.output_only) && row.within(place.tokens)
             };
             let n = rows.iter().filter(acts).count() as u64;
             let instance = &structure.plans[place.plan];
@@ -59,7 +57,7 @@ impl Counted {
         let mut seen: Vec<(usize, usize)> = Vec::new();
         for place in &self.0 {
             let key = (place.plan, place.rule);
-            let acts = |row: &Row| row.plan == Some(place.plan) && row.phase.within(place.tokens, row.pos);
+            let acts = |row: &Row| row.plan == Some(place.plan) && row.within(place.tokens);
             if !seen.contains(&key) && rows.iter().any(acts) {
                 seen.push(key);
                 structure.plans[place.plan].counters[place.rule].graphs.fetch_add(1, Ordering::Relaxed);

@@ -1,18 +1,22 @@
-//! The hooks on calls to decode: the boundary at which a reloaded profile takes effect, and at which cells that are another
-//! plan's are evaluated again, so that no host has to know that they are.
+//! The hooks on calls to decode: the boundary at which a reloaded profile takes effect, at which cells that are another
+//! plan's are evaluated again, so that no host has to know that they are, and at which a region of segments that came in
+//! parts is evaluated as a whole.
 
 use std::{
     cell::Cell,
+    ffi::c_void,
+    ops::Range,
     sync::{Arc, atomic::Ordering},
 };
 
+use evenkeel_core::invariance::Region;
 use evenkeel_ffi::generated::types::{llama_batch, llama_context};
 
-use super::{attach, dispatch::Verdict, entry::Registers, rows};
+use super::{attach, dispatch::Verdict, entry::Registers, rows, split};
 use crate::{
     guard::guard,
     log,
-    state::{self, Live, Repair, reload, snapshot},
+    state::{self, Again, Live, Repair, reload, snapshot},
 };
 
 thread_local! {
@@ -23,10 +27,42 @@ thread_local! {
 /// `llama_context::decode(batch)`, of both kinds of batches: one calls the other.
 pub fn before_decode(r: &Registers) -> Verdict {
     if REPAIRING.get() {
+        split::begin(r.argument(0), false);
         return Verdict::Continue;
     }
-    let Some(live) = state::get().live(r.argument(0)) else { return Verdict::Continue };
-    if boundary(&live) { Verdict::First(|_| repair_all()) } else { Verdict::Continue }
+    let Some(live) = state::get().live(r.argument(0)) else {
+        split::begin(0, false);
+        return Verdict::Continue;
+    };
+    match (live.has_markers(), boundary(&live)) {
+        (true, _) => Verdict::Instead(decode_with_regions),
+        (false, true) => Verdict::First(|_| repair_all()),
+        (false, false) => Verdict::Continue,
+    }
+}
+
+/// Calls the host's function; it is given up at its first micro-batch if a region's tokens came in parts. Then that region is
+/// evaluated, and the host's function is to run once more, on which it finds it.
+fn decode_with_regions(r: &Registers, decode: *const c_void) -> Option<usize> {
+    repair_all();
+    split::begin(r.argument(0), true);
+    // SAFETY: the host's own function, of two parameters: the context and the batch, by reference. Its exceptions are the
+    // host's, and pass through here.
+    let result = unsafe {
+        let decode = std::mem::transmute::<*const c_void, unsafe extern "C-unwind" fn(usize, usize) -> i32>(decode);
+        decode(r.argument(0), r.argument(1))
+    };
+    let again = split::take_again();
+    if again.is_empty() {
+        return Some(result as usize);
+    }
+    let live = guard("regions", None, || state::get().live(r.argument(0)));
+    if let Some(live) = live {
+        let _leave = Repairing::enter();
+        again.iter().for_each(|again| evaluate_region(&live, again));
+    }
+    split::begin(r.argument(0), false);
+    None
 }
 
 /// What happens between two calls to decode. True if cells are to be evaluated again before the next one.
@@ -97,10 +133,8 @@ impl Drop for Repairing {
 }
 
 fn repair_one(live: &Arc<Live>, repair: &Repair) {
-    let (Some(llama), Some(memory)) = (live.host.lib.llama.as_ref(), memory_of(live)) else { return };
-    let ctx = live.address as *mut llama_context;
-    let ready = guard("repair", false, || {
-        live.repairing(repair);
+    let region = guard("repair", None, || {
+        let region = live.repairing(repair);
         log::debug!(
             "context {}, sequence {}: {} cells from position {} on are another profile's and are evaluated again",
             live.id,
@@ -108,22 +142,66 @@ fn repair_one(live: &Arc<Live>, repair: &Repair) {
             repair.tokens.len(),
             repair.from
         );
+        Some(region)
+    });
+    let Some(region) = region else { return };
+    if evaluate(live, repair.seq, (repair.from, &repair.tokens), region.as_ref()) {
+        guard("repair", (), || live.repaired(repair));
+    }
+}
+
+/// Evaluates a region whose tokens came in parts, and leaves as many cells as the host takes to be there.
+fn evaluate_region(live: &Arc<Live>, again: &Again) {
+    let ready = guard("regions", false, || {
+        live.evaluating(again);
+        log::debug!(
+            "context {}, sequence {}: segments of {} tokens came in parts, and are evaluated as a whole",
+            live.id,
+            again.seq,
+            again.region.n_cells()
+        );
         true
     });
-    if !ready {
+    if !ready || !evaluate(live, again.seq, (again.from, &again.tokens), Some(&again.region)) {
         return;
     }
+    if let (Some(llama), Some(memory)) = (live.host.lib.llama.as_ref(), memory_of(live))
+        && again.keep < again.from + again.tokens.len() as i32
+    {
+        // SAFETY: as in `evaluate`.
+        unsafe { (llama.llama_memory_seq_rm)(memory as _, again.seq, again.keep, -1) };
+    }
+    guard("regions", (), || live.evaluated(again));
+}
+
+/// Pieces of tokens that are fed one after the other: a region in one.
+fn pieces(from: i32, n: usize, region: Option<&Region>, n_batch: usize) -> Vec<Range<usize>> {
+    let place = |pos: i32| usize::try_from(pos - from).unwrap_or(0).min(n);
+    let bounds = region.map_or([0, 0], |region| [place(region.first()), place(region.end())]);
+    let mut pieces = vec![];
+    for (begin, end) in [(0, bounds[0]), (bounds[0], bounds[1]), (bounds[1], n)] {
+        pieces.extend((begin..end).step_by(n_batch).map(|at| at..(at + n_batch).min(end)));
+    }
+    pieces
+}
+
+/// Evaluates tokens of a sequence from a position on, in place of the cells that are there. False if it failed, which is
+/// said.
+fn evaluate(live: &Arc<Live>, seq_id: i32, (from, all): (i32, &[i32]), region: Option<&Region>) -> bool {
+    let (Some(llama), Some(memory)) = (live.host.lib.llama.as_ref(), memory_of(live)) else { return false };
+    let ctx = live.address as *mut llama_context;
     // SAFETY: the context and its memory are the host's, which waits on this thread; the batch's arrays have n_tokens
     // elements each and outlive the call.
     unsafe {
-        (llama.llama_memory_seq_rm)(memory as _, repair.seq, repair.from, -1);
+        (llama.llama_memory_seq_rm)(memory as _, seq_id, from, -1);
         let n_batch = ((llama.llama_n_batch)(ctx) as usize).max(1);
-        let mut pos = repair.from;
-        for tokens in repair.tokens.chunks(n_batch) {
+        let mut pos = from;
+        for piece in pieces(from, all.len(), region, n_batch) {
+            let tokens = &all[piece];
             let n = tokens.len();
             let mut token = tokens.to_vec();
             let mut positions: Vec<i32> = (pos..pos + n as i32).collect();
-            let mut seq = [repair.seq];
+            let mut seq = [seq_id];
             let mut seqs = vec![seq.as_mut_ptr(); n];
             let (mut n_seq, mut logits) = (vec![1i32; n], vec![0i8; n]);
             let batch = llama_batch {
@@ -143,12 +221,12 @@ fn repair_one(live: &Arc<Live>, repair: &Repair) {
                     "context {}, sequence {}: cells from position {pos} on could not be evaluated again (llama_decode returned \
                      {result}); the host's next call for this sequence will fail",
                     live.id,
-                    repair.seq
+                    seq_id
                 );
-                return;
+                return false;
             }
             pos += n as i32;
         }
     }
-    guard("repair", (), || live.repaired(repair));
+    true
 }

@@ -19,6 +19,9 @@ pub enum Verdict {
     Answer(usize),
     /// Other functions of the host's run first. Outside of [`guard`]: an exception of theirs is the host's.
     First(fn(&Registers)),
+    /// The work calls the host's function, which it is given the address of, itself, outside of [`guard`]. `None`: it runs
+    /// once more.
+    Instead(fn(&Registers, *const c_void) -> Option<usize>),
 }
 
 /// A hook's work.
@@ -56,7 +59,7 @@ pub unsafe extern "C-unwind" fn enter(index: u32, registers: *const Registers) -
         guard(hook.name, Verdict::Continue, || (hook.work)(registers))
     };
     match verdict {
-        Verdict::Continue => {}
+        Verdict::Continue | Verdict::Instead(_) => {}
         Verdict::Refuse => return Destination::answer(0),
         Verdict::Answer(value) => return Destination::answer(value),
         Verdict::First(work) => work(registers),
@@ -70,7 +73,14 @@ pub unsafe extern "C-unwind" fn enter(index: u32, registers: *const Registers) -
             log::error!("{} is nowhere in this process: the call returns nothing", hook.name);
             Destination::answer(0)
         },
-        |address| Destination { address: address.as_ptr().cast_const(), value: 0 },
+        |address| {
+            let address = address.as_ptr().cast_const();
+            let answer = match verdict {
+                Verdict::Instead(work) => work(registers, address),
+                _ => None,
+            };
+            answer.map_or(Destination { address, value: 0 }, Destination::answer)
+        },
     )
 }
 

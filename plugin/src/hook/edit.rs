@@ -65,10 +65,10 @@ impl<'a> Editor<'a> {
     /// Makes the graph's leafs known to it: a leaf that it does not list is given its reader's device, without a copy.
     pub unsafe fn add_leafs(&mut self, patch: &Patch) {
         for (slot, leaf) in self.leafs.iter_mut().zip(&patch.leafs) {
-            let Leaf::Constant { name, data, rows, .. } = leaf else { continue };
             // SAFETY: see [`Editor`].
             unsafe {
                 if slot.is_null() {
+                    let Leaf::Constant { name, data, rows, .. } = leaf else { continue };
                     let (g, n) = (&self.host.lib.ggml, i64::from(*rows));
                     *slot = match n {
                         1 => (g.ggml_new_tensor_1d)(self.ctx, GGML_TYPE_F32, data.len() as i64),
@@ -182,6 +182,10 @@ impl<'a> Editor<'a> {
                     NewNode::Repeat(a, b) => (g.ggml_repeat)(ctx, of(a), of(b)),
                     NewNode::RepeatTo(a, [n, rows, more, most]) => (g.ggml_repeat_4d)(ctx, of(a), n, rows, more, most),
                     NewNode::Reshape(a, [n, rows, more, most]) => (g.ggml_reshape_4d)(ctx, of(a), n, rows, more, most),
+                    NewNode::GetRows(a, index) => (g.ggml_get_rows)(ctx, of(a), of(index)),
+                    NewNode::SetRows(a, b, index) => (g.ggml_set_rows)(ctx, of(a), of(b), of(index)),
+                    NewNode::SoftMax(a) => (g.ggml_soft_max)(ctx, of(a)),
+                    NewNode::Log(a) => (g.ggml_log)(ctx, of(a)),
                     NewNode::SumRows(a) => (g.ggml_sum_rows)(ctx, of(a)),
                     NewNode::Scale(a, scale, bias) => (g.ggml_scale_bias)(ctx, of(a), scale, bias),
                     NewNode::Relu(a) => (g.ggml_relu)(ctx, of(a)),

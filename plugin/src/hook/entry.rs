@@ -44,6 +44,12 @@ impl Registers {
         self.return_address
     }
 
+    /// The place among [`Self::argument`]s of the `n`th one of a function that returns a large struct: System V passes where
+    /// it shall lie as the first.
+    pub const fn behind_result(n: usize) -> usize {
+        n + 1
+    }
+
     /// The large struct that is passed by value after `_n` other arguments: System V copies it to the stack.
     pub fn by_value<T>(&self, _n: usize) -> *const T {
         self.stack.as_ptr().cast()
@@ -78,6 +84,12 @@ impl Registers {
     /// Where the call came from.
     pub fn caller(&self) -> usize {
         self.return_address
+    }
+
+    /// The place among [`Self::argument`]s of the `n`th one of a function that returns a large struct: AAPCS64 passes where it
+    /// shall lie in x8.
+    pub const fn behind_result(n: usize) -> usize {
+        n
     }
 
     /// The large struct that is passed by value after `n` other arguments: AAPCS64 passes a pointer to a copy.
@@ -374,4 +386,9 @@ hooks! {
     28 set_sampler "llama_set_sampler" optional super::request::before_set_sampler;
     29 sampler_init_dry "llama_sampler_init_dry" optional super::request::before_init_dry;
     30 sampler_chain_init "llama_sampler_chain_init" optional super::request::before_chain_init;
+    31 graph_overhead "ggml_graph_overhead_custom" optional super::capacity::before_overhead;
+    32 new_graph "ggml_new_graph_custom" optional super::capacity::before_new_graph;
+    33 sched_new "ggml_backend_sched_new" optional super::capacity::before_new_sched => super::capacity::after_new_sched;
+    34 split_simple "_ZN18llama_batch_allocr12split_simpleEj" optional super::split::before_simple;
+    35 split_equal "_ZN18llama_batch_allocr11split_equalEjbj" optional super::split::before_equal;
 }

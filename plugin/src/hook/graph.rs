@@ -5,10 +5,12 @@ use std::{
     time::Instant,
 };
 
-use evenkeel_core::lower::{Lowered, Missed, Patch, lower};
+use evenkeel_core::lower::{Lowered, Missed, Patch, attention, lower};
 use evenkeel_ffi::generated::types::ggml_cgraph;
 
 use super::{
+    attention::{self, AttentionGraph},
+    capacity,
     commit::{Pass, RewrittenGraph, commit},
     context,
     dispatch::Verdict,
@@ -37,6 +39,7 @@ pub fn before_reserve(r: &Registers) -> Verdict {
 /// and draws conclusions (no flash attention where its device lacks it). Nothing is allocated for such a graph, and the
 /// answer must be about the host's node and not about what stands in its place.
 pub fn before_split(r: &Registers) -> Verdict {
+    forget_attention(r, state::get());
     if forget_unless_current(state::get(), r.argument(1) as *mut ggml_cgraph) {
         context::take_building();
     }
@@ -51,8 +54,11 @@ pub fn before_measure(r: &Registers) -> Verdict {
 
 /// `bool ggml_backend_sched_alloc_graph(sched, graph)`.
 pub fn before_alloc(r: &Registers) -> Verdict {
-    rewrite(r, Pass::Allocate);
-    Verdict::Continue
+    match rewrite(r, Pass::Allocate) {
+        // The host takes it for lack of memory, and its call to decode fails.
+        Rewrite::Refused => Verdict::Refuse,
+        _ => Verdict::Continue,
+    }
 }
 
 /// `ggml_backend_sched_graph_compute_async(sched, graph)`: also runs for a graph that the host reuses.
@@ -66,6 +72,7 @@ pub fn before_compute(r: &Registers) -> Verdict {
         // SAFETY: this thread is about to evaluate the graph at this address.
         known = unsafe { lock(&graph).before_compute(r.argument(1) as *mut ggml_cgraph) };
     }
+    feed_attention(state, current, r.argument(1) as *mut ggml_cgraph);
     if !known && let Some(context) = current.and_then(|address| state.context(address)) {
         unsteered(state, &context);
     }
@@ -77,9 +84,20 @@ pub fn before_compute(r: &Registers) -> Verdict {
 pub fn before_sched_free(r: &Registers) -> Verdict {
     let gone = |graph: &Arc<Mutex<_>>| lock::<RewrittenGraph>(graph).sched == r.argument(0);
     let graphs: Vec<_> = lock(&state::get().graphs).extract_if(|_, graph| gone(graph)).collect();
+    let of_sched = |graph: &Arc<Mutex<_>>| lock::<AttentionGraph>(graph).sched == r.argument(0);
+    let fed: Vec<_> = lock(&state::get().attention).extract_if(|_, graph| of_sched(graph)).collect();
+    lock(&state::get().schedulers).remove(&r.argument(0));
     // Here and not under the lock: it frees the host's memory.
-    drop(graphs);
+    drop((graphs, fed));
     Verdict::Continue
+}
+
+/// Gives a graph what it needs of the regions of its rows.
+fn feed_attention(state: &State, current: Option<usize>, graph: *mut ggml_cgraph) {
+    let Some(fed) = lock(&state.attention).get(&(graph as usize)).cloned() else { return };
+    let batch = current.and_then(|address| state.live(address)).and_then(|live| live.batch());
+    // SAFETY: this thread is about to evaluate the graph, and the host has set its inputs.
+    unsafe { lock(&fed).before_compute(graph, batch.as_deref()) };
 }
 
 /// Says once that the process generates without the profile that it was given.
@@ -106,11 +124,14 @@ enum Rewrite {
     Fine,
     /// It is a graph of a context that should be steered, and runs as the host built it.
     Failed,
+    /// It must not be evaluated: its rows would be computed otherwise than later ones take them to be.
+    Refused,
 }
 
 fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
     let start = Instant::now();
     let state = state::get();
+    forget_attention(r, state);
     if !forget_unless_current(state, r.argument(1) as *mut ggml_cgraph) {
         return Rewrite::Fine;
     }
@@ -163,6 +184,79 @@ pub fn steer_built(host: &Arc<Host>, graph: *mut ggml_cgraph, context: &Arc<Cont
     true
 }
 
+/// Drops what is kept of an earlier graph at this address, if a new one is handed over.
+fn forget_attention(r: &Registers, state: &State) {
+    if !context::is_building() {
+        return;
+    }
+    let Some(stale) = lock(&state.attention).remove(&r.argument(1)) else { return };
+    if lock(&stale).reads_memory()
+        && let Ok(host) = library::of_caller(r.caller())
+    {
+        // Its last evaluation may still run on a device and read that memory.
+        // SAFETY: the scheduler is the one that the host is about to use on this thread.
+        unsafe { (host.lib.sched.ggml_backend_sched_synchronize)(r.argument(0) as _) };
+    }
+}
+
+/// Attention that does not depend on the order of segments.
+fn rewrite_attention(
+    host: &Arc<Host>,
+    (sched, graph): (usize, *mut ggml_cgraph),
+    state: &State,
+    context: &Arc<Context>,
+    live: &Arc<Live>,
+) -> Rewrite {
+    let wanted = live.structure().plans.iter().any(|instance| instance.plan.invariance.is_some());
+    let batch = context::is_evaluating(live.address).then(|| live.batch()).flatten();
+    if !wanted || batch.is_none() && live.is_fit() {
+        return Rewrite::Fine;
+    }
+    if sched == 0 {
+        return unfit(context, live, "the program contains llama.cpp, and its graphs are seen while they are built");
+    }
+    // SAFETY: as in `rewrite_ours`.
+    let mut viewed = unsafe { view::read(&host.lib, host.facts.compute_flag, graph) };
+    capacity::bound(&mut viewed.view, sched);
+    let sites = match attention(&viewed.view) {
+        Ok(sites) if sites.is_empty() => return Rewrite::Fine,
+        Ok(sites) if host.lib.attention.is_some() => sites,
+        Ok(_) => return unfit(context, live, "this ggml lacks operations that it is built of"),
+        Err(why) => return unfit(context, live, &why.to_string()),
+    };
+    live.fits(Ok(()));
+    let Some(batch) = batch else { return Rewrite::Fine };
+    // SAFETY: the view was read just now, and the host still waits on this thread.
+    match unsafe { attention::rewrite(host, graph, &viewed, &sites, (context, &batch)) } {
+        Ok(mut fed) => {
+            fed.sched = sched;
+            lock(&state.attention).insert(graph as usize, Arc::new(Mutex::new(fed)));
+            Rewrite::Fine
+        }
+        Err(why) => {
+            state.trouble.passed_through.fetch_add(1, Ordering::Relaxed);
+            log::error!(
+                "context {} ({}): segments cannot be taken into account, decode fails: {why}",
+                context.id,
+                context.model
+            );
+            Rewrite::Refused
+        }
+    }
+}
+
+/// Says once that a context's attention cannot be made independent of the order of segments.
+fn unfit(context: &Context, live: &Live, why: &str) -> Rewrite {
+    if live.fits(Err(why.to_owned())) {
+        log::error!(
+            "context {} ({}): [invariance] cannot be used, and segments are refused: {why}",
+            context.id,
+            context.model
+        );
+    }
+    Rewrite::Failed
+}
+
 fn rewrite_ours(
     host: &Arc<Host>,
     (sched, graph): (usize, *mut ggml_cgraph),
@@ -174,10 +268,16 @@ fn rewrite_ours(
     if context::is_evaluating(live.address) {
         live.built();
     }
+    // A model whose attention is of another form is still steered.
+    let unfit = match rewrite_attention(host, (sched, graph), state, context, live) {
+        Rewrite::Refused => return Rewrite::Refused,
+        outcome => matches!(outcome, Rewrite::Failed),
+    };
     let structure = live.structure();
-    let Some(merged) = &structure.merged else { return Rewrite::Fine };
+    let Some(merged) = &structure.merged else { return if unfit { Rewrite::Failed } else { Rewrite::Fine } };
     // SAFETY: the host hands this graph over for allocation, on this thread; the library passed the self-test.
-    let viewed = unsafe { view::read(&host.lib, host.facts.compute_flag, graph) };
+    let mut viewed = unsafe { view::read(&host.lib, host.facts.compute_flag, graph) };
+    capacity::bound(&mut viewed.view, sched);
     let (patch, missed) = match lower(&merged.plan, &viewed.view) {
         Ok(Lowered::Patch(patch, missed)) => (patch, missed),
         Ok(Lowered::NotOurs) => return Rewrite::Fine,
@@ -200,7 +300,7 @@ fn rewrite_ours(
     if pass == Pass::Allocate && sched != 0 {
         free_unused(host, live, sched);
     }
-    if silent { Rewrite::Failed } else { Rewrite::Fine }
+    if silent || unfit { Rewrite::Failed } else { Rewrite::Fine }
 }
 
 /// Lets go of the plans that only earlier graphs of a context had.

@@ -1,10 +1,10 @@
 //! The llama.cpp behind a calling address: resolved and self-tested once per object.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use evenkeel_ffi::{api::ApiTable, library::Library, object, params, selftest, supported};
 
-use super::{known::Known, rows::Layout};
+use super::{known::Known, rows::Layout, split::Split};
 use crate::{
     log,
     state::{self, lock},
@@ -20,6 +20,8 @@ pub struct Host {
     pub embeddings_offset: Option<usize>,
     /// Where its micro-batches have what.
     pub layout: Layout,
+    /// What is asked of its batches while they are split, once that was looked for.
+    pub split: OnceLock<Option<Split>>,
 }
 
 /// The llama.cpp that the code at `caller` uses.
@@ -66,7 +68,7 @@ fn prove(caller: usize) -> Result<Host, String> {
 fn tested(lib: Library) -> Result<Host, String> {
     let facts = selftest::run(&lib).map_err(|e| e.to_string())?;
     let embeddings_offset = params::embeddings_offset(&lib);
-    Ok(Host { lib, facts, embeddings_offset, layout: Layout::default() })
+    Ok(Host { lib, facts, embeddings_offset, layout: Layout::default(), split: OnceLock::new() })
 }
 
 /// The llama.cpp that the program handed over.

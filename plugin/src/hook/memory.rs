@@ -54,6 +54,7 @@ pub fn before_keep(r: &Registers) -> Verdict {
 pub fn before_shift(r: &Registers) -> Verdict {
     if let Some(live) = live(r.argument(0)) {
         let (p0, p1, delta) = (int(r, 2), int(r, 3), int(r, 4));
+        live.disturb(int(r, 1));
         live.cells(int(r, 1), |cells| cells.shift(p0, p1, delta));
     }
     Verdict::Continue
@@ -63,6 +64,7 @@ pub fn before_shift(r: &Registers) -> Verdict {
 pub fn before_divide(r: &Registers) -> Verdict {
     if let Some(live) = live(r.argument(0)) {
         let (p0, p1, d) = (int(r, 2), int(r, 3), int(r, 4));
+        live.disturb(int(r, 1));
         live.cells(int(r, 1), |cells| cells.divide(p0, p1, d));
     }
     Verdict::Continue

@@ -7,6 +7,8 @@
 //! there, [`attach`] is the way to the graphs.
 
 pub mod attach;
+mod attention;
+mod capacity;
 mod commit;
 mod computed;
 mod constant;
@@ -19,6 +21,7 @@ mod entry;
 mod fallback;
 mod gate;
 mod graph;
+mod index;
 mod install;
 mod known;
 mod library;
@@ -28,12 +31,15 @@ mod request;
 mod rows;
 mod sampler;
 mod saved;
+mod split;
 mod view;
 mod vocab;
 
+pub use attention::{AttentionGraph, Kept};
 pub use commit::RewrittenGraph;
 pub use constant::Constants;
 pub use decode::repair_all;
 pub use install::install;
 pub use library::{Host, given, take};
+pub use split::split_of;
 pub use vocab::{Pieces, Vocab};

@@ -70,6 +70,20 @@ pub unsafe fn read(lib: &Library, compute_flag: bool, graph: *mut ggml_cgraph) -
     }
 }
 
+/// Whether a node is still in a graph: where it was put, or elsewhere, because a backend may order the nodes anew (Vulkan
+/// does).
+///
+/// # Safety
+/// `graph` is a valid graph of this library that no other thread changes.
+pub unsafe fn holds(lib: &Library, graph: *mut ggml_cgraph, (place, node): (i32, *mut ggml_tensor)) -> bool {
+    // SAFETY: the caller's promise; the array of nodes holds n_nodes pointers.
+    unsafe {
+        let n_nodes = (lib.graph.ggml_graph_n_nodes)(graph) as usize;
+        let nodes = std::slice::from_raw_parts((lib.graph.ggml_graph_nodes)(graph), n_nodes);
+        nodes.get(place as usize) == Some(&node) || nodes.contains(&node)
+    }
+}
+
 /// Operations by number. Numbers shift between versions, so each that occurs is looked up by name, once per graph.
 #[derive(Default)]
 struct Ops {

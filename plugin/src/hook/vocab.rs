@@ -2,7 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use evenkeel_core::sequence::UNKNOWN_TOKEN;
+use evenkeel_core::{
+    invariance::{Marker, MarkerTexts, Markers},
+    sequence::UNKNOWN_TOKEN,
+    vocabulary::Vocabulary,
+};
 use evenkeel_ffi::generated::{
     symbols::Llama,
     types::{llama_model, llama_vocab},
@@ -52,6 +56,14 @@ impl Vocab {
         host.lib.llama.as_ref().filter(|_| self.0 != 0).is_some_and(|llama| (0..n(llama)).contains(&token))
     }
 
+    /// The bytes of every token.
+    pub fn all(self, host: &Host) -> Option<Vocabulary> {
+        let llama = host.lib.llama.as_ref().filter(|_| self.0 != 0)?;
+        // SAFETY: the vocabulary of a loaded model.
+        let n = unsafe { (llama.llama_vocab_n_tokens)(self.pointer()) };
+        Some(Vocabulary::new((0..n).map(|token| self.piece(host, token))))
+    }
+
     /// The bytes of a token, special ones as they are written; empty for what is no token.
     fn piece(self, host: &Host, token: i32) -> Arc<[u8]> {
         let Some(llama) = host.lib.llama.as_ref().filter(|_| self.0 != 0) else { return Arc::new([]) };
@@ -72,6 +84,54 @@ impl Vocab {
     }
 }
 
+/// `LLAMA_TOKEN_ATTR_UNUSED`
+const UNUSED: u32 = 1 << 1;
+/// `LLAMA_TOKEN_ATTR_CONTROL` and `LLAMA_TOKEN_ATTR_USER_DEFINED`
+const SPECIAL: u32 = 1 << 3 | 1 << 4;
+/// How many tokens are named that could be markers.
+const NAMED: usize = 6;
+
+impl Vocab {
+    /// What a profile's markers are in this vocabulary.
+    ///
+    /// # Errors
+    /// Which is no special token, and which special tokens could take its place.
+    fn markers(self, host: &Host, texts: &MarkerTexts) -> Result<Markers, String> {
+        let special = self.special(host);
+        let marker = |key: &str, text: &str| match special.iter().find(|(_, piece, _)| **piece == *text.as_bytes()) {
+            Some((token, ..)) => Ok(Marker::Token(*token)),
+            None if texts.in_text => Ok(Marker::Text(text.trim().as_bytes().to_vec())),
+            None => {
+                let unused = |piece: &[u8], unused: bool| {
+                    let name = String::from_utf8_lossy(piece).into_owned();
+                    let free = unused || ["unused", "reserved", "extra_id"].iter().any(|word| name.contains(word));
+                    free.then_some(name)
+                };
+                let names: Vec<String> =
+                    special.iter().filter_map(|(_, piece, free)| unused(piece, *free)).take(NAMED).collect();
+                let names = if names.is_empty() { "none of them is free".into() } else { names.join(", ") };
+                Err(format!(
+                    "{key}: no special token of this model, got \"{text}\", allowed: the text of one ({names}), or any text \
+                     with markers-in-text = true"
+                ))
+            }
+        };
+        Ok(Markers { open: marker("open", &texts.open)?, close: marker("close", &texts.close)? })
+    }
+
+    /// Special tokens: number, text, and whether the vocabulary says that it is not used.
+    fn special(self, host: &Host) -> Vec<(i32, Arc<[u8]>, bool)> {
+        let Some(llama) = host.lib.llama.as_ref().filter(|_| self.0 != 0) else { return vec![] };
+        let Some(get_attr) = llama.llama_vocab_get_attr else { return vec![] };
+        // SAFETY: the vocabulary of a loaded model.
+        let n = unsafe { (llama.llama_vocab_n_tokens)(self.pointer()) };
+        // SAFETY: as above; the token is one of its own.
+        let attr = |token| unsafe { get_attr(self.pointer(), token) };
+        let special = (0..n).filter(|token| attr(*token) & (SPECIAL | UNUSED) != 0);
+        special.map(|token| (token, self.piece(host, token), attr(token) & UNUSED != 0)).collect()
+    }
+}
+
 /// The text of tokens, each asked for once.
 pub struct Pieces {
     vocab: Vocab,
@@ -84,9 +144,22 @@ impl Pieces {
         Pieces { vocab, known: Mutex::default() }
     }
 
+    /// What a profile's markers are in the vocabulary.
+    ///
+    /// # Errors
+    /// Which is no special token, and which could take its place.
+    pub fn markers(&self, host: &Host, texts: &MarkerTexts) -> Result<Markers, String> {
+        self.vocab.markers(host, texts)
+    }
+
     /// Whether the vocabulary has such a token.
     pub fn has(&self, host: &Host, token: i32) -> bool {
         self.vocab.has(host, token)
+    }
+
+    /// The bytes of every token.
+    pub fn all(&self, host: &Host) -> Option<Vocabulary> {
+        self.vocab.all(host)
     }
 
     /// The bytes of a token; nothing, and nothing is asked, if they are not needed.

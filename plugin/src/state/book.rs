@@ -7,6 +7,7 @@ use evenkeel_core::{
     plan::{PlanError, PlanErrors},
     profile::OnError,
     sequence::Routes,
+    vocabulary::Vocabulary,
 };
 
 use super::{Identities, Instance, Shelf, shelf::OFF};
@@ -49,13 +50,16 @@ impl Book {
     /// Why not. A profile whose `[model]` table says that it is for another model is left out, the default one excepted.
     pub fn bind(
         shelf: &Shelf,
-        facts: &ModelFacts,
+        (facts, vocabulary): (&ModelFacts, &dyn Fn() -> Option<Vocabulary>),
         before: Option<&Book>,
         identities: &Identities,
     ) -> Result<Book, Unbound> {
         let (mut named, mut failed, mut others): (Vec<(String, Arc<Instance>)>, _, _) = (vec![], vec![], vec![]);
+        // Some megabytes, and only where labels are looked up.
+        let needed = shelf.profiles.iter().any(|loaded| loaded.needs_vocabulary());
+        let vocabulary = needed.then(vocabulary).flatten();
         for (i, loaded) in shelf.profiles.iter().enumerate() {
-            match loaded.plan(facts) {
+            match loaded.plan_with(facts, vocabulary.as_ref()) {
                 Ok(plan) => {
                     let instance = Instance::new(plan, loaded.profile.runtime.cache, identities);
                     let name = loaded.profile.name.clone();

@@ -2,8 +2,9 @@
 
 use std::sync::Mutex;
 
-use evenkeel_core::sequence::PlanId;
+use evenkeel_core::{invariance::Region, sequence::PlanId};
 use rustc_hash::FxHashMap;
+use sha2::{Digest as _, Sha256};
 
 use super::lock;
 
@@ -32,6 +33,18 @@ impl Identities {
         let id = PlanId(u32::try_from(known.hashes.len()).unwrap_or(u32::MAX));
         known.ids.insert(*hash, id);
         id
+    }
+
+    /// The number of what cells of a region of segments, and those after it, are computed under.
+    pub fn of_region(&self, plan: PlanId, region: &Region) -> PlanId {
+        let mut hash = Sha256::new();
+        hash.update(b"region");
+        hash.update(self.hash(plan).unwrap_or_default());
+        for span in region.spans() {
+            hash.update(span.first.to_le_bytes());
+            hash.update(span.end.to_le_bytes());
+        }
+        self.id(&hash.finalize().into())
     }
 
     /// The hash of a number.

@@ -106,14 +106,16 @@ impl Instance {
     }
 
     fn identify(&self, identities: &Identities) {
-        let id = if self.plan.is_empty() { PlanId::NONE } else { identities.id(&self.strong_hash()) };
+        let id = if self.plan.keeps_cells() { PlanId::NONE } else { identities.id(&self.strong_hash()) };
         self.id.store(id.0, Ordering::Relaxed);
     }
 
     fn strong_hash(&self) -> Hash {
         let mut hash = Sha256::new();
         hash.update(self.hash);
-        self.strengths.iter().for_each(|s| hash.update(s.load(Ordering::Relaxed).to_le_bytes()));
+        // Those that change keys and values.
+        let gates = self.plan.rules.iter().filter(|r| r.site != Site::Logits).filter_map(|r| r.gate);
+        gates.for_each(|g| hash.update(self.strengths[usize::from(g.0)].load(Ordering::Relaxed).to_le_bytes()));
         hash.finalize().into()
     }
 

@@ -1,18 +1,23 @@
 //! A context that runs under profiles: its sequences, what each runs under, and what its graphs have in them.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc, Mutex, OnceLock,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use evenkeel_core::{
+    invariance::{MarkerTexts, Markers, Mode, Region},
     model::ModelFacts,
-    profile::OnError,
+    profile::{OnError, Tokens},
     sequence::{Cell, Cells, MAX_POSITION, Phase, PlanId, UNKNOWN_TOKEN},
 };
 use rustc_hash::FxHashMap;
 
-use super::{Book, Choice, Instance, Pinned, Sequence, Structure, Wish, instance::PLAIN, lock};
+mod cut;
+
+pub use cut::{Again, Prepared, Room};
+
+use super::{Batch, Book, Choice, Instance, Pinned, Regions, Sequence, Structure, Wish, instance::PLAIN, lock};
 use crate::{
     guard::mutant,
     hook::{Constants, Host, Pieces, Vocab},
@@ -49,6 +54,18 @@ pub struct Row {
     pub output: bool,
     /// Whether it may only end.
     pub refused: bool,
+    /// Which of its plan's texts its token completes, by bit.
+    pub after: u64,
+}
+
+impl Row {
+    /// Whether a rule for `tokens` acts on it.
+    pub fn within(&self, tokens: Tokens) -> bool {
+        match tokens {
+            Tokens::After(text) => self.after.checked_shr(u32::from(text)).is_some_and(|bits| bits & 1 == 1),
+            tokens => self.phase.within(tokens, self.pos),
+        }
+    }
 }
 
 /// A context of ours.
@@ -73,6 +90,14 @@ pub struct Live {
     pub refusal: Option<Arc<[f32]>>,
     /// Whether a book waits to be taken up.
     pub has_next: AtomicBool,
+    /// Whether its attention can be made independent of the order of segments, once that is known; why not.
+    fit: OnceLock<Result<(), String>>,
+    /// Segments whose order shall not count. Locked after `inner` where both are.
+    regions: Mutex<Regions>,
+    /// Whether a plan finds segments by markers.
+    markers: AtomicBool,
+    /// What they are in the model's vocabulary.
+    known_markers: Mutex<FxHashMap<MarkerTexts, Arc<Markers>>>,
     inner: Mutex<Inner>,
 }
 
@@ -91,8 +116,8 @@ struct Inner {
     outdated: bool,
     /// A sequence was given a plan of its own, so that not every row has the default.
     mixed: bool,
-    /// The version of the structure that the graph evaluated last was built with.
-    built: Option<u64>,
+    /// Of the graph evaluated last: the structure it was built with, and the signature of its regions.
+    built: Option<(u64, u64)>,
     refusal: Option<Arc<[f32]>>,
     totals: Totals,
 }
@@ -180,6 +205,10 @@ impl Live {
             pieces,
             refusal,
             has_next,
+            fit: OnceLock::new(),
+            regions: Mutex::default(),
+            markers: AtomicBool::new(false),
+            known_markers: Mutex::default(),
             inner: Mutex::new(inner),
         }
     }
@@ -268,6 +297,7 @@ impl Live {
             // Removed where nobody saw it.
             let begins = sequence.removal_begins(end);
             sequence.cells.remove(end, -1);
+            lock(&self.regions).remove(seq, end, -1);
             sequence.router.cut(end);
             if begins {
                 sequence.begin(None);
@@ -286,6 +316,7 @@ impl Live {
         inner.settle(seq, self);
         let sequence = inner.sequences.get_mut(&seq)?;
         sequence.unverified = false;
+        sequence.mark(lock(&self.regions).evaluated(seq));
         let (stale, all) = (sequence.first_stale(), sequence.cells.end());
         if stale >= all || mutant("identity") {
             return None;
@@ -324,12 +355,16 @@ impl Live {
         }
     }
 
-    /// Cells from a position on are about to be evaluated again.
-    pub fn repairing(&self, repair: &Repair) {
+    /// Cells from a position on are about to be evaluated again. Returns the region of segments among them that is to be fed
+    /// as a whole.
+    pub fn repairing(&self, repair: &Repair) -> Option<Region> {
         if let Some(sequence) = lock(&self.inner).sequences.get_mut(&repair.seq) {
+            lock(&self.regions).again(repair.seq, repair.from);
             sequence.cells.remove(repair.from, -1);
             sequence.router.cut(repair.from);
         }
+        let found = self.has_markers().then(|| self.region_of(repair.seq, repair.from, &repair.tokens)).flatten();
+        found.or_else(|| lock(&self.regions).announced(repair.seq))
     }
 
     /// A micro-batch is about to be evaluated: its rows are the sequences' next cells. True if its graph needs another
@@ -344,6 +379,7 @@ impl Live {
         for r in raw {
             inner.settle(r.seq, self);
         }
+        inner.feed_regions(raw, self);
         let call = inner.call;
         let last: FxHashMap<i32, usize> = raw.iter().enumerate().map(|(i, r)| (r.seq, i)).collect();
         let mut fed: Vec<(Choice, Row)> = Vec::with_capacity(raw.len());
@@ -358,8 +394,9 @@ impl Live {
             let plan = pinned.plan(&sequence.router, r.pos).filter(|p| !p.plan.is_empty());
             let refused = pinned.refused;
             let phase = sequence.phase(call, r.output && last.get(&r.seq) == Some(&i));
-            let identity = plan.as_ref().map_or(PLAIN, |p| p.identity(phase));
+            let identity = sequence.marked(r.pos, plan.as_ref().map_or(PLAIN, |p| p.identity(phase)));
             sequence.cells.put(r.pos, Cell { token: r.token, identity });
+            let after = plan.as_ref().map_or(0, |p| self.after(&p.plan.after, &sequence.cells, r.pos));
             if let (Some(book), Some(text)) = (&pinned.routes, text) {
                 sequence.router.feed(&book.routes, r.pos, text);
             }
@@ -378,7 +415,7 @@ impl Live {
                 other.cells.put(r.pos, Cell { token: r.token, identity });
             }
             let (pos, token, output) = (r.pos, r.token, r.output);
-            fed.push((plan, Row { plan: None, phase, pos, token, output, refused }));
+            fed.push((plan, Row { plan: None, phase, pos, token, output, refused, after }));
         }
         let missing = |(plan, row): &(Choice, Row)| {
             plan.as_ref().is_some_and(|p| inner.structure.position(p).is_none())
@@ -397,16 +434,35 @@ impl Live {
         inner.rows = fed.into_iter().map(place).collect();
     }
 
+    /// Which of these texts the token at `pos` completes, by bit.
+    fn after(&self, texts: &[String], cells: &Cells, pos: i32) -> u64 {
+        let longest = texts.iter().map(String::len).max().unwrap_or(0);
+        let (mut tail, mut at): (Vec<u8>, i32) = (Vec::new(), pos);
+        while tail.len() < longest && at >= 0 {
+            let Some(cell) = cells.get(at) else { break };
+            let piece = self.pieces.get(&self.host, cell.token, true);
+            if piece.is_empty() && cell.token == UNKNOWN_TOKEN {
+                break;
+            }
+            tail.splice(0..0, piece.iter().copied());
+            at -= 1;
+        }
+        let ends = |(i, text): (usize, &String)| u64::from(tail.ends_with(text.as_bytes())) << i;
+        texts.iter().enumerate().map(ends).fold(0, |all, bit| all | bit)
+    }
+
     /// Whether the graph that was evaluated last may be evaluated again.
     pub fn may_reuse(&self) -> bool {
         let inner = lock(&self.inner);
-        inner.built == Some(inner.structure.version)
+        let signature = lock(&self.regions).signature();
+        inner.built == Some((inner.structure.version, signature))
     }
 
     /// A graph of the current structure is built, to be evaluated.
     pub fn built(&self) {
         let mut inner = lock(&self.inner);
-        inner.built = Some(inner.structure.version);
+        let signature = lock(&self.regions).signature();
+        inner.built = Some((inner.structure.version, signature));
     }
 
     /// A request begins on a sequence; `wish` is what it asks for itself.
@@ -462,7 +518,8 @@ impl Live {
             return Kept::Fine;
         }
         inner.settle(seq, self);
-        let Some(sequence) = inner.sequences.get(&seq) else { return Kept::Fine };
+        let Some(sequence) = inner.sequences.get_mut(&seq) else { return Kept::Fine };
+        sequence.mark(lock(&self.regions).evaluated(seq));
         let stale = sequence.first_stale();
         let lost = stale < sequence.cells.end() && sequence.cells.tokens_from(stale).is_none();
         if stale == 0 || lost { Kept::Nothing } else { Kept::Fine }
@@ -488,6 +545,7 @@ impl Live {
             let tail = p1 < 0 || p1 >= end;
             let begins = tail && sequence.removal_begins(p0.max(0));
             sequence.cells.remove(p0, p1);
+            lock(&self.regions).remove(*found, p0, p1);
             if tail {
                 sequence.router.cut(p0.max(0));
             }
@@ -520,6 +578,7 @@ impl Live {
         let (cells, begun, pinned) = (source.cells.clone(), source.output_call, source.pinned.clone());
         let Some(sequence) = inner.sequences.get_mut(&to) else { return };
         sequence.cells.copy(&cells, p0, p1);
+        lock(&self.regions).copy(from, to, p0, p1);
         // One request that goes on in several sequences (a server's parallel completions) began once.
         let together =
             sequence.announced && pinned.zip(sequence.pinned.clone()).is_some_and(|(a, b)| same(&a.base, &b.base));
@@ -549,6 +608,7 @@ impl Live {
         } else {
             sequence.cells = cells;
         }
+        lock(&self.regions).disturb(seq, "its cells were restored from elsewhere");
         sequence.unverified = true;
         drop(inner);
         if !book.routes.is_empty() {
@@ -559,12 +619,54 @@ impl Live {
     /// Nothing is known of any sequence's cells any more.
     pub fn forget(&self) {
         let mut inner = lock(&self.inner);
+        let mut regions = lock(&self.regions);
+        regions.sequences().into_iter().for_each(|seq| regions.disturb(seq, "its cells were restored from elsewhere"));
+        drop(regions);
         for sequence in inner.sequences.values_mut() {
             for pos in 0..sequence.cells.end() {
                 sequence.cells.put(pos, Cell::UNKNOWN);
             }
             sequence.unverified = true;
         }
+    }
+
+    /// Says which tokens of a sequence, not fed yet, are segments; `None` takes it back.
+    ///
+    /// # Errors
+    /// If the sequence's plan does not speak of segments, or cells of the region are there already.
+    pub fn set_region(&self, seq: i32, region: Option<Region>) -> Result<(), String> {
+        if region.is_some()
+            && let Some(Err(why)) = self.fit.get()
+        {
+            return Err(format!("this context's attention cannot be made independent of their order: {why}"));
+        }
+        let mut inner = lock(&self.inner);
+        inner.settle(seq, self);
+        if region.is_some() && inner.mode(seq).is_none() {
+            return Err(format!("sequence {seq} runs under a profile without [invariance], or under none"));
+        }
+        let cells = inner.sequences.get(&seq).map_or(0, |s| s.cells.end());
+        lock(&self.regions).announce(seq, region, cells)
+    }
+
+    /// Takes note of whether its attention fits. True if that was not known.
+    pub fn fits(&self, found: Result<(), String>) -> bool {
+        self.fit.set(found).is_ok()
+    }
+
+    /// Whether its attention is known to fit.
+    pub fn is_fit(&self) -> bool {
+        matches!(self.fit.get(), Some(Ok(())))
+    }
+
+    /// What the micro-batch that is evaluated has to do with regions of segments.
+    pub fn batch(&self) -> Option<Arc<Batch>> {
+        lock(&self.regions).batch()
+    }
+
+    /// The positions of a sequence's cells change: what was kept of its region does not fit them any more.
+    pub fn disturb(&self, seq: i32) {
+        lock(&self.regions).disturb(seq, "the positions of its cells were changed");
     }
 
     /// The cells of a sequence.
@@ -635,6 +737,29 @@ impl Inner {
         };
         let sequence = self.sequences.entry(seq).or_default();
         sequence.pinned = Some(pinned);
+    }
+
+    /// What a sequence's plan makes of segments.
+    fn mode(&self, seq: i32) -> Option<Mode> {
+        let sequence = self.sequences.get(&seq)?;
+        let pinned = sequence.pinned.as_ref().filter(|p| !p.refused)?;
+        pinned.plan(&sequence.router, sequence.cells.end())?.plan.invariance.as_ref().map(|i| i.mode)
+    }
+
+    /// Takes note of what a micro-batch has to do with regions, and refuses the sequences whose regions cannot be served.
+    fn feed_regions(&mut self, raw: &[RawRow], live: &Live) {
+        let mut regions = lock(&live.regions);
+        for (seq, why) in regions.feed(raw, |seq| self.mode(seq)) {
+            let pinned = self.refuse(seq, live, &why);
+            if let Some(sequence) = self.sequences.get_mut(&seq) {
+                sequence.pinned = Some(pinned);
+            }
+        }
+        for r in raw {
+            if let Some(sequence) = self.sequences.get_mut(&r.seq) {
+                sequence.mark(regions.evaluated(r.seq));
+            }
+        }
     }
 
     /// What a sequence gets that cannot be served as asked.

@@ -7,6 +7,7 @@ mod identity;
 mod instance;
 mod live;
 mod profile;
+mod regions;
 pub mod reload;
 mod sequence;
 mod shelf;
@@ -29,14 +30,15 @@ pub use config::Config;
 pub use context::{Context, Standing};
 pub use identity::Identities;
 pub use instance::{Instance, PLAIN, SiteCounter};
-pub use live::{Kept, Live, RawRow, Repair, Row};
+pub use live::{Again, Kept, Live, Prepared, RawRow, Repair, Room, Row};
 pub use profile::ProfileSlot;
+pub use regions::{Batch, Evaluated, Regions};
 pub use sequence::{Pinned, Sequence, Wish};
 pub use shelf::Shelf;
 pub use stats::{plan_text, stats_json};
 pub use structure::Structure;
 
-use crate::hook::RewrittenGraph;
+use crate::hook::{AttentionGraph, RewrittenGraph};
 
 /// Everything that outlives a call.
 pub struct State {
@@ -51,6 +53,10 @@ pub struct State {
     pub contexts: Mutex<FxHashMap<usize, Arc<Context>>>,
     /// Rewritten graphs by address.
     pub graphs: Mutex<FxHashMap<usize, Arc<Mutex<RewrittenGraph>>>>,
+    /// Graphs whose attention is rewritten, or fed, by address.
+    pub attention: Mutex<FxHashMap<usize, Arc<Mutex<AttentionGraph>>>>,
+    /// Schedulers by address: the nodes that each has room for.
+    pub schedulers: Mutex<FxHashMap<usize, usize>>,
     /// Numbers for what cells were computed under.
     pub identities: Identities,
     /// When the profiles' files were looked at.
@@ -143,6 +149,8 @@ impl State {
             config,
             contexts: Mutex::default(),
             graphs: Mutex::default(),
+            attention: Mutex::default(),
+            schedulers: Mutex::default(),
             identities: Identities::default(),
             watch: reload::Watch::new(),
             snapshots: snapshot::Writer::default(),

@@ -97,8 +97,11 @@ fn read(state: &State, path: &Path, before: &Arc<Shelf>) -> Result<(), String> {
             if now.path != shelf.path {
                 continue;
             }
-            match Book::bind(&shelf, &live.facts, Some(&now), &state.identities) {
-                Ok(book) => books.push((live, Arc::new(book))),
+            match Book::bind(&shelf, (&live.facts, &|| live.pieces.all(&live.host)), Some(&now), &state.identities) {
+                Ok(book) => {
+                    live.check_markers(&book)?;
+                    books.push((live, Arc::new(book)));
+                }
                 Err(Unbound::Failed(why) | Unbound::OtherModel(why)) => return Err(why),
             }
         }

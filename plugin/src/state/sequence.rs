@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use evenkeel_core::sequence::{Cells, Phase, Router, Routes};
+use evenkeel_core::sequence::{Cells, Identity, Phase, PlanId, Router, Routes};
 
-use super::{Book, Choice, Instance, instance::PLAIN};
+use super::{Book, Choice, Evaluated, Instance, instance::PLAIN};
 
 /// What was asked for a sequence.
 #[derive(Clone, Default)]
@@ -56,6 +56,15 @@ pub struct Sequence {
     pub deciding: bool,
     /// What its current request came to.
     pub tally: Tally,
+    /// Its region of segments, once that is in the cache: what follows was computed with it.
+    mark: Option<Mark>,
+}
+
+/// Cells from a position on are of a region: the same tokens under the same plan, cut otherwise, are other cells.
+struct Mark {
+    evaluated: Arc<Evaluated>,
+    /// A plan, and what the cells of the region and after it are computed under.
+    plan: (PlanId, PlanId),
 }
 
 /// What a request came to.
@@ -111,13 +120,48 @@ impl Sequence {
         }
     }
 
+    /// Takes note of its region of segments.
+    pub fn mark(&mut self, evaluated: Option<&Arc<Evaluated>>) {
+        let same = |mark: &Mark| evaluated.is_some_and(|e| Arc::ptr_eq(e, &mark.evaluated));
+        if self.mark.as_ref().is_some_and(same) {
+            return;
+        }
+        let mark = |e: &Arc<Evaluated>| Mark { evaluated: e.clone(), plan: (PlanId::NONE, PlanId::UNKNOWN) };
+        self.mark = evaluated.map(mark);
+    }
+
+    /// What the cell at a position is computed under, if it is `identity` without the region.
+    pub fn marked(&mut self, pos: i32, identity: Identity) -> Identity {
+        match &mut self.mark {
+            Some(mark) if pos >= mark.evaluated.region.first() => {
+                if mark.plan.0 != identity.plan || identity.plan == PlanId::NONE {
+                    mark.plan =
+                        (identity.plan, super::get().identities.of_region(identity.plan, &mark.evaluated.region));
+                }
+                Identity { plan: mark.plan.1, ..identity }
+            }
+            _ => identity,
+        }
+    }
+
     /// The first position whose cell was not computed as the prompt of the current request would be; the end if all were.
-    pub fn first_stale(&self) -> i32 {
-        let Some(pinned) = &self.pinned else { return self.cells.end() };
-        self.cells.first_wrong(|pos, cell| match pinned.plan(&self.router, pos) {
-            Some(instance) => instance.accepts(cell.identity),
+    pub fn first_stale(&mut self) -> i32 {
+        let Some(pinned) = self.pinned.clone() else { return self.cells.end() };
+        let (cells, router) = (std::mem::take(&mut self.cells), std::mem::take(&mut self.router));
+        let wrong = cells.first_wrong(|pos, cell| match pinned.plan(&router, pos) {
+            Some(instance) => {
+                let plan = instance.identity(Phase::Prompt).plan;
+                let expected = self.marked(pos, Identity { plan, ..cell.identity });
+                cell.identity.plan == expected.plan && instance.accepts(Identity { plan, ..cell.identity })
+            }
             None => cell.identity == PLAIN,
-        })
+        });
+        (self.cells, self.router) = (cells, router);
+        // What is wrong in a region is the region's: it is evaluated as a whole.
+        match self.mark.as_ref().map(|mark| &mark.evaluated.region) {
+            Some(region) if region.place(wrong).is_some() && wrong < self.cells.end() => region.first(),
+            _ => wrong,
+        }
     }
 
     /// The text of its tokens once more, from a position on, after cells came from elsewhere.

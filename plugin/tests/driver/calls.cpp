@@ -65,6 +65,7 @@ int calls() {
     printf("ek_plan_text %d\n", EK(ek_plan_text)(nullptr, 0, &needed));
     printf("ek_set_profile %d\n", EK(ek_set_profile)(ctx, 0, nullptr));
     printf("ek_begin %d\n", EK(ek_begin)(ctx, 0));
+    printf("ek_set_segments %d\n", EK(ek_set_segments)(ctx, 0, nullptr, 0));
     printf("ek_reload %d\n", EK(ek_reload)());
     ek_stats * snapshot = nullptr;
     ek_stat    stat     = {};

@@ -1,7 +1,7 @@
 // driver SCENARIO [KEY=VALUE]...: does to the null host what a program does to llama.cpp, and prints what happened.
 //
 //   door       0: none, or preloaded  1: ek_install  2: as GGML_BACKEND_PATH  3: as 1, and the library is closed again
-//   throw, shape, graph-size, print, no-reuse, fresh, no-memory, measure, eog, whole, trace    the null host's settings (null/options.h)
+//   throw, shape, graph-size, print, no-reuse, fresh, no-memory, measure, equal, eog, whole, trace    the null host's settings (null/options.h)
 //   width, blocks                     of the model
 //   batch, ubatch                     of contexts: the most tokens in a call to decode, and in a graph
 //   early                             1: ek_install, 2: ggml_backend_score, before the host is loaded
@@ -37,6 +37,7 @@ int main(int argc, char ** argv) {
     options.fresh_addresses = argument("fresh", 0);
     options.no_memory       = argument("no-memory", 0);
     options.measure         = argument("measure", 0);
+    options.equal           = argument("equal", 0);
     options.eog             = argument("eog", 0);
     options.whole           = argument("whole", 0);
     options.trace           = argument("trace", 0);

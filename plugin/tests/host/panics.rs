@@ -25,7 +25,11 @@ fn names() -> Vec<String> {
 
 /// Hooks that `calls` does not reach: they are optional, or llama.cpp calls them in another pass.
 fn arguments(name: &str) -> &'static str {
-    if name == "ggml_backend_sched_reserve_size" { "measure=1" } else { "measure=0" }
+    match name {
+        "ggml_backend_sched_reserve_size" => "measure=1",
+        "_ZN18llama_batch_allocr11split_equalEjbj" => "equal=1",
+        _ => "measure=0",
+    }
 }
 
 #[test]

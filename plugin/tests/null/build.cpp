@@ -1,6 +1,8 @@
 // The graph of a model: embeddings, blocks that add half of their normed input, logits of the model's width.
 #include "model.h"
 
+#include <algorithm>
+
 void llm_graph_result::reset() {
     ggml_free(ctx);
     if (null_settings()->fresh_addresses) {
@@ -9,6 +11,8 @@ void llm_graph_result::reset() {
         memory.swap(fresh);
     }
     memory.resize(memory.empty() ? 1 << 17 : memory.size());
+    // llama.cpp takes as much as it is told that a graph needs; here there is room for any.
+    memory.resize(std::max(memory.size(), ggml_graph_overhead_custom(static_cast<size_t>(null_settings()->graph_size), false)));
     ctx   = ggml_init({ memory.size(), memory.data(), true });
     graph = ggml_new_graph_custom(ctx, null_settings()->graph_size, false);
     built = {};

@@ -1,7 +1,6 @@
 // A call to decode: its rows, cut into micro-batches in order.
 #include "model.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <set>
@@ -62,8 +61,11 @@ int llama_context::decode(const llama_batch_ext & batch) {
     for (const null_batch_row & row : rows) {
         output_rows.push_back(row.output ? outputs++ : -1);
     }
-    for (size_t i = 0; i < rows.size(); i += params.n_ubatch) {
-        const int status = evaluate(&rows[i], static_cast<uint32_t>(std::min<size_t>(params.n_ubatch, rows.size() - i)));
+    llama_batch_allocr allocr(rows);
+    for (size_t i = 0; i < rows.size(); i = allocr.get_n_used()) {
+        const llama_ubatch next =
+            null_settings()->equal ? allocr.split_equal(params.n_ubatch, false, 0) : allocr.split_simple(params.n_ubatch);
+        const int status = evaluate(&rows[i], next.n_tokens);
         if (status != 0) {
             return status;
         }

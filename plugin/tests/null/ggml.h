@@ -87,6 +87,9 @@ ggml_tensor *  ggml_add(ggml_context * ctx, ggml_tensor * a, ggml_tensor * b);
 ggml_tensor *  ggml_mul(ggml_context * ctx, ggml_tensor * a, ggml_tensor * b);
 ggml_tensor *  ggml_scale(ggml_context * ctx, ggml_tensor * a, float s);
 ggml_tensor *  ggml_get_rows(ggml_context * ctx, ggml_tensor * a, ggml_tensor * b);
+ggml_tensor *  ggml_set_rows(ggml_context * ctx, ggml_tensor * a, ggml_tensor * b, ggml_tensor * c);
+ggml_tensor *  ggml_soft_max(ggml_context * ctx, ggml_tensor * a);
+ggml_tensor *  ggml_log(ggml_context * ctx, ggml_tensor * a);
 
 ggml_cgraph * ggml_new_graph_custom(ggml_context * ctx, size_t size, bool grads);
 void          ggml_build_forward_expand(ggml_cgraph * graph, ggml_tensor * tensor);

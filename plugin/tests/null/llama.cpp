@@ -5,7 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 
-static null_options settings = { {}, {}, { 256 }, {}, {}, {}, {}, {}, {}, {}, {} };
+static null_options settings = { {}, {}, { 256 }, {}, {}, {}, {}, {}, {}, {}, {}, {} };
 static null_counts  living;
 
 void null_throw(null_place place) {

@@ -30,6 +30,22 @@ struct null_batch_row {
     bool                 output;
 };
 
+// A batch that is split into micro-batches; of those, only the number of rows counts here.
+struct llama_batch_allocr {
+    llama_batch_allocr(const std::vector<null_batch_row> & rows);
+    llama_ubatch        split_simple(uint32_t n_ubatch);
+    llama_ubatch        split_equal(uint32_t n_ubatch, bool sequential, uint32_t n_keep_tail);
+    const llama_batch & get_batch() const;
+    uint32_t            get_n_used() const;
+
+  private:
+    std::vector<int32_t>   token, pos, n_seq_id;
+    std::vector<int32_t *> seq_id;
+    std::vector<int8_t>    output;
+    llama_batch            batch;
+    uint32_t               used = 0;
+};
+
 struct llama_batch_ext {
     std::vector<null_batch_row> rows;
 };

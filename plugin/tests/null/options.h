@@ -30,6 +30,7 @@ struct null_options {
     std::atomic<int> fresh_addresses;  // ... at another address each time
     std::atomic<int> no_memory;        // from this request on, no buffer can be allocated, the scheduler's own apart
     std::atomic<int> measure;          // contexts only measure their graphs
+    std::atomic<int> equal;            // batches are split by sequences
     std::atomic<int> eog;              // the token that ends a generation; 0: none does
     std::atomic<int> whole;            // the model's memory cannot give up the end of a sequence
     std::atomic<int> trace;            // the rows of every batch are printed, and whether its graph was built

@@ -171,6 +171,9 @@ static void run(struct llama_model * model, const struct options * options) {
     params.n_threads       = (int32_t) options->threads;
     params.n_threads_batch = (int32_t) options->threads;
     params.flash_attn_type = (enum llama_flash_attn_type) options->flash;
+    if (options->cache && strcmp(options->cache, "f32") == 0) {
+        params.type_k = params.type_v = GGML_TYPE_F32;
+    }
     params.cb_eval         = options->count ? count_node : options->capture ? capture_node : NULL;
 
     struct llama_context * context = llama_init_from_model(model, params);
@@ -186,6 +189,11 @@ static void run(struct llama_model * model, const struct options * options) {
         choose(context, options->choose);
     }
     int vocabulary = llama_vocab_n_tokens(llama_model_get_vocab(model));
+    if (options->script) {
+        run_script(context, options->script, write_row);
+        llama_free(context);
+        return;
+    }
     evaluate(context, options, "prompt", 0, options->prompt, vocabulary);
     if (options->back > 0 || options->later) {
         switch_over(context, options);

@@ -26,6 +26,8 @@ struct options {
     int          threads;
     int          gpu_layers;
     int          flash;      /* -1 auto, 0 off, 1 on */
+    const char * script;     /* what to feed instead of prompt and decode: see script.c; or NULL */
+    const char * cache;      /* type of the cache: f16 (default) or f32 */
     int          contexts;   /* contexts made one after the other on one model */
     const char * choose;     /* profiles of sequences, chosen through ek_set_profile, or NULL */
     const char * later;      /* profile chosen for every sequence after the prompt, or NULL */
@@ -62,5 +64,9 @@ void choose(struct llama_context * context, const char * list);
 
 /* Takes tokens back, chooses another profile. */
 void switch_over(struct llama_context * context, const struct options * options);
+
+/* Feeds what a script says and calls `row` for every row of logits. */
+void run_script(struct llama_context * context, const char * path,
+                void (*row)(const char * phase, int sequence, int position, const float * logits, int vocabulary));
 
 #endif

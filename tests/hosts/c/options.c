@@ -16,6 +16,7 @@ struct options parse(int argc, char ** argv) {
     const struct { const char * name; const char ** value; } texts[] = {
         {"--model", &options.model},       {"--out", &options.out},       {"--backends", &options.backends},
         {"--install", &options.install},   {"--vector", &options.vector},
+        {"--script", &options.script},     {"--cache", &options.cache},
         {"--choose", &options.choose},     {"--later", &options.later},   {"--hidden", &options.hidden},
         {"--install", &options.install},   {"--vector", &options.vector}, {"--embed", &options.embed},
         {"--turn", &options.turn},         {"--rpc", &options.rpc},

@@ -56,6 +56,10 @@ pub struct Decode {
     pub capture: bool,
     /// llama.cpp's own control vector.
     pub native: Option<Native>,
+    /// What to feed, line by line, instead of a prompt of the program's own: see `hosts/c/script.c`.
+    pub script: Option<String>,
+    /// An F32 cache instead of an F16 one.
+    pub wide_cache: bool,
     /// Profiles of sequences.
     pub choose: Vec<(u32, String)>,
     /// The profile of every sequence after the prompt.
@@ -86,6 +90,8 @@ impl Decode {
             count: false,
             capture: false,
             native: None,
+            script: None,
+            wide_cache: false,
             choose: Vec::new(),
             later: None,
             back: 0,
@@ -110,6 +116,14 @@ impl Decode {
         arguments.extend(numbers.into_iter().flat_map(|(name, value)| [name.into(), value.to_string().into()]));
         arguments.extend(self.last_only.then(|| "--last-only".into()));
         arguments.extend(self.count.then(|| "--count".into()));
+        if let Some(script) = &self.script {
+            let path = out.with_extension("script");
+            fs::write(&path, script).expect("a script is written");
+            arguments.extend(["--script".into(), path.into()]);
+        }
+        if self.wide_cache {
+            arguments.extend(["--cache".into(), "f32".into()]);
+        }
         arguments.extend(self.capture.then(|| "--capture".into()));
         if !self.choose.is_empty() {
             let list: Vec<String> = self.choose.iter().map(|(sequence, name)| format!("{sequence}={name}")).collect();
@@ -228,7 +242,7 @@ impl CHost {
             .args(["-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-O1", "-o"])
             .arg(scratch.path("host"));
         command.args(
-            ["host.c", "options.c", "vector.c", "choose.c", "switch.c", "embed.c", "rpc.c"]
+            ["host.c", "options.c", "vector.c", "choose.c", "switch.c", "script.c", "embed.c", "rpc.c"]
                 .map(|file| source("c").join(file)),
         );
         command.arg("-I").arg(Cache::locate().fetched("include")).arg("-I").arg(source("../../include"));

@@ -12,6 +12,7 @@ mod profiles;
 mod refuse;
 mod reload;
 mod route;
+mod segments;
 
 pub use ask::{Answer, Ask};
 pub use cache::{answers_do_not_depend_on_what_was_asked_before, saved_slots_carry_what_they_were_made_under};
@@ -21,3 +22,4 @@ pub use profiles::Profiles;
 pub use refuse::a_bad_request_touches_nobody_else;
 pub use reload::a_reload_concerns_what_begins_afterwards;
 pub use route::a_route_holds_from_the_first_row_after_its_text;
+pub use segments::segments_count_the_same_wherever_they_stand;

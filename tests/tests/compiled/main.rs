@@ -2,6 +2,7 @@
 
 mod embedded;
 mod generations;
+mod invariance;
 mod libraries;
 mod operations;
 mod packages;

@@ -51,6 +51,11 @@ fn a_route_holds_from_the_first_row_after_its_text() {
     serving::a_route_holds_from_the_first_row_after_its_text(KIND);
 }
 
+#[test]
+fn segments_count_the_same_wherever_they_stand() {
+    serving::segments_count_the_same_wherever_they_stand(KIND, 200);
+}
+
 /// `EVENKEEL_LOAD_SECONDS` makes it longer: an hour shows leaks that ten seconds do not.
 #[test]
 fn many_clients_at_once() {

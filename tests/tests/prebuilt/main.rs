@@ -2,6 +2,7 @@
 
 mod browser;
 mod bystander;
+mod calibrate;
 mod conditions;
 mod doors;
 mod edits;
@@ -14,6 +15,7 @@ mod generations;
 mod gguf;
 mod heads;
 mod identity;
+mod invariance;
 mod leace;
 mod mixture;
 mod native;

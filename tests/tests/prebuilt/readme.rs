@@ -3,12 +3,14 @@
 use std::fs;
 use std::path::Path;
 
+use evenkeel_tests::completion::steps;
 use evenkeel_tests::host::{Arguments, Server, ServerKind};
+use evenkeel_tests::serving::Answer;
 use evenkeel_tests::{Door, Scratch};
 use serde_json::Value;
 
-/// Path and body of every command.
-fn commands() -> Vec<(String, Value)> {
+/// Path and body of every command to a server.
+fn commands(server: &str) -> Vec<(String, Value)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let readme = fs::read_to_string(root.join("README.md")).expect("the README");
     let command = |text: &str| {
@@ -16,7 +18,7 @@ fn commands() -> Vec<(String, Value)> {
         let body = rest.split('\'').next().expect("its end");
         (path.to_owned(), serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}\n{body}")))
     };
-    readme.split("curl http://127.0.0.1:8080").skip(1).map(command).collect()
+    readme.split(&format!("curl {server}")).skip(1).map(command).collect()
 }
 
 #[test]
@@ -32,7 +34,7 @@ fn every_request_is_answered_under_the_profile_that_it_says() {
     let model = root.join("tests/sandbox/models/first-q8_0.gguf");
     let setting = Door::Preload.setting().env("EVENKEEL_PROFILE", &folder).env("EVENKEEL_LOG", "debug");
     let server = Server::start(ServerKind::Xllamacpp, &Arguments::new(&model).extra("use_jinja=true"), &setting);
-    let commands = commands();
+    let commands = commands("http://127.0.0.1:8080");
     assert!(commands.len() >= 3);
     for (path, body) in &commands {
         let answer = server.post(path, body).unwrap_or_else(|e| panic!("{path}: {e}\n{}", server.log()));
@@ -44,4 +46,46 @@ fn every_request_is_answered_under_the_profile_that_it_says() {
     let ran: Vec<&str> = log.lines().filter_map(|line| line.split(" ran under `").nth(1)?.split('`').next()).collect();
     assert!(ran.windows(3).any(|three| three == ["fair-judge", "off", "fair-judge"]), "{ran:?}\n{log}");
     assert!(!log.contains("evenkeel: error"), "{log}");
+}
+
+/// The same segments, the last first.
+fn reversed(prompt: &str, open: &str, close: &str) -> String {
+    let (begin, end) = (prompt.find(open).expect("a segment"), prompt.rfind(close).expect("its end") + close.len());
+    let mut segments: Vec<&str> = prompt[begin..end].split_inclusive(close).map(str::trim).collect();
+    segments.reverse();
+    let between = if prompt[begin..end].contains(&format!("{close} ")) { " " } else { "" };
+    format!("{}{}{}", &prompt[..begin], segments.join(between), &prompt[end..])
+}
+
+#[test]
+fn the_order_of_segments_does_not_count_in_its_examples() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let model = root.join("tests/sandbox/models/first-f16.gguf");
+    let setting = Door::Preload.setting().env("EVENKEEL_PROFILE", root.join("configs/order"));
+    let server = Server::start(ServerKind::Xllamacpp, &Arguments::new(&model).exact(), &setting);
+    let commands = commands("http://127.0.0.1:8081");
+    assert_eq!(commands.len(), 3);
+    let markers = [("<doc>", "</doc>"), ("<answer>", "</answer>"), ("<option>", "</option>")];
+    for ((path, body), (open, close)) in commands.iter().zip(markers) {
+        let ask = |prompt: &str, profile: Option<&str>| {
+            let mut body = body.clone();
+            body["prompt"] = prompt.into();
+            body["temperature"] = 0.0.into();
+            body["n_probs"] = 10.into();
+            if let Some(profile) = profile {
+                body["dry_sequence_breakers"] = serde_json::json!([format!("evenkeel={profile}")]);
+            }
+            let answer = server.post(path, &body).unwrap_or_else(|e| panic!("{path}: {e}\n{}", server.log()));
+            Answer { steps: steps(&answer), cached: 0 }
+        };
+        let prompt = body["prompt"].as_str().expect("a prompt");
+        let other = reversed(prompt, open, close);
+        let (here, there) = (ask(prompt, None), ask(&other, None));
+        assert!(!here.steps.is_empty(), "{}", server.log());
+        // Weights and activations of F16: sums of other batches differ in the third digit.
+        assert!(here.distance(&there) < 1e-2, "{prompt}: {}\n{}", here.distance(&there), server.log());
+        let plain = ask(prompt, Some("off")).distance(&ask(&other, Some("off")));
+        assert!(plain > 5e-2, "{prompt}: the order decides by {plain} without the profile");
+    }
+    assert!(!server.log().contains("evenkeel: error"), "{}", server.log());
 }

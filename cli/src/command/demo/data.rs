@@ -34,6 +34,22 @@ pub struct Data {
     /// Commands or ideas to go on with.
     #[serde(default)]
     pub next: Vec<String>,
+    /// A second part: questions of a few labels.
+    pub calibration: Option<Calibration>,
+}
+
+/// Questions whose answer is one of a few labels.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// A few lines: what is shown.
+    pub note: String,
+    /// Answered examples, as `evenkeel calibrate` reads them; one of the demo's files.
+    pub questions: PathBuf,
+    /// The answers. The first is the one whose share is shown.
+    pub labels: Vec<String>,
+    /// The profile, as text.
+    pub profile: String,
 }
 
 /// One line of the demo's table.
@@ -51,15 +67,18 @@ pub struct Demo {
     pub data: Data,
     pub model: PathBuf,
     pub profile: PathBuf,
-    /// The profile was written for this run only, beside files that are the user's.
+    /// The second profile and its questions.
+    pub calibration: Option<[PathBuf; 2]>,
+    /// The profiles were written for this run only, beside files that are the user's.
     passing: bool,
 }
 
 impl Drop for Demo {
     fn drop(&mut self) {
         if self.passing {
-            // Best effort: a file of a few lines.
-            let _ = std::fs::remove_file(&self.profile);
+            // Best effort: files of a few lines.
+            let second = self.calibration.iter().map(|[profile, _]| profile);
+            second.chain([&self.profile]).for_each(|file| drop(std::fs::remove_file(file)));
         }
     }
 }
@@ -105,14 +124,22 @@ pub fn demo(args: &args::Demo) -> Result<Demo, Failure> {
     }
     let model = args.model.clone().unwrap_or_else(|| source.join(&data.model));
     // Beside the vectors, as a profile may only name files below its own folder.
-    let profile = match args.data {
-        Some(_) => source.join(format!(".evenkeel-demo-{}.toml", std::process::id())),
-        None => folder.join("profile.toml"),
+    let write = |name: &str, text: &str| {
+        let path = match args.data {
+            Some(_) => source.join(format!(".evenkeel-demo-{name}-{}.toml", std::process::id())),
+            None => folder.join(format!("{name}.toml")),
+        };
+        std::fs::write(&path, text)
+            .map_err(|e| Failure::new(format!("the profile cannot be written to {}: {e}", path.display())))?;
+        path.canonicalize().map_err(failed)
     };
-    std::fs::write(&profile, &data.profile)
-        .map_err(|e| Failure::new(format!("the profile cannot be written to {}: {e}", profile.display())))?;
-    let profile = profile.canonicalize().map_err(failed)?;
-    Ok(Demo { data, model, profile, passing: args.data.is_some() })
+    let profile = write("profile", &data.profile)?;
+    let calibration = data.calibration.as_ref();
+    let calibration = calibration
+        .map(|c| Ok::<_, Failure>([write("calibrated", &c.profile)?, source.join(&c.questions)]))
+        .transpose()?;
+    let passing = args.data.is_some();
+    Ok(Demo { data, model, profile, calibration, passing })
 }
 
 fn parse(text: &str, path: &Path) -> Result<Data, Failure> {

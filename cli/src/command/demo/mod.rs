@@ -1,5 +1,6 @@
 //! `demo`: a biased model, and what a profile does to it.
 
+mod calibrated;
 mod data;
 mod measure;
 
@@ -9,6 +10,7 @@ use owo_colors::OwoColorize;
 use serde::Serialize;
 
 use self::{
+    calibrated::{Calibrated, Labels},
     data::Data,
     measure::{Questions, Share},
 };
@@ -29,6 +31,7 @@ struct Report {
     lines: Vec<Line>,
     before: Summary,
     after: Summary,
+    calibrated: Option<Calibrated>,
     seconds: f64,
     problems: Vec<String>,
 }
@@ -58,10 +61,16 @@ pub fn main(args: &args::Demo, json: bool) -> Outcome {
     let session = Session::open(&args.host, &demo.model)?;
     let questions = Questions::new(&session.model, &demo.data)?;
     let before = questions.ask(&mut session.context(questions.longest())?)?;
+    // Everything plain is asked before the plug-in is there.
+    let labels = Labels::of(&session, &demo)?;
+    let plain = labels.as_ref().map(|labels| labels.plain(&session)).transpose()?;
     let plugin = session.plugin()?;
     plugin.load_profile(Some(&demo.profile))?;
     let mut steered = session.context(questions.longest())?;
     let after = questions.ask(&mut steered)?;
+    let problems = Stats::of(&plugin)?.problems();
+    drop(steered);
+    let calibrated = labels.zip(plain).map(|(labels, plain)| labels.under(&session, &plugin, plain)).transpose()?;
     let report = Report {
         title: demo.data.title.clone(),
         model: session.model.description(),
@@ -69,8 +78,9 @@ pub fn main(args: &args::Demo, json: bool) -> Outcome {
         before: summary(&before),
         after: summary(&after),
         lines: lines(&demo.data, &before, &after),
+        calibrated,
         seconds: begin.elapsed().as_secs_f64(),
-        problems: Stats::of(&plugin)?.problems(),
+        problems,
     };
     if json {
         screen::json(&report);
@@ -133,13 +143,17 @@ fn show(report: &Report, demo: &data::Demo) {
     println!(
         "P({first}) / (P({first}) + P({second})) of the next token. The two words have at least {mass:.2} of the probability."
     );
-    println!("{} prompts, {:.1} s in all. The profile:\n", report.lines.len(), report.seconds);
+    println!("{} prompts. The profile:\n", report.lines.len());
     for line in demo.data.profile.trim().lines() {
         anstream::println!("    {}", line.dimmed());
+    }
+    if let Some((calibrated, data)) = report.calibrated.as_ref().zip(demo.data.calibration.as_ref()) {
+        calibrated.show(data);
     }
     for problem in &report.problems {
         anstream::println!("{} {problem}", "problem:".red().bold());
     }
+    println!("\n{:.1} s in all.", report.seconds);
     anstream::println!("\n{}", "Next".bold());
     // As it was typed: it may not be on the search path.
     let me = std::env::args_os().next().map_or("evenkeel".into(), |name| name.to_string_lossy().into_owned());

@@ -59,6 +59,11 @@ pub const HOOKS: &[Hook] = &[
     hook("llama_set_sampler", "llama_set_sampler", false, false),
     hook("llama_sampler_init_dry", "llama_sampler_init_dry", false, false),
     hook("llama_sampler_chain_init", "llama_sampler_chain_init", false, false),
+    hook("ggml_graph_overhead_custom", "ggml_graph_overhead_custom", true, false),
+    hook("ggml_new_graph_custom", "ggml_new_graph_custom", true, false),
+    hook("ggml_backend_sched_new", "ggml_backend_sched_new", true, false),
+    hook("_ZN18llama_batch_allocr12split_simpleEj", "llama_batch_allocr::split_simple", true, false),
+    hook("_ZN18llama_batch_allocr11split_equalEjbj", "llama_batch_allocr::split_equal", true, false),
 ];
 
 /// The functions that the plug-in must find in a host.

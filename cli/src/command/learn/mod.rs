@@ -517,7 +517,8 @@ fn work(args: &args::Learn) -> Result<(Method, Operator), Failure> {
 }
 
 /// The longest text that is taken.
-fn longest(session: &Session, asked: Option<u32>) -> Result<usize, Failure> {
+/// The longest text that the model is asked about.
+pub fn longest(session: &Session, asked: Option<u32>) -> Result<usize, Failure> {
     let arch = session.model.metadata("general.architecture").unwrap_or_default();
     let trained = session.model.metadata(&format!("{arch}.context_length")).and_then(|n| n.parse::<usize>().ok());
     let trained = trained.unwrap_or(usize::MAX);

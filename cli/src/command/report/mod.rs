@@ -1,4 +1,4 @@
-//! `report`: the results of learn and audit as one page that needs nothing else, and as Markdown.
+//! `report`: the results of learn, audit and calibrate as one page that needs nothing else, and as Markdown.
 
 mod page;
 mod plot;
@@ -9,7 +9,7 @@ use self::{
     page::{Chart, Page, Row, Section},
     plot::{Axis, Plot, Point, Series},
 };
-use super::{audit, learn};
+use super::{audit, calibrate, learn};
 use crate::{
     args,
     estimate::Interval,
@@ -21,7 +21,8 @@ pub fn main(args: &args::Report) -> Outcome {
     for path in &args.results {
         let text = std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?;
         sections.push(section(&text).map_err(|why| {
-            Failure::usage(format!("{}: {why}", path.display())).todo("name a .json file that learn or audit wrote")
+            Failure::usage(format!("{}: {why}", path.display()))
+                .todo("name a .json file that learn, audit or calibrate wrote")
         })?);
     }
     let page = Page { title: title(&sections), sections };
@@ -66,7 +67,11 @@ fn section(json: &str) -> Result<Section, String> {
     if value.get("controls").is_some() {
         return serde_json::from_value(value).map(|r| of_learn(&r)).map_err(|e| format!("is no result of learn: {e}"));
     }
-    Err("is no result of learn or audit".into())
+    if value.get("reliability").is_some() {
+        let read = serde_json::from_value(value);
+        return read.map(|r| of_calibrate(&r)).map_err(|e| format!("is no result of calibrate: {e}"));
+    }
+    Err("is no result of learn, audit or calibrate".into())
 }
 
 fn row(name: impl Into<String>, value: Interval, said: impl Into<String>, strong: bool) -> Row {
@@ -126,6 +131,7 @@ fn of_audit(report: &audit::Report) -> Section {
         charts,
         plots: report.suites.iter().filter_map(|s| reliability(report, s)).collect(),
         examples: report.examples.iter().map(|e| (e.prompt.clone(), e.texts.clone())).collect(),
+        picture: None,
         notes,
         texts: report.arms.iter().filter_map(|a| Some((a.name.clone(), a.text.clone()?))).collect(),
     }
@@ -276,9 +282,63 @@ fn of_learn(report: &learn::Report) -> Section {
         charts: charts.into_iter().filter(|c| !c.rows.is_empty()).collect(),
         plots: sweep(report).into_iter().collect(),
         examples: report.examples.iter().map(|e| (e.prompt.clone(), e.texts.clone())).collect(),
+        picture: None,
         notes,
         texts: Vec::new(),
     }
+}
+
+fn of_calibrate(report: &calibrate::Report) -> Section {
+    let chart = |f: &calibrate::Figure| Chart {
+        title: f.name.clone(),
+        note: format!("{} examples that had no part in the fitting", report.reported_on),
+        rows: vec![
+            row("before", f.before, "", false),
+            row("after", f.after, "", true),
+            row("change", f.change, if f.change.apart() { "" } else { "undecided" }, false),
+        ],
+        margin: None,
+    };
+    let pairs = |values: &[f64]| {
+        let each = report.labels.iter().zip(values).map(|(label, value)| format!("{label} {value:.3}"));
+        each.collect::<Vec<_>>().join(", ")
+    };
+    let mut facts = vec![
+        ("Model".into(), report.model.clone()),
+        ("Model, SHA-256".into(), report.model_sha256.clone()),
+        ("Data, SHA-256".into(), report.data_sha256.clone()),
+        ("llama.cpp".into(), report.llama.clone()),
+        ("evenkeel".into(), report.evenkeel.clone()),
+        ("Profile".into(), report.profile.clone()),
+        ("Form".into(), report.form.clone()),
+        ("How often each label is right".into(), pairs(&report.right)),
+        (
+            "Least mass of the labels".into(),
+            format!("{}: {} examples left alone", report.min_label_mass, report.left_alone),
+        ),
+    ];
+    facts.extend(
+        report.labels.iter().zip(&report.tokens).map(|(label, t)| (format!("Tokens of {label}"), format!("{t:?}"))),
+    );
+    facts.extend(report.fitted.iter().map(|(name, values)| (format!("Fitted: {name}"), numbers(values))));
+    Section {
+        title: report.title(),
+        summary: format!(
+            "Fitted on {} examples. Intervals are 95%, from a bootstrap over groups; changes are paired.",
+            report.fitted_on
+        ),
+        facts,
+        charts: report.figures.iter().map(chart).collect(),
+        plots: Vec::new(),
+        examples: Vec::new(),
+        picture: Some(calibrate::picture(&report.reliability.before, &report.reliability.after, &report.title())),
+        notes: report.notes.clone(),
+        texts: Vec::new(),
+    }
+}
+
+fn numbers(values: &[f64]) -> String {
+    values.iter().map(|v| format!("{v:.4}")).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
@@ -308,6 +368,7 @@ mod tests {
                 diagonal: false,
             }],
             examples: vec![("go <on>".into(), vec![("plain".into(), "and | on".into())])],
+            picture: Some("<svg></svg>".into()),
             notes: vec!["careful".into()],
             texts: vec![("p".into(), "schema = 1".into())],
         };
@@ -322,6 +383,7 @@ mod tests {
             "&lt;x&gt;",
             "go &lt;on&gt;",
             "<!doctype html>",
+            "<svg></svg>",
             "T &amp; T",
             "&lt;b&gt;",
             "prefers-color-scheme: dark",
@@ -344,7 +406,7 @@ mod tests {
 
     #[test]
     fn other_json_is_told_apart() {
-        assert!(section("{}").is_err_and(|e| e.contains("learn or audit")));
+        assert!(section("{}").is_err_and(|e| e.contains("learn, audit or calibrate")));
         assert!(section("{\"suites\": 3}").is_err_and(|e| e.contains("audit")));
         assert!(section("x").is_err_and(|e| e.contains("no JSON")));
     }

@@ -152,9 +152,7 @@ impl Plot {
 
     /// Which mark is whose, the mark as an SVG element: not every font has such signs.
     pub fn legend(&self) -> Vec<(String, &str, bool)> {
-        let key = |n: usize| {
-            format!("<svg class=\"key\" viewBox=\"0 0 12 12\" aria-hidden=\"true\">{}</svg>", mark(n, 6.0, 6.0))
-        };
+        let key = |n: usize| format!("<svg viewBox=\"0 0 12 12\" aria-hidden=\"true\">{}</svg>", mark(n, 6.0, 6.0));
         self.series.iter().enumerate().map(|(n, s)| (key(n), s.name.as_str(), s.strong)).collect()
     }
 

@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{AssetError, Direction, ERASER, EditFile, FEATURE, Places, ProbeFile, Raw, Vectors, debias};
+use super::{
+    AssetError, CalibrationFile, Direction, ERASER, EditFile, FEATURE, Places, ProbeFile, Raw, Vectors, debias,
+};
 use crate::profile::{Ask, Operator, Profile, Reading};
 use crate::report::{Errors, Located, Pos};
 
@@ -20,6 +22,8 @@ pub struct Assets {
     pub probes: BTreeMap<String, Arc<ProbeFile>>,
     /// What `[[edit]]` tables name, by path as typed.
     pub edits: BTreeMap<String, Arc<EditFile>>,
+    /// What `[[calibrate]]` tables name, by path as typed.
+    pub calibrations: BTreeMap<String, Arc<CalibrationFile>>,
 }
 
 impl Assets {
@@ -72,6 +76,13 @@ impl Assets {
                         }
                     }
                 }
+                for rule in &profile.calibrate {
+                    let Some(typed) = &rule.file else { continue };
+                    match places.resolve(&typed.value).and_then(|file| CalibrationFile::read(&file)) {
+                        Ok(file) => drop(assets.calibrations.insert(typed.value.clone(), Arc::new(file))),
+                        Err(error) => fail(Some(typed.pos), &rule.file_key(), error),
+                    }
+                }
             }
         }
         Errors::check(errors)?;
@@ -82,7 +93,7 @@ impl Assets {
     pub fn paths(&self) -> Vec<PathBuf> {
         let directions = self.steer.iter().chain(self.directions.values()).map(|d| d.file.clone());
         let others = self.probes.values().map(|p| p.file.clone()).chain(self.edits.values().map(|e| e.file.clone()));
-        directions.chain(others).collect()
+        directions.chain(others).chain(self.calibrations.values().map(|c| c.file.clone())).collect()
     }
 
     /// Reads what a condition names, unless it is here already.
@@ -153,6 +164,14 @@ impl fmt::Display for Assets {
             }
             let name = edit.file.file_name().unwrap_or_default().to_string_lossy();
             write!(f, "{name}: safetensors, edits of {} matrices, sha256 {}", edit.edits.len(), edit.sha256)?;
+        }
+        let before = before + self.edits.len();
+        for (i, found) in self.calibrations.values().enumerate() {
+            if before + i > 0 {
+                writeln!(f)?;
+            }
+            let name = found.file.file_name().unwrap_or_default().to_string_lossy();
+            write!(f, "{name}: a calibration, sha256 {}", found.sha256)?;
         }
         Ok(())
     }

@@ -10,6 +10,10 @@ pub const MAX_ROUTES: usize = 64;
 pub const MAX_HEADS: usize = 4096;
 /// Most tables in one rule's condition.
 pub const MAX_CONDITIONS: usize = 16;
+/// Most labels of one calibration.
+pub const MAX_LABELS: usize = 32;
+/// Most values in a tensor of a calibration: the points of a curve.
+pub const MAX_CURVE: usize = 64;
 /// Most rows of an eraser.
 pub const MAX_RANK: usize = 8;
 /// Largest rank of an edit of a matrix.

@@ -7,6 +7,7 @@
 
 mod assets;
 mod bound;
+mod calibration;
 mod debias;
 mod direction;
 mod edit;
@@ -25,6 +26,7 @@ mod vectors;
 
 pub use assets::Assets;
 pub use bound::*;
+pub use calibration::{CALIBRATION_TENSORS, CalibrationFile, Fitted, parse_calibration};
 pub use direction::Direction;
 pub use edit::{EditFile, EditPlace, Edits, LowRank, Weight, parse_edits};
 pub use error::AssetError;

@@ -113,7 +113,7 @@ pub(super) fn shape(name: &str, info: &TensorInfo, allowed: &'static str) -> Ass
     AssetError::TensorShape { tensor: shown(name), got, allowed }
 }
 
-fn meta(metadata: &Metadata, key: &str) -> Option<String> {
+pub(super) fn meta(metadata: &Metadata, key: &str) -> Option<String> {
     let text = metadata.metadata().as_ref()?.get(key)?;
     Some(shown(text))
 }

@@ -37,7 +37,7 @@ impl<'a> Anchors<'a> {
 
     /// A weight that lies where the site is computed.
     pub(super) fn near(&self, site: Site, layer: u32) -> Option<TensorId> {
-        let after = matches!(site, Site::FinalNorm | Site::Product(Weight::Output));
+        let after = matches!(site, Site::FinalNorm | Site::Logits | Site::Product(Weight::Output));
         let norm = after.then(|| self.graph.leaf("output_norm.weight")).flatten();
         norm.or_else(|| self.weights.get(&layer).copied())
     }

@@ -100,7 +100,7 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
                 let mut terms = Terms::new(&mut patch.leafs, &mut taps, &plan.probes, near, &name, output_only);
                 let (mut acting, mut mute) = (Vec::new(), Vec::new());
                 for term in &site.terms {
-                    let rules = if terms.lower(term) { &mut acting } else { &mut mute };
+                    let rules = if terms.lower(term, graph.tensor(target).ne[1]) { &mut acting } else { &mut mute };
                     rules.extend_from_slice(term.rules());
                 }
                 let (nodes, taps) = terms.finish();
@@ -132,6 +132,7 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
 fn width(site: &SitePlan) -> u32 {
     let length = |term: &Term| match term {
         Term::AddConst { vector, .. } | Term::AddGated { vector, .. } => Some(vector.len() as u32),
+        Term::Calibrate { calibration, .. } => Some(calibration.n_vocab),
         _ => None,
     };
     site.terms.iter().find_map(length).unwrap_or(0)

@@ -22,6 +22,18 @@ pub enum Op {
     GetRows,
     /// `VIEW`, `RESHAPE`, `PERMUTE` or `TRANSPOSE`: no data of its own.
     View,
+    /// `SOFT_MAX`
+    SoftMax,
+    /// `ROPE`
+    Rope,
+    /// `SET_ROWS`
+    SetRows,
+    /// `SCALE`
+    Scale,
+    /// `UNARY`
+    Unary,
+    /// `CPY`: the same values elsewhere.
+    Copy,
     /// Anything else.
     Other,
 }
@@ -37,6 +49,12 @@ impl Op {
             "CONT" => Op::Cont,
             "FLASH_ATTN_EXT" => Op::FlashAttn,
             "GET_ROWS" => Op::GetRows,
+            "SOFT_MAX" => Op::SoftMax,
+            "ROPE" => Op::Rope,
+            "SET_ROWS" => Op::SetRows,
+            "SCALE" => Op::Scale,
+            "UNARY" => Op::Unary,
+            "CPY" => Op::Copy,
             "VIEW" | "RESHAPE" | "PERMUTE" | "TRANSPOSE" => Op::View,
             _ => Op::Other,
         }
@@ -154,6 +172,24 @@ impl GraphView {
         }
         let found = self.tensor(t);
         if found.view || found.op == Op::None { Err("it is computed in place of another".to_owned()) } else { Ok(t) }
+    }
+
+    /// The leaf that a tensor is a view of.
+    pub fn base(&self, id: TensorId) -> Option<TensorId> {
+        self.follow(id, |op| op == Op::View)
+    }
+
+    /// The leaf that a tensor is a view, or a copy of a view, of.
+    pub fn base_of_copy(&self, id: TensorId) -> Option<TensorId> {
+        self.follow(id, |op| matches!(op, Op::View | Op::Cont | Op::Copy))
+    }
+
+    fn follow(&self, id: TensorId, through: impl Fn(Op) -> bool) -> Option<TensorId> {
+        let mut at = id;
+        while through(self.tensor(at).op) {
+            at = self.tensor(at).src[0]?;
+        }
+        (self.tensor(at).op == Op::None).then_some(at)
     }
 
     /// Which nodes hold only the rows that produce output: those that depend on `GET_ROWS(…, out_ids)`.

@@ -5,13 +5,16 @@
 //! then sees the new value, and no use count of an existing tensor changes.
 
 mod anchor;
+mod attention;
 mod build;
+mod calibrate;
 mod graph;
 mod heads;
 mod patch;
 mod product;
 mod term;
 
+pub use attention::{AttentionError, AttentionSite, Form, attention};
 pub use build::{LowerError, Lowered, Missed, lower};
 pub use graph::{GraphView, Name, Op, TensorId, TensorView};
 pub use patch::{GateTable, Leaf, NewNode, Patch, Ref, Substitution};

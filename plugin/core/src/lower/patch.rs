@@ -20,6 +20,15 @@ pub enum Leaf {
         /// A weight that lives where this constant should.
         near: Option<TensorId>,
     },
+    /// I32 `[n, rows]`: the same numbers in every row, in memory of the graph's own.
+    Index {
+        /// Unique within the plan.
+        name: String,
+        /// The numbers.
+        data: Arc<[i32]>,
+        /// Rows of the graph.
+        rows: u32,
+    },
 }
 
 /// The per-row gate table: F32 `[1, n_tokens, n_gates]`, written before every evaluation.
@@ -68,6 +77,14 @@ pub enum NewNode {
     RepeatTo(Ref, [i64; 4]),
     /// `ggml_reshape_4d(a, …)`: the same values in this shape. Never the last node.
     Reshape(Ref, [i64; 4]),
+    /// `ggml_get_rows(a, index)`: `[n, all, rows]` and `[k, rows]` become `[n, k, rows]`.
+    GetRows(Ref, Ref),
+    /// `ggml_set_rows(a, b, index)`, in place: `a` is a new node, and all else that reads it comes before. Never the last.
+    SetRows(Ref, Ref, Ref),
+    /// `ggml_soft_max(a)`, of each row.
+    SoftMax(Ref),
+    /// `ggml_log(a)`
+    Log(Ref),
     /// `ggml_sum_rows(a)`: `[n, rows]` becomes `[1, rows]`.
     SumRows(Ref),
     /// `ggml_scale_bias(a, scale, bias)`: `scale · a + bias`.
@@ -90,9 +107,12 @@ impl NewNode {
     /// What it reads.
     pub fn reads(&self) -> impl Iterator<Item = Ref> {
         let (a, b) = match *self {
-            NewNode::Add(a, b) | NewNode::Mul(a, b) | NewNode::MulMat(a, b) | NewNode::Repeat(a, b) => (a, Some(b)),
+            NewNode::Add(a, b) | NewNode::Mul(a, b) | NewNode::MulMat(a, b) => (a, Some(b)),
+            NewNode::Repeat(a, b) | NewNode::GetRows(a, b) => (a, Some(b)),
+            // The index is a leaf.
+            NewNode::SetRows(a, b, _) => (a, Some(b)),
+            NewNode::RepeatTo(a, _) | NewNode::Reshape(a, _) | NewNode::SoftMax(a) | NewNode::Log(a) => (a, None),
             NewNode::SumRows(a) | NewNode::Scale(a, ..) | NewNode::Clamp(a, ..) => (a, None),
-            NewNode::RepeatTo(a, _) | NewNode::Reshape(a, _) => (a, None),
             NewNode::Relu(a) | NewNode::Sqrt(a) | NewNode::Step(a) | NewNode::Sigmoid(a) | NewNode::Copy(a) => {
                 (a, None)
             }
@@ -201,6 +221,10 @@ impl Patch {
             NewNode::Repeat(a, b) => format!("REPEAT({}, {})", of(a), of(b)),
             NewNode::RepeatTo(a, ne) => format!("REPEAT({}, {ne:?})", of(a)),
             NewNode::Reshape(a, ne) => format!("RESHAPE({}, {ne:?})", of(a)),
+            NewNode::GetRows(a, i) => format!("GET_ROWS({}, {})", of(a), of(i)),
+            NewNode::SetRows(a, b, i) => format!("SET_ROWS({}, {}, {})", of(a), of(b), of(i)),
+            NewNode::SoftMax(a) => format!("SOFT_MAX({})", of(a)),
+            NewNode::Log(a) => format!("LOG({})", of(a)),
             NewNode::SumRows(a) => format!("SUM_ROWS({})", of(a)),
             NewNode::Scale(a, scale, bias) => format!("SCALE({}, {scale}, {bias})", of(a)),
             NewNode::Relu(a) => format!("RELU({})", of(a)),
@@ -219,6 +243,7 @@ impl Patch {
             Ref::Leaf(i) => match &self.leafs[i as usize] {
                 Leaf::Constant { name, data, rows: 1, .. } => format!("{name} [{}]", data.len()),
                 Leaf::Constant { name, data, rows, .. } => format!("{name} [{}, {rows}]", data.len() / *rows as usize),
+                Leaf::Index { name, data, rows } => format!("{name} [{}, {rows}]", data.len()),
             },
             Ref::Node(i) => format!("n{i}"),
             Ref::Gate(g) => format!("gate {}", g.0),

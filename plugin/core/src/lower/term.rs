@@ -17,18 +17,18 @@ pub type Taps = HashMap<ProbeIndex, bool>;
 
 /// The terms of one site, lowered one after the other.
 pub struct Terms<'a> {
-    leafs: &'a mut Vec<Leaf>,
+    pub(super) leafs: &'a mut Vec<Leaf>,
     taps: &'a mut Taps,
     probes: &'a [Probe],
     /// Where this site's leafs begin.
-    first: usize,
+    pub(super) first: usize,
     near: Option<TensorId>,
-    name: &'a str,
+    pub(super) name: &'a str,
     output_only: bool,
     nodes: Vec<NewNode>,
     tapped: Vec<(ProbeIndex, u32)>,
     /// The rows' value so far.
-    x: Ref,
+    pub(super) x: Ref,
 }
 
 impl<'a> Terms<'a> {
@@ -48,17 +48,18 @@ impl<'a> Terms<'a> {
 
     /// The nodes, of which the last is the site's new value, and which of them hold what a probe said.
     pub fn finish(mut self) -> (Vec<NewNode>, Vec<(ProbeIndex, u32)>) {
-        // A probe that was read last, or alone: the site's node still has to become something.
-        if !self.nodes.is_empty() && self.x != Ref::Node(self.nodes.len() as u32 - 1) {
+        // A probe that was read last, or alone: the site's node still has to become something, and no view of another.
+        let last = self.nodes.last();
+        if last.is_some_and(|n| matches!(n, NewNode::Reshape(..)) || self.x != Ref::Node(self.nodes.len() as u32 - 1)) {
             self.push(NewNode::Copy(self.x));
         }
         (self.nodes, self.tapped)
     }
 
     /// Lowers the next term, on the result of the one before. False, and nothing is done, if a probe that scales it
-    /// was not read.
-    pub fn lower(&mut self, term: &Term) -> bool {
-        let (Term::AddGated { dose, .. } | Term::Update { dose, .. }) = term else {
+    /// was not read. The site has `rows` rows in this graph.
+    pub fn lower(&mut self, term: &Term, rows: i64) -> bool {
+        let (Term::AddGated { dose, .. } | Term::Update { dose, .. } | Term::Calibrate { dose, .. }) = term else {
             match term {
                 Term::AddConst { vector, .. } => {
                     let v = self.leaf(vector);
@@ -67,12 +68,15 @@ impl<'a> Terms<'a> {
                 Term::Tap { probe } => self.tap(*probe),
                 // Lowered by itself: it acts on no stream.
                 Term::ScaleHeads { .. } | Term::Edit { .. } => return false,
-                Term::AddGated { .. } | Term::Update { .. } => {}
+                Term::AddGated { .. } | Term::Update { .. } | Term::Calibrate { .. } => {}
             }
             return true;
         };
         if !dose.when.as_ref().is_none_or(|when| self.is_read(when)) {
             return false;
+        }
+        if rows == 0 && matches!(term, Term::Calibrate { .. }) {
+            return true;
         }
         let dose = self.dose(dose);
         match (term, dose) {
@@ -82,6 +86,7 @@ impl<'a> Terms<'a> {
                 self.x = self.push(NewNode::Add(self.x, v));
             }
             (Term::Update { update, .. }, dose) => self.update(dose, update),
+            (Term::Calibrate { calibration, .. }, dose) => self.calibrate(dose, calibration, rows),
             _ => {}
         }
         true
@@ -95,13 +100,13 @@ impl<'a> Terms<'a> {
         }
     }
 
-    fn push(&mut self, node: NewNode) -> Ref {
+    pub(super) fn push(&mut self, node: NewNode) -> Ref {
         self.nodes.push(node);
         Ref::Node(self.nodes.len() as u32 - 1)
     }
 
     /// The leaf of this vector; one that this site has already is used again.
-    fn leaf(&mut self, vector: &Arc<[f32]>) -> Ref {
+    pub(super) fn leaf(&mut self, vector: &Arc<[f32]>) -> Ref {
         let same = |leaf: &Leaf| matches!(leaf, Leaf::Constant { data, .. } if Arc::ptr_eq(data, vector));
         let known = self.leafs[self.first..].iter().position(same);
         let at = known.map(|i| i + self.first).unwrap_or_else(|| {

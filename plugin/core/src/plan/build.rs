@@ -13,6 +13,7 @@ use crate::asset::Assets;
 use crate::model::ModelFacts;
 use crate::profile::{Operator, Profile, SteerRule, Tokens};
 use crate::report::{Errors, Located};
+use crate::vocabulary::Vocabulary;
 
 impl Plan {
     /// Validates a profile and its vector files against a model.
@@ -26,6 +27,19 @@ impl Plan {
     /// # Errors
     /// Every reason why the profile does not fit the model.
     pub fn build(profile: &Profile, assets: &Assets, model: &ModelFacts) -> Result<Self, PlanErrors> {
+        Self::build_with(profile, assets, model, None)
+    }
+
+    /// The same with the model's vocabulary, which a profile with `[[calibrate]]` tables needs.
+    ///
+    /// # Errors
+    /// As [`Plan::build`].
+    pub fn build_with(
+        profile: &Profile,
+        assets: &Assets,
+        model: &ModelFacts,
+        vocabulary: Option<&Vocabulary>,
+    ) -> Result<Self, PlanErrors> {
         let (got, rules) = (assets.steer.len(), profile.steer.len());
         if got != rules {
             let error = PlanError::Assets { got, rules };
@@ -33,6 +47,7 @@ impl Plan {
         }
         let mut report = Report { file: profile.file.clone(), errors: vec![] };
         fit::guard(&mut report, profile, model);
+        fit::attention(&mut report, profile, model);
         let layers: Vec<_> = profile
             .steer
             .iter()
@@ -58,7 +73,7 @@ impl Plan {
             let place = Place { profile, assets, rules: &rules, taps: &taps, whens: &whens, site, layer };
             sites.extend(place.plan(&mut report, &here));
         }
-        Errors::check(report.errors)?;
+        Errors::check(std::mem::take(&mut report.errors))?;
         let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
         rules.extend(heads::rules(profile, n_gates));
         sites.extend(heads::sites(profile, &rules));
@@ -69,7 +84,12 @@ impl Plan {
         let probes = taps.prune(&mut sites);
         drop_cancelled(&mut rules, &sites);
         let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
-        Ok(Self { profile: profile.name.clone(), model: model.clone(), rules, probes, n_gates, sites })
+        let invariance = profile.invariance.as_ref().map(|table| table.invariance.clone());
+        let (name, model) = (profile.name.clone(), model.clone());
+        let mut plan = Self { profile: name, model, rules, probes, n_gates, after: vec![], sites, invariance };
+        super::calibrate::add(&mut report, &mut plan, (profile, assets), vocabulary);
+        Errors::check(report.errors)?;
+        Ok(plan)
     }
 }
 
@@ -107,6 +127,7 @@ fn nothing(operator: Operator) -> &'static str {
         Operator::Rotate { .. } => "no angle",
         Operator::Heads { .. } => "scale 1",
         Operator::Edit => "strength 0",
+        Operator::Calibrate(_) => "no calibration",
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use super::calibrate::Correction;
 use super::fit::ranges;
 use super::rotation::degrees;
 use super::types::{Dose, Map, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
 use crate::asset::norm;
-use crate::profile::{Operator, Tokens};
+use crate::profile::{Method, Operator, Tokens};
 
 impl fmt::Display for Site {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -28,7 +29,7 @@ impl fmt::Display for Plan {
         write!(f, "plan \"{name}\" for {}, {} layers, width {}", model.arch, model.n_layer, model.n_embd)?;
         for (index, rule) in (0..).zip(&self.rules) {
             write!(f, "\nrule {}", rule.name)?;
-            show_rule(f, rule)?;
+            show_rule(f, self, RuleIndex(index), rule)?;
             if let Some(when) = condition(self, RuleIndex(index)) {
                 write!(f, ", when {}", show_when(when))?;
             }
@@ -36,7 +37,15 @@ impl fmt::Display for Plan {
         for (index, probe) in (0..).zip(&self.probes) {
             show_probe(f, self, ProbeIndex(index), probe)?;
         }
-        if self.sites.is_empty() {
+        if let Some(invariance) = &self.invariance {
+            write!(f, "\nattention of sequences with segments: {}, all layers", invariance.mode.name())?;
+            if let Some(markers) = &invariance.markers {
+                let kind = if markers.in_text { "text" } else { "special tokens" };
+                write!(f, "; segments from \"{}\" to \"{}\" ({kind})", markers.open, markers.close)?;
+                write!(f, ", at most {}", invariance.max_segments)?;
+            }
+        }
+        if self.is_empty() {
             f.write_str("\nchanges nothing")?;
         }
         for site in &self.sites {
@@ -46,7 +55,7 @@ impl fmt::Display for Plan {
     }
 }
 
-fn show_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
+fn show_rule(f: &mut fmt::Formatter<'_>, plan: &Plan, index: RuleIndex, rule: &Rule) -> fmt::Result {
     if let Some(why) = &rule.dropped {
         return write!(f, ": dropped, {why}");
     }
@@ -59,6 +68,7 @@ fn show_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
         Operator::Edit => write!(f, ": edit, strength {}", rule.strength)?,
         Operator::Heads { scale } => write!(f, ": scale heads by {scale}")?,
         Operator::Rotate { angle } => write!(f, ": rotate by {angle} degrees")?,
+        Operator::Calibrate(_) => return show_calibration(f, plan, index, rule),
     }
     if let Some(gate) = rule.gate {
         let why = match (rule.adjustable, rule.tokens) {
@@ -74,6 +84,30 @@ fn show_rule(f: &mut fmt::Formatter<'_>, rule: &Rule) -> fmt::Result {
     write!(f, ", {}, layers {}", rule.site, ranges(rule.layers.iter().copied()))
 }
 
+/// A calibration with its labels, each with its tokens.
+fn show_calibration(f: &mut fmt::Formatter<'_>, plan: &Plan, index: RuleIndex, rule: &Rule) -> fmt::Result {
+    let mut terms = plan.sites.iter().flat_map(|site| &site.terms);
+    let Some(Term::Calibrate { calibration: c, .. }) = terms.find(|term| term.rules().contains(&index)) else {
+        return f.write_str(": calibrates nothing");
+    };
+    let at = match rule.tokens {
+        Tokens::Last => "the first generated token".to_owned(),
+        Tokens::After(text) => format!("what follows {:?}", plan.after.get(usize::from(text)).map_or("?", |t| t)),
+        _ => "every token".to_owned(),
+    };
+    let method = match (rule.operator, &c.correction) {
+        (Operator::Calibrate(Method::Temperature(t)), _) => format!("temperature {t}"),
+        (operator, Correction::Affine { log: false, .. }) => format!("{} (zhao)", operator.name()),
+        (operator, _) => operator.name().to_owned(),
+    };
+    write!(f, ": {method}, for {at} where the labels have more than {}", c.min_mass)?;
+    for label in &c.labels {
+        let tokens: Vec<String> = label.pieces.iter().zip(&label.tokens).map(|(p, t)| format!("{p:?} ({t})")).collect();
+        write!(f, "\n  label {:?}: {}", label.text, tokens.join(", "))?;
+    }
+    Ok(())
+}
+
 fn show_tokens(tokens: Tokens) -> String {
     match tokens {
         Tokens::All => "all tokens".into(),
@@ -81,6 +115,7 @@ fn show_tokens(tokens: Tokens) -> String {
         Tokens::Generated => "generated tokens".into(),
         Tokens::Last => "the last prompt token".into(),
         Tokens::Positions { first, last } => format!("positions {first}..{last}"),
+        Tokens::After(_) => "tokens after a text".into(),
     }
 }
 
@@ -133,6 +168,10 @@ fn show_site(f: &mut fmt::Formatter<'_>, plan: &Plan, site: &SitePlan) -> fmt::R
             Term::Edit { rules, dose, rank, .. } => {
                 let names: Vec<_> = rules.iter().map(name).collect();
                 write!(f, "edit of rank {rank}: {}{}", show_dose(dose), names.join(" + "))?;
+            }
+            Term::Calibrate { rules, dose, .. } => {
+                let names: Vec<_> = rules.iter().map(name).collect();
+                write!(f, "calibrate {}{}", show_dose(dose), names.join(" + "))?;
             }
             Term::Tap { probe } => write!(f, "read probe {}", probe.0)?,
         }

@@ -18,6 +18,19 @@ pub enum PlanError {
         /// What the model has.
         model: String,
     },
+    /// The model's attention has another form.
+    #[error(
+        "this model's attention depends on the order in another way, got \"{mode}\" for a model of architecture \"{arch}\" ({why}), \
+         allowed: decoders with rotary positions in every layer, full attention and a key-value cache"
+    )]
+    Attention {
+        /// The mode.
+        mode: &'static str,
+        /// The model's architecture.
+        arch: String,
+        /// What is in the way.
+        why: &'static str,
+    },
     /// The directions are wider or narrower than the model's residual stream.
     #[error("width of the directions in {file}, got {got}, allowed: {n_embd} as the model")]
     Width {
@@ -187,6 +200,82 @@ pub enum PlanError {
         /// Index of the first value that is too large.
         index: usize,
     },
+    /// The tokens of the model are not known.
+    #[error(
+        "the model's tokens are not known here, got a tokenizer that this version cannot read from the file, allowed: \
+         llama, gemma4, t5, gpt2 and rwkv tokenizers (a running llama.cpp tells the tokens of any)"
+    )]
+    NoVocabulary,
+    /// A label that is no token of the model.
+    #[error(
+        "the label is no single token of this model, got {label:?}, allowed: a text that is one token, with or without a \
+         space in front"
+    )]
+    NoToken {
+        /// The label.
+        label: String,
+    },
+    /// A token that two labels have.
+    #[error(
+        "two labels have one token, got {piece:?} for {label:?} and {other:?}, allowed: labels without a common token"
+    )]
+    SharedToken {
+        /// The label.
+        label: String,
+        /// An earlier one.
+        other: String,
+        /// The token's text.
+        piece: String,
+    },
+    /// A label that is no rating.
+    #[error("a label without a score, got {label:?}, allowed: numbers as labels, or a tensor `scores` in the file")]
+    NoScore {
+        /// The label.
+        label: String,
+    },
+    /// The file says that it was fitted for something else.
+    #[error("{file} was fitted for other {what}, got {got}, allowed: {allowed}", what = plural(what))]
+    FittedFor {
+        /// The file.
+        file: String,
+        /// What is different.
+        what: &'static str,
+        /// What the file says.
+        got: String,
+        /// What it is here.
+        allowed: String,
+    },
+    /// A tensor that is absent, or has another number of values.
+    #[error("values of `{tensor}` in {file}, got {got}, allowed: {allowed}")]
+    FittedLength {
+        /// The file.
+        file: String,
+        /// The tensor.
+        tensor: &'static str,
+        /// How many values it has.
+        got: usize,
+        /// How many it must have.
+        allowed: String,
+    },
+    /// A prior that nothing can be divided by.
+    #[error("the prior of {label:?} in {file}, got {got}, allowed: at least 1e-30 for every label")]
+    Prior {
+        /// The file.
+        file: String,
+        /// The label.
+        label: String,
+        /// Its prior.
+        got: f32,
+    },
+    /// A curve that is none.
+    #[error(
+        "the curve in {file}, got knots that do not ascend, not as many values, or scores that are too close, allowed: as \
+         many values as ascending knots, and scores apart by more than a thousandth of their range"
+    )]
+    Curve {
+        /// The file.
+        file: String,
+    },
     /// Profile and assets do not belong together. Only a caller that mixes two profiles sees this.
     #[error("vector files of another profile, got {got} files for {rules} rules, allowed: one per rule")]
     Assets {
@@ -203,6 +292,10 @@ fn before(site: Site, layer: u32) -> String {
         none if layer == 0 && site < Site::Residual => none.replace(", the model has no layers", ""),
         layers => layers,
     }
+}
+
+fn plural(what: &str) -> String {
+    if what.ends_with('s') { what.to_owned() } else { format!("{what}s") }
 }
 
 fn upto(n_layer: u32) -> String {

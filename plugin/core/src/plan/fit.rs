@@ -7,6 +7,7 @@ use super::error::PlanError;
 use super::hint;
 use super::types::Site;
 use crate::asset::{Assets, Direction, Vectors};
+use crate::invariance;
 use crate::model::ModelFacts;
 use crate::profile::{LayerItem, Layers, ModelHint, Profile, Reading, SteerRule};
 use crate::report::{Located, Pos, Spanned};
@@ -42,6 +43,16 @@ pub(super) fn guard(report: &mut Report, profile: &Profile, model: &ModelFacts) 
             let error = PlanError::Guard { guard: guard.value.to_string(), model: model.to_string() };
             report.fail(guard.pos, key, error);
         }
+    }
+}
+
+/// `[invariance]` against the model's kind of attention.
+pub(super) fn attention(report: &mut Report, profile: &Profile, model: &ModelFacts) {
+    if let Some(table) = &profile.invariance
+        && let Some(why) = invariance::unfit(&model.arch)
+    {
+        let error = PlanError::Attention { mode: table.invariance.mode.name(), arch: model.arch.clone(), why };
+        report.fail(table.pos, "invariance", error);
     }
 }
 

@@ -1,4 +1,4 @@
-//! The identity of a plan: two plans with one hash do the same to one model.
+//! The identity of a plan: two plans with one hash compute the same keys and values with one model.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ impl Plan {
     /// and per site and layer the operators with every value they add, strengths included, and of adjustable rules
     /// direction and initial strength.
     ///
-    /// Names do not count, and neither do rules that were dropped or files' other bytes: a plan whose rules cancel is
+    /// Names do not count, and neither do calibrations, which change no key and no value, rules that were dropped or files' other bytes: a plan whose rules cancel is
     /// the empty plan. It is stable between runs and machines.
     pub fn hash(&self) -> PlanHash {
         let mut hash = Sha256::new();
@@ -31,8 +31,16 @@ impl Plan {
         text(&mut hash, &self.model.arch);
         hash.update(self.model.n_embd.to_le_bytes());
         hash.update(self.model.n_layer.to_le_bytes());
-        number(&mut hash, self.sites.len());
-        for site in &self.sites {
+        if let Some(invariance) = &self.invariance {
+            text(&mut hash, invariance.mode.name());
+            if let Some(markers) = &invariance.markers {
+                text(&mut hash, &markers.open);
+                text(&mut hash, &markers.close);
+            }
+        }
+        let cells = || self.sites.iter().filter(|site| site.site != Site::Logits);
+        number(&mut hash, cells().count());
+        for site in cells() {
             hash.update([match site.site {
                 Site::Residual => 0,
                 Site::Logits => 1,
@@ -79,6 +87,7 @@ impl Plan {
                         values(&mut hash, a);
                         values(&mut hash, b);
                     }
+                    Term::Calibrate { .. } => {}
                     Term::Tap { probe } => {
                         hash.update([3]);
                         hash_probe(&mut hash, self.probes.get(usize::from(probe.0)));
@@ -111,6 +120,7 @@ fn hash_tokens(hash: &mut Sha256, tokens: Tokens) {
         Tokens::Generated => (2, 0, 0),
         Tokens::Last => (3, 0, 0),
         Tokens::Positions { first, last } => (4, first, last),
+        Tokens::After(text) => (5, u32::from(text), 0),
     };
     hash.update([kind]);
     hash.update(first.to_le_bytes());

@@ -47,8 +47,11 @@ impl Merged {
             model: model.clone(),
             rules: merged.rules,
             probes: merged.probes,
+            // Of each plan its own.
+            after: vec![],
             n_gates: merged.gates.len() as u16,
             sites,
+            invariance: None,
         };
         Merged { plan, gates: merged.gates, first_rule: merged.first_rule }
     }
@@ -56,9 +59,15 @@ impl Merged {
     /// The same, and `vector`, one value per token of the vocabulary, on the logits of rows that are refused.
     pub fn with_refusal(mut self, vector: Arc<[f32]>) -> Merged {
         let dose = Dose { gate: Some(GateIndex(self.gates.len() as u16)), when: None };
-        let terms = vec![Term::AddGated { rules: vec![], dose, vector }];
-        // After all layers.
-        self.plan.sites.push(SitePlan { site: Site::Logits, layer: self.plan.model.n_layer, terms });
+        let term = Term::AddGated { rules: vec![], dose, vector };
+        // After all layers, and after calibrations.
+        match self.plan.sites.iter_mut().find(|site| site.site == Site::Logits) {
+            Some(site) => site.terms.push(term),
+            None => {
+                let (site, layer) = (Site::Logits, self.plan.model.n_layer);
+                self.plan.sites.push(SitePlan { site, layer, terms: vec![term] });
+            }
+        }
         self.gates.push(GateSource::Refused);
         self.plan.n_gates = self.gates.len() as u16;
         self
@@ -136,6 +145,10 @@ impl Moved {
             Term::Edit { rules, dose, rank, a, b } => {
                 let (rules, dose, rank) = (self.rules(rules), self.dose(dose), *rank);
                 Term::Edit { rules, dose, rank, a: a.clone(), b: b.clone() }
+            }
+            Term::Calibrate { rules, dose, calibration } => {
+                let (rules, dose) = (self.rules(rules), self.dose(dose));
+                Term::Calibrate { rules, dose, calibration: calibration.clone() }
             }
             Term::Tap { probe } => Term::Tap { probe: ProbeIndex(probe.0 + self.probe) },
         }

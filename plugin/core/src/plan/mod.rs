@@ -2,6 +2,8 @@
 
 mod bound;
 mod build;
+mod calibrate;
+mod curve;
 mod display;
 mod edit;
 mod error;
@@ -18,6 +20,8 @@ mod sum;
 mod taps;
 mod types;
 
+pub use calibrate::{Calibration, Correction, Label, model_name};
+pub use curve::{Bend, TILT_LEVELS, TILT_STEPS, Tilt};
 pub use error::{PlanError, PlanErrors};
 pub use hash::PlanHash;
 pub use merge::{GateSource, Merged};

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::calibrate::Calibration;
 use crate::{
     asset::Weight,
+    invariance::Invariance,
     model::ModelFacts,
     profile::{Operator, Tokens},
 };
@@ -118,6 +120,15 @@ pub enum Term {
         /// A row of `rank` values per output; finite, the strength included if no gate holds it.
         b: Arc<[f32]>,
     },
+    /// A calibration of labels; only at [`Site::Logits`].
+    Calibrate {
+        /// The rule.
+        rules: Vec<RuleIndex>,
+        /// What scales it: rows with 0 keep every bit.
+        dose: Dose,
+        /// The calibration.
+        calibration: Arc<Calibration>,
+    },
     /// Reads the row as it is at this point for a probe, and changes nothing.
     Tap {
         /// The probe.
@@ -204,7 +215,8 @@ impl Term {
             Term::AddGated { dose, .. }
             | Term::Update { dose, .. }
             | Term::ScaleHeads { dose, .. }
-            | Term::Edit { dose, .. } => Some(dose),
+            | Term::Edit { dose, .. }
+            | Term::Calibrate { dose, .. } => Some(dose),
             Term::AddConst { .. } | Term::Tap { .. } => None,
         }
     }
@@ -216,7 +228,8 @@ impl Term {
             | Term::AddGated { rules, .. }
             | Term::Update { rules, .. }
             | Term::ScaleHeads { rules, .. }
-            | Term::Edit { rules, .. } => rules,
+            | Term::Edit { rules, .. }
+            | Term::Calibrate { rules, .. } => rules,
             Term::Tap { .. } => &[],
         }
     }
@@ -293,13 +306,22 @@ pub struct Plan {
     pub probes: Vec<Probe>,
     /// Number of rows of the gate table.
     pub n_gates: u16,
+    /// Texts after which rules act.
+    pub after: Vec<String>,
     /// What happens where, ascending by (layer, site).
     pub sites: Vec<SitePlan>,
+    /// What attention makes of segments; `None` for what the model does.
+    pub invariance: Option<Invariance>,
 }
 
 impl Plan {
-    /// True if this plan changes no node of any graph.
+    /// True if this plan changes nothing that any sequence computes.
     pub fn is_empty(&self) -> bool {
-        self.sites.is_empty()
+        self.sites.is_empty() && self.invariance.is_none()
+    }
+
+    /// True if this plan changes no key and no value: at most what is sampled from.
+    pub fn keeps_cells(&self) -> bool {
+        self.invariance.is_none() && self.sites.iter().all(|site| site.site == Site::Logits)
     }
 }

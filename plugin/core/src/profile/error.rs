@@ -38,6 +38,14 @@ pub enum ProfileError {
         /// What may be written.
         allowed: &'static str,
     },
+    /// A segment could not be told from what follows it.
+    #[error("both markers are the same, got one text, allowed: one where a segment begins and another where it ends")]
+    SameMarkers,
+    /// A key about markers without markers.
+    #[error(
+        "there are no markers, got nothing under segments, allowed: together with segments = {{ open = \"…\", close = \"…\" }}"
+    )]
+    NoMarkers,
     /// A required key is absent.
     #[error("missing, got nothing, allowed: {allowed}")]
     Missing {
@@ -97,6 +105,30 @@ pub enum ProfileError {
         operator: &'static str,
         /// The operators that the key is for.
         allowed: String,
+    },
+    /// A key that belongs to another method of calibration.
+    #[error("this key is for another method, got `{got}` with method = \"{method}\", allowed: method = \"{allowed}\"")]
+    KeyOfMethod {
+        /// The key.
+        got: &'static str,
+        /// The rule's method.
+        method: &'static str,
+        /// The methods that the key is for.
+        allowed: String,
+    },
+    /// Too few or too many labels.
+    #[error("number of labels, got {got}, allowed: 2 to {max}")]
+    Labels {
+        /// How many there are.
+        got: usize,
+        /// The cap.
+        max: usize,
+    },
+    /// One label twice.
+    #[error("label named twice, got {got:?} again, allowed: each label once")]
+    LabelTwice {
+        /// The label.
+        got: String,
     },
     /// A clamp that bounds nothing.
     #[error("a clamp without bounds, got neither min nor max, allowed: min, max or both")]

@@ -137,6 +137,64 @@ pub const KEYS: &[Key] = &[
         "The profile from there on.",
     ),
     Key::new(
+        "invariance",
+        Kind::Table,
+        "one table [invariance]",
+        "ordinary attention",
+        "Attention that does not depend on the order of segments (documents, options, answers) in a prompt. Which tokens are \
+         segments is said by markers in the prompt (segments) or in the C API (ek_set_segments); sequences without segments \
+         are computed as always.",
+    ),
+    Key::new(
+        "invariance.mode",
+        Kind::Text,
+        "\"pine\" or \"set\"",
+        "required",
+        "pine: segments see each other, and every query and head has them ordered by how much it attends to them, the most \
+         important nearest (PINE, Wang et al., arXiv 2407.01100). set: segments do not see each other and begin at the same \
+         position (Set-Based Prompting, McIlroy-Young et al., arXiv 2406.06581); it costs nothing, and models that were not \
+         trained for it can get worse.",
+    )
+    .values(&["pine", "set"]),
+    Key::new(
+        "invariance.segments",
+        Kind::Table,
+        "a table { open = \"…\", close = \"…\" }",
+        "none are looked for: a program says which tokens they are (ek_set_segments)",
+        "What stands around each segment of a prompt. All segments of a prompt stand together, after a prefix and before a \
+         suffix; white space between two of them is seen by no other token. All of them must fit into one micro-batch \
+         (n_ubatch). A prompt whose markers do not pair, or with segments in two places, is refused as on-error says.",
+    ),
+    Key::new(
+        "invariance.segments.open",
+        Kind::Text,
+        "one line of text",
+        "required",
+        "Where a segment begins; it belongs to the segment. Best a special token of the model, which no text can forge.",
+    ),
+    Key::new(
+        "invariance.segments.close",
+        Kind::Text,
+        "one line of text",
+        "required",
+        "Where a segment ends; it belongs to the segment.",
+    ),
+    Key::new(
+        "invariance.max-segments",
+        Kind::Integer,
+        "1 to 64",
+        "64",
+        "A prompt with more segments is refused as on-error says.",
+    ),
+    Key::new(
+        "invariance.markers-in-text",
+        Kind::Bool,
+        "true or false",
+        "false",
+        "Whether the markers may be ordinary text. Without it, a model that has no special tokens of these names is refused; \
+         with it, a document that contains a marker is taken apart by it.",
+    ),
+    Key::new(
         "steer",
         Kind::Tables,
         "tables [[steer]], at most 64",
@@ -498,15 +556,119 @@ pub const KEYS: &[Key] = &[
          checked in any case.",
     )
     .values(&["check", "ignore"]),
+    Key::new(
+        "calibrate",
+        Kind::Tables,
+        "tables [[calibrate]], at most 64",
+        "no calibration",
+        "Corrects how probable some answers are among themselves, in the logits. What they have together stays, and so does \
+         the probability of every other token. Calibrations act in file order, after all steering; keys and values of the \
+         cache do not depend on them.",
+    ),
+    Key::new(
+        "calibrate.name",
+        Kind::Text,
+        NAME,
+        "required",
+        "Name of the calibration, different from that of every other one.",
+    ),
+    Key::new(
+        "calibrate.labels",
+        Kind::Texts,
+        "a list of 2 to 32 different texts, each one token of the model",
+        "required",
+        "The answers. A label stands for all tokens of the model that are its text, with or without one space in front; if \
+         it has more than one letter also in small letters, in capitals and with a capital in front. Tokens of one label \
+         move together. `evenkeel plan` prints them.",
+    ),
+    Key::new(
+        "calibrate.method",
+        Kind::Text,
+        "\"affine\", \"temperature\", \"contextual\", \"batch\", \"linear\" or \"tweedie\"",
+        "required",
+        "How. affine: a scale and an offset per label (with form = \"log\" vector scaling, Guo et al. 2017). temperature: \
+         the log-probabilities of the labels divided by a number. contextual: divided by what the model answers to inputs \
+         without content (Zhao et al. 2021). batch: divided by the mean over many inputs (Batch Calibration, Zhou et al. \
+         2023). linear, tweedie: the mean of labels that are ratings goes through a line or a curve, and the distribution \
+         becomes the nearest one that has the new mean.",
+    )
+    .values(&["affine", "temperature", "contextual", "batch", "linear", "tweedie"]),
+    Key::new(
+        "calibrate.file",
+        Kind::Text,
+        "path of a safetensors file below the profile's folder or an asset-dir",
+        "required with affine, linear and tweedie",
+        "Fitted values. For affine tensors `scale` and `offset`, one value per label. For linear a tensor `line` of intercept \
+         and slope, for tweedie tensors `knots` (ascending) and `values`, the curve's points; both in the units of the \
+         ratings, which are the labels as numbers, or a tensor `scores`.",
+    ),
+    Key::new(
+        "calibrate.prior",
+        Kind::Text,
+        "path of a safetensors file below the profile's folder or an asset-dir",
+        "required with contextual and batch",
+        "The labels' probabilities without a reason: a tensor `prior`, one value above 0 per label.",
+    ),
+    Key::new(
+        "calibrate.temperature",
+        Kind::Number,
+        "a number from 0.01 to 100",
+        "required with temperature",
+        "Above 1 the labels become more equal, below 1 less.",
+    ),
+    Key::new(
+        "calibrate.form",
+        Kind::Text,
+        "\"log\" or \"zhao\"",
+        "\"log\"",
+        "For affine and contextual: what scale and offset apply to. log: to the logarithms of the labels' probabilities, so \
+         that a prior is divided by. zhao: to the probabilities themselves, before a softmax, as Zhao et al. 2021 write it.",
+    )
+    .values(&["log", "zhao"]),
+    Key::new(
+        "calibrate.at",
+        Kind::Text,
+        "\"first\", \"any\" or a table { after = \"…\" }",
+        "\"first\"",
+        "Which rows of logits. first: the one that gives the first token of the answer. any: all.",
+    )
+    .values(&["first", "any"]),
+    Key::new(
+        "calibrate.at.after",
+        Kind::Text,
+        "one line of text",
+        "none",
+        "Every row whose token completes this text, byte for byte, in the prompt or in what is generated.",
+    ),
+    Key::new(
+        "calibrate.min-label-mass",
+        Kind::Number,
+        "a number from 0 to 0.999",
+        "0.5",
+        "Rows on which all labels together are not more probable than this keep every bit.",
+    ),
+    Key::new(
+        "calibrate.model-hint",
+        Kind::Text,
+        "\"check\" or \"ignore\"",
+        "\"check\"",
+        "What to do with what the file says it was fitted for (evenkeel.model, evenkeel.method). check: it must be this model \
+         and this method. ignore: use it all the same. Labels are compared in any case.",
+    )
+    .values(&["check", "ignore"]),
 ];
 
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
 /// Keys and tables that the language has and this version lacks.
-pub(super) const PLANNED: &[&str] = &["invariance", "calibrate", "contrast"];
+pub(super) const PLANNED: &[&str] = &["contrast", "invariance.canonical"];
 
 /// Values that the language has and this version lacks.
-pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[("steer.when.at", &["prompt"])];
+pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[
+    ("steer.when.at", &["prompt"]),
+    ("calibrate.method", &["online"]),
+    ("calibrate.prior", &["online", "without-context", "without-image", "content-free"]),
+];
 
 /// The key with this path.
 pub fn find(path: &str) -> Option<&'static Key> {

@@ -4,11 +4,13 @@
 //! meaning of each; the messages, `configs/reference.toml` and [`explain`] come from it. A key that the language has
 //! and this version lacks is an error that says so: nothing is accepted and then ignored.
 
+mod calibrate;
 mod condition;
 mod edit;
 mod error;
 mod explain;
 mod heads;
+mod invariance;
 mod key;
 mod keys;
 mod layers;
@@ -27,6 +29,7 @@ mod types;
 mod value;
 mod when;
 
+pub use calibrate::{At, CalibrateRule, Form, Method};
 pub use condition::{Ask, Condition, Reading};
 pub use error::ProfileError;
 pub use explain::{ExplainError, explain};
@@ -35,8 +38,8 @@ pub use keys::KEYS;
 pub use layers::{LayerItem, Layers};
 pub use percent::Percent;
 pub use types::{
-    CachePolicy, EditRule, Head, HeadsRule, ModelGuard, ModelHint, OnError, Operator, Profile, Reload, Requests, Route,
-    Runtime, SteerRule, Tokens, Unit,
+    CachePolicy, EditRule, Head, HeadsRule, InvarianceTable, ModelGuard, ModelHint, OnError, Operator, Profile, Reload,
+    Requests, Route, Runtime, SteerRule, Tokens, Unit,
 };
 
 pub(crate) use suggest::nearest;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use toml::de::{DeTable, DeValue};
 
+use super::calibrate;
 use super::edit;
 use super::error::ProfileError;
 use super::heads;
+use super::invariance;
 use super::names::Names;
 use super::read::Section;
 use super::reader::Reader;
@@ -60,11 +62,14 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>, file: &str) -> Profile {
     });
     let requests = table(&mut top, "requests", |s| Requests { choose: s.names("choose").unwrap_or_default() });
     let routes = route::routes(&mut top);
+    let invariance = table(&mut top, "invariance", invariance::table);
     let mut names = Names::default();
     let steer = steer::rules(&mut top, &mut names);
     let heads = heads::rules(&mut top, &mut names);
     let edits = edit::rules(&mut top, &mut names);
-    Profile { file: file_name, name, description, model, runtime, requests, routes, steer, heads, edits }
+    let calibrate = calibrate::rules(&mut top, &mut names);
+    let file = file_name;
+    Profile { file, name, description, model, runtime, requests, routes, invariance, steer, heads, edits, calibrate }
 }
 
 fn schema(top: &mut Section<'_, '_, '_>) {

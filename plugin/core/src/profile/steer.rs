@@ -123,7 +123,9 @@ fn operator(section: &mut Section<'_, '_, '_>) -> (Operator, Spanned<f32>) {
     let angle = section.number_in("angle", -360.0..=360.0);
     let target = section.number_in("target", 0.0..=MAX_BOUND);
     match operator {
-        Operator::Add | Operator::Heads { .. } | Operator::Edit => (operator, strength.unwrap_or(one)),
+        Operator::Add | Operator::Heads { .. } | Operator::Edit | Operator::Calibrate(_) => {
+            (operator, strength.unwrap_or(one))
+        }
         Operator::Project | Operator::Affine => (operator, fraction.unwrap_or(one)),
         Operator::Sae { .. } => {
             section.require("target");

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use super::calibrate::{CalibrateRule, Method};
 use super::condition::Condition;
 use super::layers::Layers;
 use crate::asset::Raw;
+use crate::invariance::Invariance;
 use crate::plan::Site;
 use crate::report::{Pos, Spanned};
 
@@ -25,12 +27,16 @@ pub struct Profile {
     pub requests: Requests,
     /// `[[route]]`, in file order.
     pub routes: Vec<Route>,
+    /// `[invariance]`.
+    pub invariance: Option<InvarianceTable>,
     /// `[[steer]]`, in file order.
     pub steer: Vec<SteerRule>,
     /// `[[heads]]`, in file order.
     pub heads: Vec<HeadsRule>,
     /// `[[edit]]`, in file order.
     pub edits: Vec<EditRule>,
+    /// `[[calibrate]]`, in file order.
+    pub calibrate: Vec<CalibrateRule>,
 }
 
 /// `[model]`: what the model must be. Every key is optional.
@@ -89,6 +95,15 @@ pub enum CachePolicy {
     Exact,
     /// They are kept as they are.
     Keep,
+}
+
+/// `[invariance]`: attention that does not depend on the order of segments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvarianceTable {
+    /// Where the table begins.
+    pub pos: Pos,
+    /// What it says.
+    pub invariance: Invariance,
 }
 
 /// `[requests]`: what a client of a server may ask for.
@@ -196,6 +211,13 @@ impl SteerRule {
     }
 }
 
+impl CalibrateRule {
+    /// The key that names its file, with its table.
+    pub(crate) fn file_key(&self) -> String {
+        format!("calibrate.{}", self.method.file_key().unwrap_or("temperature"))
+    }
+}
+
 /// What a rule does: a `[[steer]]` table with a direction `v`, of which `v̂` is the unit vector, or another table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
@@ -233,6 +255,8 @@ pub enum Operator {
     },
     /// `[[edit]]`: `y = Wx + strength · b·(a·x)` for matrices `W` of the model.
     Edit,
+    /// `[[calibrate]]`: the probabilities of labels, corrected among themselves.
+    Calibrate(Method),
 }
 
 impl Operator {
@@ -247,6 +271,7 @@ impl Operator {
             Self::Sae { .. } => "sae",
             Self::Heads { .. } => "heads",
             Self::Edit => "edit",
+            Self::Calibrate(method) => method.name(),
         }
     }
 
@@ -258,6 +283,7 @@ impl Operator {
             Self::Add | Self::Project | Self::Clamp { .. } | Self::Rotate { .. } => "direction",
             Self::Heads { .. } => "heads",
             Self::Edit => "file",
+            Self::Calibrate(method) => method.file_key().unwrap_or("temperature"),
         }
     }
 }
@@ -282,6 +308,8 @@ pub enum Tokens {
         /// At least `first`.
         last: u32,
     },
+    /// Tokens that complete a text: the number of the text in [`crate::plan::Plan::after`].
+    After(u16),
 }
 
 impl Tokens {
@@ -293,6 +321,7 @@ impl Tokens {
             Self::Generated => "generated".into(),
             Self::Last => "last".into(),
             Self::Positions { first, last } => format!("{first}..{last}"),
+            Self::After(_) => "after".into(),
         }
     }
 }

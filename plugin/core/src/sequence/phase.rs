@@ -1,6 +1,6 @@
 //! The phases of a request.
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Rule, Site};
 use crate::profile::Tokens;
 
 /// Where in its request a row stands.
@@ -27,7 +27,9 @@ pub struct Phases {
 impl Phases {
     /// What `plan` tells apart.
     pub fn of(plan: &Plan) -> Phases {
-        let acts = |tokens: &[Tokens]| plan.rules.iter().any(|r| r.dropped.is_none() && tokens.contains(&r.tokens));
+        // What acts on logits alone changes no key and no value.
+        let counts = |r: &&Rule| r.dropped.is_none() && r.site != Site::Logits;
+        let acts = |tokens: &[Tokens]| plan.rules.iter().filter(counts).any(|r| tokens.contains(&r.tokens));
         Phases { generated: acts(&[Tokens::Prompt, Tokens::Generated]), last: acts(&[Tokens::Last]) }
     }
 
@@ -49,6 +51,8 @@ impl Phase {
             Tokens::Prompt => self != Phase::Generated,
             Tokens::Generated => self == Phase::Generated,
             Tokens::Last => self == Phase::Last,
+            // Not a question of phase: who knows the text asks for it.
+            Tokens::After(_) => false,
             Tokens::Positions { first, last } => u32::try_from(pos).is_ok_and(|pos| (first..=last).contains(&pos)),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use evenkeel_core::model::ModelFacts;
+use evenkeel_core::{model::ModelFacts, vocabulary::Vocabulary};
 
 use super::folder::Folder;
 use super::vectors;
@@ -61,6 +61,13 @@ pub fn model(case: &Path) -> ModelFacts {
         n_head: Some(2),
         name: None,
     }
+}
+
+/// The tokens of every case's model: as many as the toy graph's logits have.
+pub fn vocabulary() -> Vocabulary {
+    let answers = ["<s>", "yes", " yes", "Yes", "no", " no", "A", " A", "a", "B", " B", "1", "2", "3", "4", "5"];
+    let rest = (answers.len()..512).map(|i| format!(" word{i}"));
+    Vocabulary::new(answers.map(String::from).into_iter().chain(rest))
 }
 
 /// Compares a text with the one beside the case, or writes it if `BLESS=1`. Returns the difference.

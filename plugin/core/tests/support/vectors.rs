@@ -79,6 +79,7 @@ pub fn write(folder: &Folder) {
     factors(folder);
     edits(folder);
     broken(folder);
+    calibrations(folder);
     folder.write("elsewhere/far.gguf", vector("llama", TONE, [3], 1.0));
 }
 
@@ -133,6 +134,31 @@ fn edits(folder: &Folder) {
 }
 
 /// Erasers and features.
+/// What calibrations are fitted to.
+fn calibrations(folder: &Folder) {
+    let put = |name: &str, tensors: &[(&str, &[f32])], metadata: &[(&str, &str)]| {
+        let shapes: Vec<[usize; 1]> = tensors.iter().map(|(_, values)| [values.len()]).collect();
+        let tensors: Vec<_> =
+            tensors.iter().zip(&shapes).map(|((n, v), s)| (*n, Dtype::F32, &s[..], st::f32s(v))).collect();
+        folder.write(&format!("priors/{name}.safetensors"), st::file(&tensors, metadata));
+    };
+    let labels = ("evenkeel.labels", "[\"yes\", \"no\"]");
+    put("yes-no", &[("prior", &[0.2, 0.8])], &[labels, ("evenkeel.method", "contextual")]);
+    put("affine", &[("scale", &[1.5, 0.5]), ("offset", &[0.25, -0.5])], &[]);
+    put("stars", &[("knots", &[1.0, 2.0, 5.0]), ("values", &[1.0, 3.0, 6.0])], &[]);
+    put("line", &[("line", &[-1.0, 1.5])], &[]);
+    put(
+        "other-model",
+        &[("prior", &[0.5, 0.5])],
+        &[("evenkeel.model", "qwen3, 36 layers, width 2560, 151936 tokens, q")],
+    );
+    put("zero", &[("prior", &[1.0, 0.0])], &[]);
+    put("three", &[("prior", &[0.2, 0.3, 0.5])], &[]);
+    put("not-finite", &[("prior", &[f32::NAN, 0.5])], &[]);
+    put("no-such-tensor", &[("weight", &[1.0])], &[]);
+    put("down", &[("knots", &[3.0, 1.0]), ("values", &[1.0, 2.0])], &[]);
+}
+
 fn factors(folder: &Folder) {
     let put = |name: &str, bytes: Vec<u8>| folder.write(&format!("vectors/{name}"), bytes);
     let row = |seed: u32| st::f32s(&direction(seed, 2));

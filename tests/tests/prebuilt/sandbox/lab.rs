@@ -83,22 +83,27 @@ pub fn under<T>(profile: &Path, work: impl FnOnce() -> T) -> T {
 
 /// Asks a model, on one thread. The answers are in another order than the items.
 pub fn ask(model: &Model, items: Vec<Item>) -> Vec<Asked> {
+    ask_by(model, items, TOGETHER)
+}
+
+/// The same with as many prompts in a batch.
+pub fn ask_by(model: &Model, items: Vec<Item>, together: usize) -> Vec<Asked> {
     let mut questions: Vec<_> = items.into_iter().map(|item| (item.prompt(model), item)).collect();
     questions.sort_by_key(|(prompt, _)| prompt.len());
     let longest = questions.last().map_or(1, |(prompt, _)| prompt.len());
     let cells = longest.next_multiple_of(256);
     let options = ContextOptions {
-        n_ctx: (TOGETHER * cells) as u32,
-        n_batch: (TOGETHER * longest) as u32,
-        n_ubatch: (TOGETHER * longest) as u32,
-        n_seq_max: TOGETHER as u32,
+        n_ctx: (together * cells) as u32,
+        n_batch: (together * longest) as u32,
+        n_ubatch: (together * longest) as u32,
+        n_seq_max: together as u32,
         threads: 1,
         ..ContextOptions::default()
     };
     let mut context = Context::new(model, &options).expect("a context");
     let same = questions.chunk_by(|(a, _), (b, _)| a.len() == b.len());
     let mut asked = Vec::with_capacity(questions.len());
-    for group in same.flat_map(|equal| equal.chunks(TOGETHER)) {
+    for group in same.flat_map(|equal| equal.chunks(together)) {
         let rows = group.iter().enumerate().flat_map(|(seq, (prompt, _))| {
             let row = move |(pos, token): (usize, &i32)| Row {
                 token: *token,

@@ -4,13 +4,16 @@
 //! Absent means equivalent: the 95% interval lies inside a quarter of the planted effect. `--nocapture` shows the tables.
 
 mod audit;
+mod calibrate;
 mod closed;
+mod cut;
 mod effects;
 mod endpoint;
 mod inside;
 mod items;
 mod lab;
 mod learn;
+mod order;
 mod profile;
 mod stats;
 

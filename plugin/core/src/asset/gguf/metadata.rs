@@ -31,7 +31,7 @@ impl Header {
     }
 }
 
-/// A metadata value; of lists only that there is one.
+/// A metadata value; of lists the type and number of their elements, and their bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Value<'a> {
     Unsigned(u64),
@@ -39,7 +39,7 @@ pub(crate) enum Value<'a> {
     Float(f64),
     Bool(bool),
     Text(&'a [u8]),
-    List,
+    List { kind: u32, n: u64, bytes: &'a [u8] },
 }
 
 impl Value<'_> {
@@ -51,7 +51,7 @@ impl Value<'_> {
             Self::Float(x) => x.to_string(),
             Self::Bool(b) => b.to_string(),
             Self::Text(t) => format!("{:?}", String::from_utf8_lossy(&t[..t.len().min(60)])),
-            Self::List => "a list".into(),
+            Self::List { .. } => "a list".into(),
         }
     }
 }
@@ -98,6 +98,19 @@ impl<'a> Metadata<'a> {
             other => Err(other.describe()),
         })
     }
+
+    /// A list of texts, if the key is there and is one.
+    pub(crate) fn texts(&self, key: &str) -> Option<Vec<&'a [u8]>> {
+        let Value::List { kind: STRING, n, bytes } = self.get(key)? else { return None };
+        let mut cursor = Cursor::new(bytes);
+        (0..n).map(|_| cursor.string().ok()).collect()
+    }
+
+    /// A list of 32-bit integers, if the key is there and is one.
+    pub(crate) fn integers(&self, key: &str) -> Option<Vec<i64>> {
+        let Value::List { kind: 4 | 5, bytes, .. } = self.get(key)? else { return None };
+        Some(bytes.as_chunks().0.iter().map(|b| i64::from(i32::from_le_bytes(*b))).collect())
+    }
 }
 
 const STRING: u32 = 8;
@@ -120,6 +133,7 @@ fn value<'a>(cursor: &mut Cursor<'a>, key: &str, kind: u32) -> Result<Value<'a>,
         STRING => cursor.string().map(Value::Text),
         LIST => {
             let (kind, n) = (cursor.u32()?, cursor.u64()?);
+            let begin = cursor.clone();
             if kind == STRING {
                 // Every turn takes at least 8 bytes, so the loop ends with the file however large `n` is.
                 for _ in 0..n {
@@ -129,7 +143,8 @@ fn value<'a>(cursor: &mut Cursor<'a>, key: &str, kind: u32) -> Result<Value<'a>,
                 let size = size(kind).ok_or_else(|| bad(kind))?;
                 cursor.take(n.saturating_mul(size))?;
             }
-            Ok(Value::List)
+            let bytes = begin.clone().take(cursor.at() - begin.at())?;
+            Ok(Value::List { kind, n, bytes })
         }
         _ => {
             let mut raw = [0; 8];

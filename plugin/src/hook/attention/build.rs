@@ -1,0 +1,202 @@
+//! New nodes: ggml's operations by short names, each noted in the order in which it was made.
+
+use evenkeel_ffi::generated::{
+    symbols::{Attention, Ggml},
+    types::*,
+};
+
+/// A tensor of a graph under construction.
+pub type Tensor = *mut ggml_tensor;
+
+/// Makes nodes in one ggml context.
+///
+/// Every unsafe method relies on the same facts: operands are valid tensors of this library whose shapes fit the
+/// operation, and the context has room for one more.
+pub struct Build<'a> {
+    g: &'a Ggml,
+    a: &'a Attention,
+    ctx: *mut ggml_context,
+    nodes: Vec<Tensor>,
+}
+
+impl<'a> Build<'a> {
+    pub fn new(g: &'a Ggml, a: &'a Attention, ctx: *mut ggml_context) -> Build<'a> {
+        Build { g, a, ctx, nodes: vec![] }
+    }
+
+    /// What was made since the last call.
+    pub fn take(&mut self) -> Vec<Tensor> {
+        std::mem::take(&mut self.nodes)
+    }
+
+    fn note(&mut self, t: Tensor) -> Tensor {
+        self.nodes.push(t);
+        t
+    }
+
+    /// `a · b`, computed as the host's product `like` is.
+    pub unsafe fn product(&mut self, a: Tensor, b: Tensor, like: Option<Tensor>) -> Tensor {
+        // SAFETY: see [`Build`].
+        unsafe {
+            let t = (self.a.ggml_mul_mat)(self.ctx, a, b);
+            if let Some(like) = like {
+                (*t).op_params = (*like).op_params;
+            }
+            self.note(t)
+        }
+    }
+
+    /// The same elementwise operation as `like`, of `a`.
+    pub unsafe fn as_in(&mut self, like: Tensor, a: Tensor) -> Tensor {
+        // SAFETY: see [`Build`]; the operation has one operand, and a result of its shape.
+        unsafe {
+            let t = (self.g.ggml_dup_tensor)(self.ctx, a);
+            ((*t).op, (*t).op_params) = ((*like).op, (*like).op_params);
+            (*t).src[0] = a;
+            self.note(t)
+        }
+    }
+
+    /// Softmax along the first dimension of `scale · a + mask`.
+    pub unsafe fn soft_max(&mut self, a: Tensor, mask: Tensor, scale: f32) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.a.ggml_soft_max_ext)(self.ctx, a, mask, scale, 0.0) };
+        self.note(t)
+    }
+
+    /// A softmax of which more is to be said before it is a node.
+    pub unsafe fn bare_soft_max(&mut self, a: Tensor, mask: Tensor, scale: f32, sinks: Tensor) -> Tensor {
+        // SAFETY: see [`Build`].
+        unsafe {
+            let t = (self.a.ggml_soft_max_ext)(self.ctx, a, mask, scale, 0.0);
+            if !sinks.is_null() {
+                (self.a.ggml_soft_max_add_sinks)(t, sinks);
+            }
+            t
+        }
+    }
+
+    /// Takes note of a node that was made elsewhere.
+    pub fn add(&mut self, t: Tensor) -> Tensor {
+        self.note(t)
+    }
+
+    pub unsafe fn permute(&mut self, a: Tensor, to: [i32; 4]) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.a.ggml_permute)(self.ctx, a, to[0], to[1], to[2], to[3]) };
+        self.note(t)
+    }
+
+    pub unsafe fn contiguous(&mut self, a: Tensor) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.g.ggml_cont)(self.ctx, a) };
+        self.note(t)
+    }
+
+    pub unsafe fn reshape(&mut self, a: Tensor, ne: [i64; 4]) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.a.ggml_reshape_4d)(self.ctx, a, ne[0], ne[1], ne[2], ne[3]) };
+        self.note(t)
+    }
+
+    /// A matrix of rows, also of a tensor that is not contiguous.
+    pub unsafe fn rows(&mut self, a: Tensor, width: i64, n_rows: i64) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.a.ggml_cont_2d)(self.ctx, a, width, n_rows) };
+        self.note(t)
+    }
+
+    /// `n` of the first dimension, from `first`.
+    pub unsafe fn part(&mut self, a: Tensor, first: i64, n: i64) -> Tensor {
+        // SAFETY: see [`Build`]; F32.
+        let t = unsafe {
+            let ([_, ne1, ne2, _], [nb0, nb1, nb2, _]) = ((*a).ne, (*a).nb);
+            (self.a.ggml_view_3d)(self.ctx, a, n, ne1, ne2, nb1, nb2, first as usize * nb0)
+        };
+        self.note(t)
+    }
+
+    pub unsafe fn concat(&mut self, a: Tensor, b: Tensor) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.a.ggml_concat)(self.ctx, a, b, 0) };
+        self.note(t)
+    }
+
+    pub unsafe fn cast(&mut self, a: Tensor, kind: ggml_type) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.a.ggml_cast)(self.ctx, a, kind) };
+        self.note(t)
+    }
+
+    /// Writes `a` into `into`.
+    pub unsafe fn copy(&mut self, a: Tensor, into: Tensor) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.a.ggml_cpy)(self.ctx, a, into) };
+        self.note(t)
+    }
+
+    pub unsafe fn subtract(&mut self, a: Tensor, b: Tensor) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.a.ggml_sub)(self.ctx, a, b) };
+        self.note(t)
+    }
+
+    pub unsafe fn sum(&mut self, a: Tensor, b: Tensor) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.g.ggml_add)(self.ctx, a, b) };
+        self.note(t)
+    }
+
+    pub unsafe fn times(&mut self, a: Tensor, b: Tensor) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.g.ggml_mul)(self.ctx, a, b) };
+        self.note(t)
+    }
+
+    pub unsafe fn step(&mut self, a: Tensor) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.g.ggml_step)(self.ctx, a) };
+        self.note(t)
+    }
+
+    pub unsafe fn sum_rows(&mut self, a: Tensor) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.g.ggml_sum_rows)(self.ctx, a) };
+        self.note(t)
+    }
+
+    /// `a`, repeated to these extents.
+    pub unsafe fn repeat(&mut self, a: Tensor, ne: [i64; 4]) -> Tensor {
+        // SAFETY: see [`Build`]; the second operand only gives the extents.
+        let t = unsafe {
+            let like = (self.g.ggml_new_tensor_4d)(self.ctx, (*a).type_, ne[0], ne[1], ne[2], ne[3]);
+            (self.g.ggml_repeat)(self.ctx, a, like)
+        };
+        self.note(t)
+    }
+
+    pub unsafe fn get_rows(&mut self, a: Tensor, rows: Tensor) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.g.ggml_get_rows)(self.ctx, a, rows) };
+        self.note(t)
+    }
+
+    /// `a` `[n_embd_head, 1, n]`, turned by as much as the positions say, as the host's `like` turns, but with no change of
+    /// length: where positions are scaled (YaRN), ggml multiplies at every turn.
+    pub unsafe fn turn(&mut self, a: Tensor, positions: Tensor, like: Tensor) -> Tensor {
+        // SAFETY: see [`Build`]. The parameters of a rotation: [6] is freq_scale, [7] ext_factor, [8] attn_factor.
+        unsafe {
+            let mut params = (*like).op_params;
+            let float = |i: usize| f32::from_bits(params[i] as u32);
+            let (freq_scale, ext_factor) = (float(6), float(7));
+            let length = if ext_factor == 0.0 { 1.0 } else { 1.0 / (1.0 + 0.1 * (1.0 / freq_scale).ln()) };
+            params[8] = length.to_bits() as i32;
+            let (n_dims, mode) = (params[1], params[2]);
+            let factors = (*like).src[2];
+            let t =
+                (self.a.ggml_rope_ext)(self.ctx, a, positions, factors, n_dims, mode, 0, 1.0, 1.0, 0.0, 1.0, 0.0, 0.0);
+            (*t).op_params = params;
+            self.note(t)
+        }
+    }
+}

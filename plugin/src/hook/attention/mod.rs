@@ -1,0 +1,12 @@
+//! Attention that does not depend on the order of segments: the nodes of a graph, what is kept for later ones, and the
+//! inputs that are written before each evaluation.
+
+mod build;
+mod emit;
+mod feed;
+mod inputs;
+mod kept;
+
+pub use emit::rewrite;
+pub use feed::AttentionGraph;
+pub use kept::Kept;

@@ -1,0 +1,107 @@
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host.h"
+
+/*
+ * A script has one command a line:
+ *   segments SEQUENCE PREFIX LENGTH...      says by ek_set_segments that segments of these lengths follow PREFIX tokens; without
+ *                                           lengths: that there are none
+ *   feed SEQUENCE:POSITION:TOKEN,TOKEN...   several such groups: one batch; every row gives logits
+ *   fill SEQUENCE:POSITION:TOKEN,TOKEN...   the same; no row gives logits
+ *   remove SEQUENCE FROM TO                 llama_memory_seq_rm
+ *   copy FROM TO                            llama_memory_seq_cp, all positions
+ */
+
+/* As in evenkeel.h, which this program does not know. */
+typedef struct span {
+    int32_t begin, end;
+} span;
+
+typedef int (*set_segments_fn)(const void *, int32_t, const span *, size_t);
+
+static void segments(struct llama_context * context, char * rest) {
+    set_segments_fn set = (set_segments_fn) dlsym(RTLD_DEFAULT, "ek_set_segments");
+    if (!set) {
+        fail("ek_set_segments is nowhere", NULL);
+    }
+    span   spans[128];
+    size_t n        = 0;
+    int    sequence = (int) strtol(rest, &rest, 10);
+    int    at       = (int) strtol(rest, &rest, 10);
+    for (char * end; n < 128; rest = end) {
+        int length = (int) strtol(rest, &end, 10);
+        if (end == rest) {
+            break;
+        }
+        spans[n].begin = at;
+        spans[n++].end = at += length;
+    }
+    int status = set(context, sequence, spans, n);
+    if (status != 0) {
+        const char * (*text)(void) = (const char * (*)(void)) dlsym(RTLD_DEFAULT, "ek_last_error");
+        fprintf(stderr, "host: ek_set_segments returned %d: %s\n", status, text ? text() : "");
+    }
+}
+
+static void feed(struct llama_context * context, char * rest, bool output, int vocabulary,
+                 void (*row)(const char *, int, int, const float *, int)) {
+    struct llama_batch batch = llama_batch_init(2048, 0, 1);
+    for (char * group = strtok(rest, " "); group; group = strtok(NULL, " ")) {
+        int sequence = (int) strtol(group, &group, 10);
+        int position = (int) strtol(group + 1, &group, 10);
+        while (*group == ':' || *group == ',') {
+            int n = batch.n_tokens++;
+            batch.token[n]     = (llama_token) strtol(group + 1, &group, 10);
+            batch.pos[n]       = position++;
+            batch.n_seq_id[n]  = 1;
+            batch.seq_id[n][0] = sequence;
+            batch.logits[n]    = output;
+        }
+    }
+    int status = llama_decode(context, batch);
+    if (status != 0) {
+        fail("llama_decode failed", "script");
+    }
+    for (int n = 0; output && n < batch.n_tokens; n++) {
+        row("prompt", batch.seq_id[n][0], batch.pos[n], llama_get_logits_ith(context, n), vocabulary);
+    }
+    llama_batch_free(batch);
+}
+
+void run_script(struct llama_context * context, const char * path, void (*row)(const char *, int, int, const float *, int)) {
+    int    vocabulary = llama_vocab_n_tokens(llama_model_get_vocab(llama_get_model(context)));
+    FILE * script     = fopen(path, "r");
+    char * line       = NULL;
+    size_t size       = 0;
+    if (!script) {
+        fail("cannot read", path);
+    }
+    while (getline(&line, &size, script) > 0) {
+        line[strcspn(line, "\n")] = 0;
+        char * rest = strchr(line, ' ');
+        if (!rest) {
+            fail("no command", line);
+        }
+        *rest++ = 0;
+        if (strcmp(line, "segments") == 0) {
+            segments(context, rest);
+        } else if (strcmp(line, "feed") == 0) {
+            feed(context, rest, true, vocabulary, row);
+        } else if (strcmp(line, "fill") == 0) {
+            feed(context, rest, false, vocabulary, row);
+        } else if (strcmp(line, "remove") == 0) {
+            int sequence = (int) strtol(rest, &rest, 10), from = (int) strtol(rest, &rest, 10);
+            llama_memory_seq_rm(llama_get_memory(context), sequence, from, (int) strtol(rest, &rest, 10));
+        } else if (strcmp(line, "copy") == 0) {
+            int from = (int) strtol(rest, &rest, 10);
+            llama_memory_seq_cp(llama_get_memory(context), from, (int) strtol(rest, &rest, 10), -1, -1);
+        } else {
+            fail("unknown command", line);
+        }
+    }
+    free(line);
+    fclose(script);
+}

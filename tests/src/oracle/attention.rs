@@ -1,0 +1,108 @@
+//! One layer's attention.
+
+use super::rope::Rope;
+use super::segments::{Mode, Segments};
+
+/// Queries, keys or values: `[token][head][dimension]`, without positions.
+pub type Heads = Vec<Vec<Vec<f64>>>;
+
+/// The order of the segments for one query and head: the nearest first.
+pub type Order = Vec<usize>;
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+fn softmax(scores: &[f64]) -> Vec<f64> {
+    let max = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let weights: Vec<f64> = scores.iter().map(|s| (s - max).exp()).collect();
+    let sum: f64 = weights.iter().sum();
+    weights.into_iter().map(|w| w / sum).collect()
+}
+
+/// What every query gets, and by query and head the order of the segments where there is one.
+///
+/// Under [`Mode::Pine`] the importance of a segment is the mean over its tokens of a softmax over the region of the scores
+/// without positions. For a query in a segment its own segment is left out of the softmax and comes first, and the
+/// importance is summed over the segment's queries.
+pub fn attend(
+    q: &Heads,
+    k: &Heads,
+    v: &Heads,
+    rope: &Rope,
+    segments: &Segments,
+    mode: Mode,
+) -> (Heads, Vec<Vec<Order>>) {
+    let (n, heads, width) = (q.len(), q[0].len(), q[0][0].len());
+    let group = heads / k[0].len();
+    let scale = 1.0 / (width as f64).sqrt();
+    let count = segments.lengths.len();
+    let region: Vec<usize> = (segments.prefix..segments.end().min(n)).collect();
+    let importance = |token: usize, head: usize, without: Option<usize>| -> Vec<f64> {
+        let seen: Vec<usize> = region
+            .iter()
+            .copied()
+            .filter(|j| segments.place(*j).map(|(s, _)| s) != without || without.is_none())
+            .collect();
+        let scores: Vec<f64> = seen.iter().map(|j| dot(&q[token][head], &k[*j][head / group]) * scale).collect();
+        let mut sums = vec![0.0; count];
+        if !seen.is_empty() {
+            for (j, weight) in seen.iter().zip(softmax(&scores)) {
+                let (s, _) = segments.place(*j).expect("a token of the region");
+                sums[s] += weight / segments.lengths[s] as f64;
+            }
+        }
+        sums
+    };
+    let sorted = |importance: &[f64]| -> Order {
+        let mut order: Order = (0..count).collect();
+        // Stable: of equals the first in the input comes first.
+        order.sort_by(|a, b| importance[*b].total_cmp(&importance[*a]));
+        order
+    };
+    // One order for all queries of a segment.
+    let of_segment: Vec<Vec<Order>> = if mode == Mode::Pine {
+        let order = |i: usize, head: usize| {
+            let mut sum = vec![0.0; count];
+            for token in segments.first(i)..segments.first(i) + segments.lengths[i] {
+                sum.iter_mut().zip(importance(token, head, Some(i))).for_each(|(sum, one)| *sum += one);
+            }
+            sum[i] = f64::INFINITY;
+            sorted(&sum)
+        };
+        (0..count).map(|i| (0..heads).map(|head| order(i, head)).collect()).collect()
+    } else {
+        vec![]
+    };
+    let (mut out, mut orders) = (Heads::new(), Vec::new());
+    for (token, queries) in q.iter().enumerate() {
+        let (mut row, mut row_orders) = (Vec::new(), Vec::new());
+        for head in 0..heads {
+            let order = match (mode, segments.place(token)) {
+                (Mode::Pine, Some((i, _))) => of_segment[i][head].clone(),
+                (Mode::Pine, None) if token >= segments.end() => sorted(&importance(token, head, None)),
+                _ => vec![],
+            };
+            let seen: Vec<usize> = (0..n).filter(|j| segments.sees(token, *j, mode)).collect();
+            let query = rope.turn(&queries[head], segments.position(token, mode));
+            let position = |j: usize| match segments.place(j).filter(|_| !order.is_empty()) {
+                Some((s, c)) => {
+                    let nearer = order.iter().take_while(|t| **t != s).map(|t| segments.lengths[*t]).sum::<usize>();
+                    (segments.end() - segments.lengths[s] - nearer + c) as f64
+                }
+                None => segments.position(j, mode),
+            };
+            let score = |j: &usize| dot(&query, &rope.turn(&k[*j][head / group], position(*j))) * scale;
+            let weights = softmax(&seen.iter().map(score).collect::<Vec<_>>());
+            let mut sum = vec![0.0; v[0][0].len()];
+            for (j, weight) in seen.iter().zip(weights) {
+                sum.iter_mut().zip(&v[*j][head / group]).for_each(|(sum, v)| *sum += weight * v);
+            }
+            row.push(sum);
+            row_orders.push(order);
+        }
+        out.push(row);
+        orders.push(row_orders);
+    }
+    (out, orders)
+}
