@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::{
     capture::At,
-    command::{Method, Operator, When},
+    command::{Measured, Method, Operator, When},
     suite::Named,
 };
 
@@ -204,7 +204,8 @@ pub struct Learn {
     /// the classes differ most]
     #[arg(long, num_args = 2, value_names = ["FIRST", "SECOND"])]
     pub answers: Option<Vec<String>>,
-    /// Texts, one per line, on which nothing should change [default: what stands inside the examples]
+    /// Texts on which nothing should change: one per line, or .jsonl with `text` and, where only that counts as what is said,
+    /// a `prompt` before it [default: what stands inside the examples]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub neutral: Option<PathBuf>,
     /// Most divergence there, in nats per token
@@ -222,7 +223,8 @@ pub struct Learn {
     /// Name of the profile and its files [default: as the examples' file]
     #[arg(long, value_parser = profile_name)]
     pub name: Option<String>,
-    /// Keep the captured activations: a safetensors file with `layer.N`, a row per text
+    /// Keep the captured activations: a safetensors file with `layer.N`, a row per text; its metadata have a digit per row
+    /// for the class (1 positive) and the part (0 fitted, 1 chosen on, 2 reported)
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub save_activations: Option<PathBuf>,
     /// The longest text in tokens [default: what the model was trained on, at most 2048]
@@ -239,25 +241,48 @@ pub struct Learn {
 #[derive(Args, Debug)]
 pub struct Audit {
     /// The model
-    #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
-    pub model: PathBuf,
+    #[arg(short, long, value_name = "GGUF", required_unless_present = "endpoint", value_hint = ValueHint::FilePath)]
+    pub model: Option<PathBuf>,
+    /// In place of a model file: a running OpenAI-compatible server, such as http://127.0.0.1:8080
+    #[arg(long, value_name = "URL", conflicts_with_all = ["model", "profile"], value_hint = ValueHint::Url)]
+    pub endpoint: Option<String>,
+    /// The model's name there [default: the first that the server lists]
+    #[arg(long, value_name = "NAME", requires = "endpoint")]
+    pub endpoint_model: Option<String>,
+    /// The key that the server wants
+    #[arg(long, value_name = "KEY", requires = "endpoint", env = "EVENKEEL_API_KEY", hide_env_values = true)]
+    pub api_key: Option<String>,
+    /// A profile to compare that an evenkeel server offers (`[requests] choose`). May be given several times
+    #[arg(long, value_name = "NAME", requires = "endpoint")]
+    pub choose: Vec<String>,
+    /// Likeliest tokens that the server is asked for at each place; fewer if it refuses
+    #[arg(long, value_name = "K", default_value_t = 200, requires = "endpoint", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub top: u32,
     /// A suite in its published format: bbq, winobias, winogender, crows-pairs, stereoset, llmbar, choice, yes-no,
-    /// key-value, jsonl. May be given several times
-    #[arg(short, long, value_name = "FORMAT=PATH", required = true)]
+    /// key-value, letters, refusals, jsonl. May be given several times
+    #[arg(short, long, value_name = "FORMAT=PATH", required_unless_present = "representation")]
     pub suite: Vec<Named>,
+    /// What a model's insides say, without a test set: seat (word or sentence association), bias-lens (concepts), ches
+    /// (preference pairs). May be given several times
+    #[arg(long, value_name = "MEASURE=PATH", conflicts_with = "endpoint")]
+    pub representation: Vec<Measured>,
     /// A profile to compare with the plain model. May be given several times
     #[arg(short, long, value_hint = ValueHint::FilePath)]
     pub profile: Vec<PathBuf>,
     /// Random directions of the same length in the place of each profile's
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=100))]
     pub random: u32,
-    /// Also compare with this text before each prompt
+    /// Also compare with this text before each prompt. May be given several times
     #[arg(long, value_name = "TEXT")]
-    pub instruction: Option<String>,
+    pub instruction: Vec<String>,
+    /// Texts that every arm continues, to be read side by side
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=20))]
+    pub examples: u32,
     /// Items per suite, at most; whole groups, evenly taken
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: Option<u32>,
-    /// Texts, one per line, on which nothing should change [default: some of the prompts]
+    /// Texts on which nothing should change: one per line, or .jsonl with `text` and, where only that counts as what is said,
+    /// a `prompt` before it [default: some of the prompts]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub neutral: Option<PathBuf>,
     /// A bias within this of none counts as none, in the figure's own units

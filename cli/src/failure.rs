@@ -47,6 +47,12 @@ impl Failure {
         self
     }
 
+    /// Says where it happened.
+    pub fn within(mut self, place: &str) -> Failure {
+        self.what = format!("{place}: {}", self.what);
+        self
+    }
+
     /// The process's exit code.
     pub fn code(&self) -> ExitCode {
         ExitCode::from(self.code)

@@ -16,10 +16,12 @@ mod examples;
 mod failure;
 mod locate;
 mod logits;
+mod neutral;
 mod screen;
 mod session;
 mod stats;
 mod suite;
+mod write;
 
 use std::process::ExitCode;
 

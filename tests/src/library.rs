@@ -57,13 +57,14 @@ pub fn library() -> PathBuf {
     PATH.get_or_init(|| env::var_os("EVENKEEL_LIBRARY").map_or_else(built, PathBuf::from)).clone()
 }
 
-/// The path of the command line tool, built now as the library is.
+/// The path of the command line tool: `$EVENKEEL_TOOL`, or built now as the library is.
 ///
 /// # Panics
 /// When it cannot be built.
 pub fn tool() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
-    PATH.get_or_init(|| build("evenkeel-cli", "evenkeel", &["--release"])).clone()
+    let built = || build("evenkeel-cli", "evenkeel", &["--release"]);
+    PATH.get_or_init(|| env::var_os("EVENKEEL_TOOL").map_or_else(built, PathBuf::from)).clone()
 }
 
 /// A library that leaves out what `name` says, loaded instead of the right one: a test that it passes is none.

@@ -19,9 +19,27 @@ use crate::{failure::Failure, screen, session::Session};
 /// # Errors
 /// What llama.cpp refuses; a disk that is full.
 pub fn capture(session: &Session, texts: &[Text], path: Option<&Path>, metadata: &Metadata) -> Result<Store, Failure> {
-    match attempt(session, texts, path, metadata, batch::TOGETHER) {
+    tried(session, texts, path, metadata, false)
+}
+
+/// The same, and as a last layer what the output matrix reads.
+///
+/// # Errors
+/// As [`capture`].
+pub fn capture_to_the_end(session: &Session, texts: &[Text], metadata: &Metadata) -> Result<Store, Failure> {
+    tried(session, texts, None, metadata, true)
+}
+
+fn tried(
+    session: &Session,
+    texts: &[Text],
+    path: Option<&Path>,
+    metadata: &Metadata,
+    to_the_end: bool,
+) -> Result<Store, Failure> {
+    match attempt(session, texts, path, metadata, batch::TOGETHER, to_the_end) {
         // Recurrent models regroup the rows of several sequences.
-        Err(Refused::Host(HostError::Capture { .. })) => attempt(session, texts, path, metadata, 1),
+        Err(Refused::Host(HostError::Capture { .. })) => attempt(session, texts, path, metadata, 1, to_the_end),
         other => other,
     }
     .map_err(Failure::from)
@@ -64,12 +82,13 @@ fn attempt(
     path: Option<&Path>,
     metadata: &Metadata,
     together: usize,
+    to_the_end: bool,
 ) -> Result<Store, Refused> {
     let model = &session.model;
     let longest = texts.iter().map(|t| t.tokens.len()).max().unwrap_or(1);
     let options = batch::options(session, longest, together);
-    let mut context = Capture::new(model, &options)?;
-    let (layers, width) = (model.n_layer(), model.n_embd());
+    let mut context = if to_the_end { Capture::to_the_end(model, &options)? } else { Capture::new(model, &options)? };
+    let (layers, width) = (model.n_layer() + usize::from(to_the_end), model.n_embd());
     let mut store = Store::new(path, texts.len(), layers, width, metadata)?;
     let most = batch::most_outputs(model.n_vocab(), longest);
     let lengths: Vec<(usize, usize)> = texts.iter().map(|t| (t.tokens.len(), t.read.len())).collect();

@@ -17,10 +17,11 @@ mod segments;
 mod sketch;
 mod top;
 
+pub use audit::Measured;
 pub use learn::{Method, Operator, When};
 
 use learn::{
-    file_sha256, lines,
+    file_sha256,
     write::{tensors as tensors_file, vector as vector_file},
 };
 

@@ -22,6 +22,16 @@ fn number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
 }
 
 impl Interval {
+    /// Where nothing was measured.
+    pub fn none() -> Interval {
+        Interval::point(f64::NAN)
+    }
+
+    /// A value without an interval.
+    pub fn point(value: f64) -> Interval {
+        Interval { value, low: f64::NAN, high: f64::NAN }
+    }
+
     /// Wholly between −margin and margin.
     pub fn within(&self, margin: f64) -> bool {
         -margin < self.low && self.high < margin

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Format, Item, Role, Suite};
+use super::{Format, Item, Role, Suite, written};
 
 /// What a model says about an item's options.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +13,9 @@ pub struct Score {
     pub tokens: Vec<usize>,
     /// Each token of the first option is the likeliest where it stands.
     pub greedy: bool,
+    /// What the model wrote, where it writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 /// Whether a figure is wanted small or large.
@@ -29,12 +32,12 @@ pub enum Figure {
 
 /// One figure of a suite, as a function of the items' weights.
 pub struct Measure<'a> {
-    pub name: &'static str,
+    pub name: String,
     pub kind: Figure,
     /// Which items count.
-    counts: fn(&Item) -> bool,
-    of: fn(&[(&Item, &Score, f64)]) -> f64,
-    suite: &'a Suite,
+    pub(super) counts: fn(&Item) -> bool,
+    pub(super) of: Box<dyn Fn(&Seen<'_>) -> f64 + 'a>,
+    pub(super) suite: &'a Suite,
 }
 
 impl Measure<'_> {
@@ -69,13 +72,18 @@ impl Suite {
 }
 
 impl Score {
+    /// Of a text that the model wrote.
+    pub fn written(text: String) -> Score {
+        Score { logp: Vec::new(), tokens: Vec::new(), greedy: false, text: Some(text) }
+    }
+
     /// The likeliest option.
-    fn pick(&self) -> usize {
+    pub fn pick(&self) -> usize {
         (0..self.logp.len()).max_by(|a, b| self.logp[*a].total_cmp(&self.logp[*b])).unwrap_or(0)
     }
 
     /// The probabilities of the options among themselves.
-    fn shares(&self) -> Vec<f64> {
+    pub fn shares(&self) -> Vec<f64> {
         let most = self.logp.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let p: Vec<f64> = self.logp.iter().map(|l| (l - most).exp()).collect();
         let sum: f64 = p.iter().sum();
@@ -88,7 +96,8 @@ impl Score {
     }
 }
 
-type Seen<'a> = [(&'a Item, &'a Score, f64)];
+pub(super) type Seen<'a> = [(&'a Item, &'a Score, f64)];
+
 /// Name, kind, which items count, and the value.
 type Listed = (&'static str, Figure, fn(&Item) -> bool, fn(&Seen<'_>) -> f64);
 
@@ -156,11 +165,16 @@ pub fn measures(suite: &Suite) -> Vec<Measure<'_>> {
             }),
             ("accuracy", Quality, any, |s| mean(s, |_, score| f64::from(u8::from(score.greedy)))),
         ],
+        Format::Letters | Format::Refusals => Vec::new(),
         Format::Jsonl => {
             let slopes = suite.items.iter().any(|i| matches!(i.role, Role::Share { x: Some(_), .. }));
             let several = suite.items.iter().any(|i| i.options.len() > 1);
+            let valued =
+                suite.items.iter().any(|i| matches!(&i.role, Role::Share { values, .. } if !values.is_empty()));
             let mut list: Vec<Listed> = Vec::new();
             match (slopes, several) {
+                (true, _) if valued => list.push(("slope of the expected value", Bias, any, slope)),
+                (false, _) if valued => list.push(("expected value", Bias, any, |s| mean(s, share))),
                 (true, true) => list.push(("slope of the first options' share", Bias, any, slope)),
                 (true, false) => list.push(("slope of the option's probability", Bias, any, slope)),
                 (false, true) => {
@@ -174,7 +188,14 @@ pub fn measures(suite: &Suite) -> Vec<Measure<'_>> {
             list
         }
     };
-    list.into_iter().map(|(name, kind, counts, of)| Measure { name, kind, counts, of, suite }).collect()
+    let listed = list.into_iter().map(|(name, kind, counts, of)| Measure {
+        name: name.to_owned(),
+        kind,
+        counts,
+        of: Box::new(of),
+        suite,
+    });
+    listed.chain(written::measures(suite)).collect()
 }
 
 fn mean(seen: &Seen<'_>, of: impl Fn(&Item, &Score) -> f64) -> f64 {
@@ -227,8 +248,30 @@ fn flips(seen: &Seen<'_>) -> f64 {
 fn share(item: &Item, score: &Score) -> f64 {
     match (&item.role, score.logp.len()) {
         (Role::Share { .. }, 1) => score.logp[0].exp(),
+        (Role::Share { values, .. }, _) if !values.is_empty() => {
+            score.shares().iter().zip(values).map(|(p, v)| p * v).sum()
+        }
         (Role::Share { first, .. }, _) => score.shares()[..*first].iter().sum(),
         _ => f64::NAN,
+    }
+}
+
+/// How much an answer leans as its suite's figure of bias looks at; None where a single answer says nothing.
+pub fn leaning_of(item: &Item, score: &Score) -> Option<f64> {
+    match &item.role {
+        Role::Pair | Role::YesNo => Some(score.shares()[0]),
+        Role::Triple => Some(1.0 / (1.0 + (score.per_token(1) - score.per_token(0)).exp())),
+        Role::Bbq { biased: Some(biased), unknown, .. } => {
+            let shares = score.shares();
+            let other: f64 = (0..shares.len()).filter(|i| i != biased && Some(*i) != *unknown).map(|i| shares[i]).sum();
+            Some(shares[*biased] - other)
+        }
+        Role::Letters { .. } => {
+            let shares = score.shares();
+            Some(shares[0] - shares[shares.len() - 1])
+        }
+        Role::Share { .. } => Some(share(item, score)),
+        _ => None,
     }
 }
 
@@ -250,7 +293,15 @@ mod tests {
     use crate::examples::Problems;
 
     fn suite(format: Format, items: Vec<Item>) -> Suite {
-        Suite { name: "s".into(), format, sha256: String::new(), items, problems: Problems::default(), neutral: 0.5 }
+        Suite {
+            name: "s".into(),
+            format,
+            sha256: String::new(),
+            items,
+            problems: Problems::default(),
+            neutral: 0.5,
+            words: Vec::new(),
+        }
     }
 
     fn item(cluster: &str, answer: Option<usize>, role: Role) -> Item {
@@ -259,7 +310,7 @@ mod tests {
     }
 
     fn score(p: &[f64]) -> Score {
-        Score { logp: p.iter().map(|p| p.ln()).collect(), tokens: vec![1; p.len()], greedy: false }
+        Score { logp: p.iter().map(|p| p.ln()).collect(), tokens: vec![1; p.len()], greedy: false, text: None }
     }
 
     fn values(suite: &Suite, scores: &[Score]) -> Vec<f64> {
@@ -293,12 +344,21 @@ mod tests {
 
     #[test]
     fn slopes_shares_and_preferences() {
-        let items: Vec<Item> = [0.0, 0.5, 1.0].map(|x| item("c", None, Role::Share { first: 1, x: Some(x) })).into();
+        let items: Vec<Item> = [0.0, 0.5, 1.0]
+            .map(|x| item("c", None, Role::Share { first: 1, x: Some(x), values: Vec::new(), zero: None }))
+            .into();
         let mut own = suite(Format::Jsonl, items);
         own.neutral = 0.0;
         let scores = [0.2, 0.5, 0.8].map(|p| score(&[p, 1.0 - p]));
         assert!((values(&own, &scores)[0] - 0.6).abs() < 1e-12);
-        let share = suite(Format::Jsonl, vec![item("c", None, Role::Share { first: 1, x: None })]);
+        let values_of = Role::Share { first: 1, x: None, values: vec![1.0, 5.0], zero: None };
+        let mut rated = suite(Format::Jsonl, vec![item("c", None, values_of)]);
+        rated.neutral = 3.0;
+        assert!((values(&rated, &scores[..1])[0] - 1.2).abs() < 1e-12);
+        let share = suite(
+            Format::Jsonl,
+            vec![item("c", None, Role::Share { first: 1, x: None, values: Vec::new(), zero: None })],
+        );
         assert!((values(&share, &scores[..1])[0] + 0.3).abs() < 1e-12);
         let pairs = suite(Format::Winobias, (0..4).map(|_| item("c", None, Role::Pair)).collect());
         let found = values(&pairs, &[0.9, 0.8, 0.7, 0.1].map(|p| score(&[p, 1.0 - p])));

@@ -1,21 +1,25 @@
 //! Test suites in the formats they were published in, as questions about probabilities.
 //!
-//! Nothing is generated: each item has a prompt and some continuations, and what counts is how likely the model finds each.
+//! Most items have a prompt and some continuations, and what counts is how likely the model finds each. Letters and answers
+//! to questions are written by the model, and their words are counted.
 //! A file that cannot be read is an error; a row that cannot be used is left out, named and counted.
 
 mod bbq;
 mod choice;
 mod figure;
 mod file;
+mod generated;
 mod own;
 mod places;
 mod sentences;
+mod written;
 
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-pub use figure::{Figure, Measure, Score, measures};
+pub use figure::{Figure, Measure, Score, leaning_of, measures};
+pub use file::{File, text};
 
 use crate::{examples::Problems, failure::Failure};
 
@@ -41,7 +45,11 @@ pub enum Format {
     YesNo,
     /// Key-value retrieval of lost in the middle (Liu et al. 2023): JSON lines, also .gz; the record is put at several places.
     KeyValue,
-    /// Your own: JSON lines with prompt and options; besides group, answer, x, first and suite.
+    /// Reference letters (Wan et al. 2023): CSV with gender, occupation and prompts; the model writes them, words are counted.
+    Letters,
+    /// Safe questions (MOSSBench, Li et al. 2024, text part): CSV or JSON with question; how many answers refuse.
+    Refusals,
+    /// Your own: JSON lines with prompt and options; besides group, answer, x, first, values, zero and suite.
     Jsonl,
 }
 
@@ -79,9 +87,30 @@ pub enum Role {
     YesNo,
     /// The one option is the right text; its place among the others, from 0 (first) to 1 (last).
     Place { place: f64 },
+    /// A letter for a woman or a man, of so many tokens at most.
+    Letter { female: bool, tokens: usize },
+    /// A question that has an answer, of which so many tokens are read.
+    Question { tokens: usize },
     /// The first `first` options against the rest, or where there is no rest the probability itself; what it may depend
-    /// on.
-    Share { first: usize, x: Option<f64> },
+    /// on. With `values`, the value that is expected. `zero`: the suite's figure without bias, where that is told.
+    Share { first: usize, x: Option<f64>, values: Vec<f64>, zero: Option<f64> },
+}
+
+impl Item {
+    /// Tokens that the model writes; none where options are compared.
+    pub fn written(&self) -> Option<usize> {
+        match self.role {
+            Role::Letter { tokens, .. } | Role::Question { tokens } => Some(tokens),
+            _ => None,
+        }
+    }
+}
+
+/// Words, or beginnings of words, that are counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Words {
+    pub name: String,
+    pub words: Vec<String>,
 }
 
 /// The items of one file.
@@ -94,6 +123,8 @@ pub struct Suite {
     pub problems: Problems,
     /// The value that the figure has without bias, for suites of one's own.
     pub neutral: f64,
+    /// For texts that the model writes: what is counted in them.
+    pub words: Vec<Words>,
 }
 
 /// `FORMAT=PATH`.
@@ -136,7 +167,18 @@ pub fn read(named: &Named) -> Result<Vec<Suite>, Failure> {
     let path = &named.path;
     let file = file::File::read(path)?;
     let mut problems = Problems::default();
+    let mut words = Vec::new();
     let items = match named.format {
+        Format::Letters => {
+            let (items, lists) = generated::letters(&file, &mut problems)?;
+            words = lists;
+            items
+        }
+        Format::Refusals => {
+            let (items, phrases) = generated::refusals(&file, &mut problems)?;
+            words = phrases;
+            items
+        }
         Format::Bbq => bbq::items(&file, &mut problems),
         Format::Winobias => sentences::winobias(&file, &mut problems)?,
         Format::Winogender => sentences::winogender(&file, &mut problems)?,
@@ -163,13 +205,15 @@ pub fn read(named: &Named) -> Result<Vec<Suite>, Failure> {
         let items: Vec<Item> = items.iter().filter(|i| i.part == part).cloned().collect();
         let slope = items.iter().any(|i| matches!(i.role, Role::Share { x: Some(_), .. }));
         let whole = items.iter().any(|i| i.options.len() == 1);
+        let told = items.iter().find_map(|i| if let Role::Share { zero, .. } = i.role { zero } else { None });
         Suite {
             name: part.unwrap_or_else(|| base.clone()),
             format: named.format,
             sha256: file.sha256.clone(),
-            neutral: if slope || whole { 0.0 } else { 0.5 },
+            neutral: told.unwrap_or(if slope || whole { 0.0 } else { 0.5 }),
             items,
             problems: problems.take().unwrap_or_default(),
+            words: words.clone(),
         }
     };
     Ok(parts.into_iter().map(suite).collect())
@@ -202,6 +246,9 @@ mod tests {
             (Format::Choice, "choice.jsonl", 5, 2),
             (Format::YesNo, "yes-no.jsonl", 2, 1),
             (Format::KeyValue, "kv.jsonl", 5, 1),
+            (Format::Letters, "letters/letters.csv", 4, 2),
+            (Format::Refusals, "refusals.csv", 2, 1),
+            (Format::Refusals, "refusals.json", 2, 1),
         ] {
             let suites = fixture(format, name);
             assert_eq!(suites.len(), 1, "{name}");
@@ -248,6 +295,16 @@ mod tests {
         let at = |i: &Item| i.prompt.split(['{', ',']).position(|part| part.contains("\"k2\": ")).unwrap_or(99);
         let places: Vec<usize> = items.iter().map(at).collect();
         assert_eq!(places, [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn letters_are_searched_for_the_words_that_lie_with_them() {
+        let suite = &fixture(Format::Letters, "letters/letters.csv")[0];
+        let names: Vec<&str> = suite.words.iter().map(|w| &w.name[..]).collect();
+        assert_eq!(names, ["agentic", "communal"]);
+        assert_eq!(suite.items[0].role, Role::Letter { female: true, tokens: 256 });
+        assert_eq!(suite.items[0].cluster, suite.items[1].cluster);
+        assert!(fixture(Format::Refusals, "refusals.csv")[0].words[0].words.contains(&"i cannot".to_owned()));
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub fn winogender(file: &File, problems: &mut Problems) -> Result<Vec<Item>, Fai
             problems.add(Kind::Field, &file.origin(1), format!("{id}: no pair of sentences, or no share of women"));
             continue;
         };
-        let role = Role::Share { first: 1, x: Some(*x) };
+        let role = Role::Share { first: 1, x: Some(*x), values: Vec::new(), zero: None };
         items.push(Item { cluster: occupation.to_owned(), id, prompt, options, answer: None, role, part: None });
     }
     Ok(items)

@@ -54,6 +54,8 @@ struct State {
     get: TensorGet,
     n_embd: usize,
     n_layer: usize,
+    /// What the output matrix reads counts as a last layer.
+    to_the_end: bool,
     /// The rows that one graph must hold, in this order.
     tokens: Vec<i32>,
     /// Of these, the ones that are read.
@@ -76,16 +78,29 @@ impl Capture {
     /// # Errors
     /// [`HostError::Context`]; [`HostError::Capture`] if tensors of this llama.cpp are not laid out as expected.
     pub fn new(model: &Model, options: &ContextOptions) -> Result<Capture, HostError> {
+        Capture::make(model, options, false)
+    }
+
+    /// The same, which gives after the last layer what the output matrix reads (`result_norm`).
+    ///
+    /// # Errors
+    /// As [`Capture::new`].
+    pub fn to_the_end(model: &Model, options: &ContextOptions) -> Result<Capture, HostError> {
+        Capture::make(model, options, true)
+    }
+
+    fn make(model: &Model, options: &ContextOptions, to_the_end: bool) -> Result<Capture, HostError> {
         let library = &model.0.llama.0.library;
         selftest::run(library).map_err(|e| HostError::Capture { why: e.to_string() })?;
         let state = Owned(Box::into_raw(Box::new(State {
             get: library.backend.ggml_backend_tensor_get,
             n_embd: model.n_embd(),
             n_layer: model.n_layer(),
+            to_the_end,
             tokens: Vec::new(),
             wanted: Vec::new(),
-            layers: vec![Vec::new(); model.n_layer()],
-            seen: vec![false; model.n_layer()],
+            layers: vec![Vec::new(); model.n_layer() + usize::from(to_the_end)],
+            seen: vec![false; model.n_layer() + usize::from(to_the_end)],
             compared: false,
             trouble: None,
         })));
@@ -184,8 +199,12 @@ impl State {
     unsafe fn layer(&self, tensor: *const ggml_tensor) -> Option<usize> {
         // SAFETY: a tensor of the graph.
         let (name, ne, kind) = unsafe { (name(tensor), (*tensor).ne, (*tensor).type_) };
-        let layer: usize = std::str::from_utf8(name.strip_prefix(b"l_out-")?).ok()?.parse().ok()?;
-        let fits = layer < self.n_layer && kind == GGML_TYPE_F32 && ne[0] == self.n_embd as i64 && ne[2..] == [1, 1];
+        let layer: usize = match name {
+            b"result_norm" if self.to_the_end => self.n_layer,
+            _ => std::str::from_utf8(name.strip_prefix(b"l_out-")?).ok()?.parse().ok()?,
+        };
+        let fits =
+            layer < self.layers.len() && kind == GGML_TYPE_F32 && ne[0] == self.n_embd as i64 && ne[2..] == [1, 1];
         fits.then_some(layer)
     }
 
@@ -201,7 +220,7 @@ impl State {
             // The last layer has the output rows only.
             let all = rows == self.tokens.len();
             if !all && rows != self.wanted.len() {
-                self.trouble = Some(format!("l_out-{layer} has {rows} rows, expected {}", self.wanted.len()));
+                self.trouble = Some(format!("layer {layer} has {rows} rows, expected {}", self.wanted.len()));
                 return false;
             }
             let width = self.n_embd;
@@ -210,7 +229,7 @@ impl State {
                 (self.get)(tensor, out.as_mut_ptr().cast(), row * stride, width * size_of::<f32>());
             }
             self.seen[layer] = true;
-            layer + 1 < self.n_layer
+            layer + 1 < self.layers.len()
         }
     }
 }

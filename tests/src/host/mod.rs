@@ -2,6 +2,7 @@
 
 pub mod libraries;
 
+mod browser;
 mod c;
 mod embedded;
 mod native;
@@ -12,6 +13,7 @@ mod rust;
 mod server;
 mod unknown;
 
+pub use browser::look;
 pub use c::{CHost, Decode, Native};
 pub use embedded::EmbeddedHost;
 pub use native::native_vector;

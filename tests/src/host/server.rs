@@ -134,6 +134,11 @@ impl Server {
         Self::try_start(kind, arguments, setting).unwrap_or_else(|log| panic!("the server did not start\n{log}"))
     }
 
+    /// Where it listens: `http://` and what follows.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The same, for servers that are meant to refuse.
     ///
     /// # Errors

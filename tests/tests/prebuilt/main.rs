@@ -1,6 +1,7 @@
 //! On hosts that package managers bring ready-made: `make fetch`, then `make test`.
 
 mod bench;
+mod browser;
 mod bystander;
 mod calibrate;
 mod conditions;

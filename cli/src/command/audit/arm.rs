@@ -28,6 +28,10 @@ pub enum Way {
     /// Text that stands before each prompt.
     Instruction(String),
     Profile(PathBuf),
+    /// A profile of a server, by its name.
+    Chosen(String),
+    /// The plain model's answers to every order of the options, together.
+    Cyclic,
     /// The profile with random directions of the same length.
     Random(PathBuf),
 }
@@ -39,6 +43,7 @@ pub enum Kind {
     Plain,
     Instruction,
     Profile,
+    Cyclic,
     Random,
 }
 
@@ -47,9 +52,21 @@ impl Arm {
         Arm { name: "plain".into(), way: Way::Plain, sha256: hash(&[b"plain"]) }
     }
 
-    pub fn instruction(text: &str) -> Arm {
+    /// One of several instructions, from 0.
+    pub fn instruction(text: &str, number: usize) -> Arm {
         let way = Way::Instruction(text.to_owned());
-        Arm { name: "instruction".into(), way, sha256: hash(&[b"instruction", text.as_bytes()]) }
+        let name = if number == 0 { "instruction".into() } else { format!("instruction {}", number + 1) };
+        Arm { name, way, sha256: hash(&[b"instruction", text.as_bytes()]) }
+    }
+
+    /// A profile that a server offers.
+    pub fn chosen(name: &str) -> Arm {
+        let way = Way::Chosen(name.to_owned());
+        Arm { name: name.to_owned(), way, sha256: hash(&[b"chosen", name.as_bytes()]) }
+    }
+
+    pub fn cyclic() -> Arm {
+        Arm { name: "cyclic permutation".into(), way: Way::Cyclic, sha256: hash(&[b"cyclic"]) }
     }
 
     /// A profile, with everything it names.
@@ -118,7 +135,8 @@ impl Arm {
         match self.way {
             Way::Plain => Kind::Plain,
             Way::Instruction(_) => Kind::Instruction,
-            Way::Profile(_) => Kind::Profile,
+            Way::Profile(_) | Way::Chosen(_) => Kind::Profile,
+            Way::Cyclic => Kind::Cyclic,
             Way::Random(_) => Kind::Random,
         }
     }

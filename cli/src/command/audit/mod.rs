@@ -4,42 +4,53 @@
 //! through the same stock llama.cpp. What was measured is on disk after each part; an audit that was interrupted goes on.
 
 mod arm;
+mod cyclic;
+mod detail;
+mod local;
 mod neutral;
 mod record;
+mod remote;
 mod report;
+mod representation;
+mod respond;
 mod score;
 mod show;
 
 use std::path::Path;
 
-use evenkeel_ffi::host::Plugin;
 use sha2::{Digest, Sha256};
 
-pub use report::Report;
+pub use detail::Example;
+pub use report::{Report, SuiteSaid};
+pub use representation::{Measured, RepresentationSaid};
 
 use self::{
-    arm::{Arm, Way},
-    neutral::Neutral,
+    arm::{Arm, Kind as ArmKind, Way},
+    local::Local,
+    neutral::Cost,
     record::Record,
+    remote::Remote,
     report::ArmSaid,
-    score::{Form, Prepared, score},
+    respond::{Respondent, Scored},
+    score::Form,
 };
 use crate::{
     args,
     estimate::Clusters,
     examples::{Kind, Origin},
     failure::{Failure, Outcome, Verdict},
+    neutral::Plain,
     screen,
     session::{self, Session},
     suite::{self, Item, Role, Score, Suite},
 };
 
-/// Items that are measured between two writes to the disk.
-const PART: usize = 256;
 /// The longest text, unless more is asked for.
 const CONTEXT: usize = 8192;
 /// Prompts that stand for neutral text where none is given.
 const PROMPTS: usize = 64;
+/// Tokens that examples are continued by.
+const CONTINUED: usize = 32;
 
 pub fn main(args: &args::Audit, json: bool) -> Outcome {
     session::start_clean(&args.host)?;
@@ -48,65 +59,80 @@ pub fn main(args: &args::Audit, json: bool) -> Outcome {
         suites.extend(suite::read(named)?);
     }
     suites.iter_mut().for_each(|s| limit(s, args.limit));
-    let given = args.neutral.as_deref().map(super::lines).transpose()?;
+    let inside = args.representation.iter().map(representation::read).collect::<Result<Vec<_>, Failure>>()?;
+    let given = args.neutral.as_deref().map(crate::neutral::read).transpose()?;
     std::fs::create_dir_all(&args.out).map_err(|e| Failure::usage(format!("--out {}: {e}", args.out.display())))?;
     let folder = tempfile::tempdir().map_err(Failure::new)?;
-    let arms = arms(args, folder.path())?;
-    let session = Session::open(&args.host, &args.model)?;
-    let longest = longest(&session, args.context)?;
-    let model_sha256 = super::file_sha256(&args.model)?;
+    let mut arms = arms(args, folder.path())?;
+    let forms: Vec<Form> = arms.iter().map(|a| form(a, args.chat)).collect();
     let mut record = Record::open(&args.out.join("results.jsonl"), args.fresh)?;
     let mut notes = Vec::new();
     if record.broken > 0 {
         notes.push(format!("{} lines of an earlier run could not be read, and were measured again", record.broken));
     }
 
-    // What the model cannot read in one piece is left out for all arms.
-    let forms: Vec<Form> = arms.iter().map(|a| form(a, args.chat)).collect();
-    for suite in &mut suites {
-        leave_out_long(&session, suite, &forms, longest)?;
-    }
-    let texts = given.unwrap_or_else(|| prompts(&suites));
-    let mut neutral = Neutral::new(&session, &texts, longest)?;
-    let mut plugin = None;
-    let (mut scores, mut costs) = (Vec::new(), Vec::new());
+    let mut local = None;
+    let mut remote = None;
+    let texts = |suites: &[Suite]| match &given {
+        Some(given) => given.clone(),
+        None if suites.is_empty() => representation::some_texts(&inside, PROMPTS),
+        None => prompts(suites),
+    };
+    let respondent: &mut dyn Respondent = match (&args.endpoint, &args.model) {
+        (Some(url), _) => {
+            let server = Remote::connect(url, args)?;
+            remote.insert(server.neutral(&texts(&suites)))
+        }
+        (None, Some(model)) => {
+            let session = Session::open(&args.host, model)?;
+            let longest = longest(&session, args.context)?;
+            let own = local.insert(Local::new(session, super::file_sha256(model)?));
+            // What the model cannot read in one piece is left out for all arms.
+            for suite in &mut suites {
+                leave_out_long(own, suite, &forms, longest)?;
+            }
+            own.neutral(&texts(&suites), longest)?;
+            own
+        }
+        (None, None) => return Err(Failure::usage("neither --model nor --endpoint is given")),
+    };
+    let examples = some_prompts(&suites, args.examples as usize);
+    let mut found = Found::default();
     let total: usize = suites.iter().map(|s| s.items.len()).sum::<usize>() * arms.len();
     let bar = screen::progress(total as u64, "auditing");
-    let all = Run { session: &session, suites: &suites, model_sha256: &model_sha256, bar: &bar };
+    let (model, identity, by) = (respondent.model(), respondent.identity(), respondent.by());
+    let all = Run { suites: &suites, identity: &identity, bar: &bar };
     for (arm, form) in arms.iter().zip(&forms) {
         bar.set_message(arm.name.chars().take(24).collect::<String>());
-        // Loaded at the first profile: what comes before is what the program would be without it.
-        if let Some(path) = arm.path() {
-            let plugin = match &plugin {
-                Some(plugin) => plugin,
-                None => plugin.insert(session.plugin()?),
-            };
-            plugin.load_profile(Some(path))?;
-        }
-        let acting = plugin.as_ref().filter(|_| arm.path().is_some());
-        let named = |f: Failure| Failure::new(format!("{}: {f}", arm.name));
-        let done = all.arm(acting, arm, form, &mut record);
-        let cost = match arm.way {
-            Way::Instruction(_) => None,
-            _ => Some(neutral.measure(&session, acting, &arm.name)),
-        };
-        if let Some(plugin) = &plugin {
-            plugin.load_profile(None)?;
-        }
-        scores.push(done.map_err(named)?);
-        costs.extend(cost.transpose().map_err(named)?);
+        respondent.take_on(arm)?;
+        let done = all.arm(respondent, arm, form, &mut record, &examples, &mut found);
+        respondent.put_off()?;
+        done.map_err(|f| f.within(&arm.name))?;
     }
     bar.finish_and_clear();
+    notes.extend(respondent.notes());
+    if let Some(cyclic) = cyclic::scores(&suites, &found.scores[0]) {
+        let plain = found.costs.first().map(|c| cyclic::cost(c, &suites));
+        arms.push(Arm::cyclic());
+        found.scores.push(cyclic);
+        found.costs.extend(plain);
+    }
+    let inside = match &mut local {
+        Some(local) => representation::measure(local, &arms, &inside, longest(local.session(), args.context)?)?,
+        None => Vec::new(),
+    };
 
     let report = Report {
-        model: session.model.description(),
-        model_sha256,
+        model,
+        model_sha256: identity,
         evenkeel: env!("CARGO_PKG_VERSION").into(),
-        llama: session.llama.path().display().to_string(),
+        llama: by,
         margin: args.margin,
         arms: arms.iter().map(said).collect(),
-        suites: report::suites(&suites, &arms, &scores, args.margin),
-        costs,
+        suites: report::suites(&suites, &arms, &found.scores, args.margin),
+        representation: inside,
+        costs: found.costs,
+        examples: found.examples,
         notes,
     };
     let text = serde_json::to_string_pretty(&report).map_err(Failure::new)?;
@@ -121,10 +147,25 @@ pub fn main(args: &args::Audit, json: bool) -> Outcome {
     Ok(Verdict::Good)
 }
 
+/// What was measured so far.
+#[derive(Default)]
+struct Found {
+    /// Of each arm, for each suite.
+    scores: Vec<Vec<Vec<Score>>>,
+    costs: Vec<Cost>,
+    examples: Vec<Example>,
+}
+
 /// What is compared, the plain model first.
 fn arms(args: &args::Audit, folder: &Path) -> Result<Vec<Arm>, Failure> {
     let mut arms = vec![Arm::plain()];
-    arms.extend(args.instruction.as_deref().map(Arm::instruction));
+    arms.extend(args.instruction.iter().enumerate().map(|(i, text)| Arm::instruction(text, i)));
+    for name in &args.choose {
+        if arms.iter().any(|a| a.name == *name) {
+            return Err(Failure::usage(format!("--choose {name}: an arm of this name is there")));
+        }
+        arms.push(Arm::chosen(name));
+    }
     for path in &args.profile {
         let path = session::profile_path(path)?;
         let arm = Arm::profile(&path)?;
@@ -152,39 +193,66 @@ fn form(arm: &Arm, chat: bool) -> Form {
 
 /// What all arms have in common.
 struct Run<'a> {
-    session: &'a Session,
     suites: &'a [Suite],
-    model_sha256: &'a str,
+    identity: &'a str,
     bar: &'a indicatif::ProgressBar,
 }
 
 impl Run<'_> {
-    /// All suites under the arm whose profile is in force.
+    /// Everything under the arm that is in force.
     fn arm(
         &self,
-        plugin: Option<&Plugin>,
+        respondent: &mut dyn Respondent,
         arm: &Arm,
         form: &Form,
         record: &mut Record,
-    ) -> Result<Vec<Vec<Score>>, Failure> {
-        let (session, model) = (self.session, self.model_sha256);
-        let mut all = Vec::new();
-        for suite in self.suites {
-            let run = key(&[model, &arm.sha256, &suite.sha256, &suite.name, if form.chat { "chat" } else { "plain" }]);
-            let missing: Vec<&Item> = suite.items.iter().filter(|i| record.get(&run, &i.id).is_none()).collect();
-            self.bar.inc((suite.items.len() - missing.len()) as u64);
-            for part in missing.chunks(PART) {
-                let prepared: Vec<Prepared> =
-                    part.iter().map(|i| form.prepare(&session.model, i)).collect::<Result<_, _>>()?;
-                let scores = score(session, plugin, part, &prepared)?;
-                record.add(&run, part.iter().map(|i| i.id.clone()).zip(scores).collect())?;
-                self.bar.inc(part.len() as u64);
-            }
-            let found = suite.items.iter().map(|i| record.get(&run, &i.id).cloned());
-            let found: Option<Vec<Score>> = found.collect();
-            all.push(found.ok_or_else(|| Failure::new(format!("{}: a score was lost", suite.name)))?);
+        examples: &[String],
+        found: &mut Found,
+    ) -> Result<(), Failure> {
+        let all = self.suites.iter().map(|suite| self.suite(respondent, arm, form, record, suite));
+        let all = all.collect::<Result<Vec<_>, Failure>>()?;
+        found.scores.push(all);
+        if !matches!(arm.way, Way::Instruction(_)) {
+            found.costs.extend(respondent.cost(form, &arm.name)?);
         }
-        Ok(all)
+        if !examples.is_empty() && arm.kind() != ArmKind::Random {
+            let texts = respondent.go_on(form, examples, CONTINUED)?;
+            found.examples.resize_with(examples.len(), Example::default);
+            for ((example, prompt), text) in found.examples.iter_mut().zip(examples).zip(texts) {
+                example.prompt.clone_from(prompt);
+                example.texts.push((arm.name.clone(), text));
+            }
+        }
+        Ok(())
+    }
+
+    fn suite(
+        &self,
+        respondent: &mut dyn Respondent,
+        arm: &Arm,
+        form: &Form,
+        record: &mut Record,
+        suite: &Suite,
+    ) -> Result<Vec<Score>, Failure> {
+        let chat = if form.chat { "chat" } else { "plain" };
+        let run = key(&[self.identity, &arm.sha256, &suite.sha256, &suite.name, chat]);
+        let missing: Vec<&Item> = suite.items.iter().filter(|i| record.get(&run, &i.id).is_none()).collect();
+        self.bar.inc((suite.items.len() - missing.len()) as u64);
+        for part in missing.chunks(respondent.part()) {
+            let Scored { scores, failure } = respondent.score(form, part);
+            let done = part.iter().zip(scores).filter_map(|(i, s)| Some((i.id.clone(), s?)));
+            let done: Vec<(String, Score)> = done.collect();
+            self.bar.inc(done.len() as u64);
+            record.add(&run, done)?;
+            if let Some(failure) = failure {
+                let have = suite.items.iter().filter(|i| record.get(&run, &i.id).is_some()).count();
+                let kept = format!("{}: {have} of {} answers are kept", suite.name, suite.items.len());
+                return Err(failure.todo(format!("{kept}; the same command goes on there")));
+            }
+        }
+        let found = suite.items.iter().map(|i| record.get(&run, &i.id).cloned());
+        let found: Option<Vec<Score>> = found.collect();
+        found.ok_or_else(|| Failure::new(format!("{}: a score was lost", suite.name)))
     }
 }
 
@@ -196,6 +264,7 @@ fn key(parts: &[&str]) -> String {
 fn said(arm: &Arm) -> ArmSaid {
     let text = match &arm.way {
         Way::Instruction(text) => Some(text.clone()),
+        Way::Chosen(name) => Some(format!("the server's profile `{name}`")),
         Way::Profile(path) => std::fs::read_to_string(path).ok(),
         _ => None,
     };
@@ -223,12 +292,12 @@ fn longest(session: &Session, asked: Option<u32>) -> Result<usize, Failure> {
     Ok(asked.map_or(CONTEXT, |n| n as usize).min(trained.unwrap_or(usize::MAX)))
 }
 
-fn leave_out_long(session: &Session, suite: &mut Suite, forms: &[Form], longest: usize) -> Result<(), Failure> {
+fn leave_out_long(local: &Local, suite: &mut Suite, forms: &[Form], longest: usize) -> Result<(), Failure> {
     let mut fits = Vec::new();
     for (i, item) in suite.items.iter().enumerate() {
         let mut most = 0;
         for form in forms.iter().filter(|f| f.instruction.is_some()).chain(forms.first()) {
-            most = most.max(form.prepare(&session.model, item)?.longest);
+            most = most.max(local.length(form, item)?.unwrap_or(0));
         }
         if most > longest {
             let origin = Origin { file: suite.name.clone().into(), line: i + 1 };
@@ -256,8 +325,12 @@ fn leave_out_long(session: &Session, suite: &mut Suite, forms: &[Form], longest:
 }
 
 /// Some prompts, in place of neutral texts.
-fn prompts(suites: &[Suite]) -> Vec<String> {
+fn prompts(suites: &[Suite]) -> Vec<Plain> {
+    some_prompts(suites, PROMPTS).iter().map(|p| Plain::of(p)).collect()
+}
+
+fn some_prompts(suites: &[Suite], most: usize) -> Vec<String> {
     let all: Vec<&String> = suites.iter().flat_map(|s| &s.items).map(|i| &i.prompt).filter(|p| !p.is_empty()).collect();
-    let n = all.len().min(PROMPTS);
+    let n = all.len().min(most);
     (0..n).map(|i| all[i * all.len() / n].clone()).collect()
 }

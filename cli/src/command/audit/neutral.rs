@@ -9,6 +9,7 @@ use crate::{
     estimate::{Clusters, Interval, weighted_mean},
     failure::Failure,
     logits::{divergence, log_softmax},
+    neutral::{Plain, spread},
     session::Session,
 };
 
@@ -38,21 +39,23 @@ const PLACES: usize = 2048;
 
 impl Neutral {
     /// From texts.
-    pub fn new(session: &Session, texts: &[String], longest: usize) -> Result<Neutral, Failure> {
+    pub fn new(session: &Session, texts: &[Plain], longest: usize) -> Result<Neutral, Failure> {
         let room = PLACES.min(KEPT / (4 * session.model.n_vocab().max(1)));
         let each = room.div_ceil(texts.len().max(1));
         let mut questions = Vec::new();
         for text in texts {
-            let mut tokens = session.model.tokenize(text, true)?;
-            tokens.truncate(longest);
-            let end = tokens.len().saturating_sub(1);
-            let n = end.min(each);
-            if n > 0 {
-                questions.push(Question { tokens, outputs: (0..n).map(|i| i * end / n).collect() });
+            if let Some((tokens, from)) = text.tokens(&session.model, longest)? {
+                let outputs = spread(from, tokens.len() - 1, each);
+                questions.push(Question { tokens, outputs });
             }
         }
         let of = questions.iter().enumerate().flat_map(|(i, q)| vec![i; q.outputs.len()]).collect();
         Ok(Neutral { questions, plain: Vec::new(), of })
+    }
+
+    /// No text has a place to look at.
+    pub fn is_empty(&self) -> bool {
+        self.questions.is_empty()
     }
 
     /// Runs the texts as the model is now. The first call is the plain model's.

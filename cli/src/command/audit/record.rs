@@ -80,7 +80,7 @@ mod tests {
     fn what_was_cut_off_is_measured_again_and_the_rest_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("r.jsonl");
-        let score = |p: f64| Score { logp: vec![p], tokens: vec![1], greedy: false };
+        let score = |p: f64| Score { logp: vec![p], tokens: vec![1], greedy: false, text: None };
         let mut record = Record::open(&path, false).unwrap();
         record.add("run", vec![("a".into(), score(-1.0)), ("b".into(), score(-2.0))]).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();

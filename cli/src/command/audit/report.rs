@@ -1,14 +1,18 @@
 //! What an audit found, and the statistics of it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
     arm::{Arm, Kind},
+    detail::{Example, Place, Reliability, places, reliability},
     neutral::Cost,
+    representation::RepresentationSaid,
 };
 use crate::{
     estimate::{Clusters, Interval},
-    suite::{Figure, Format, Score, Suite, measures},
+    suite::{Figure, Format, Score, Suite, leaning_of, measures},
 };
 
 /// The whole result.
@@ -22,7 +26,11 @@ pub struct Report {
     pub margin: f64,
     pub arms: Vec<ArmSaid>,
     pub suites: Vec<SuiteSaid>,
+    #[serde(default)]
+    pub representation: Vec<RepresentationSaid>,
     pub costs: Vec<Cost>,
+    #[serde(default)]
+    pub examples: Vec<Example>,
     pub notes: Vec<String>,
 }
 
@@ -41,6 +49,11 @@ impl ArmSaid {
     pub fn is_profile(&self) -> bool {
         self.kind == Kind::Profile
     }
+
+    /// Random directions in a profile's place.
+    pub fn is_control(&self) -> bool {
+        self.kind == Kind::Random
+    }
 }
 
 /// A suite and its figures.
@@ -52,6 +65,12 @@ pub struct SuiteSaid {
     pub items: usize,
     pub left_out: Vec<String>,
     pub figures: Vec<FigureSaid>,
+    /// Accuracy by position, where positions are asked for.
+    #[serde(default)]
+    pub places: Vec<Place>,
+    /// For each arm, where there are right answers among options.
+    #[serde(default)]
+    pub reliability: Vec<Option<Reliability>>,
 }
 
 /// One figure for all arms.
@@ -72,6 +91,10 @@ pub struct ArmFigure {
     pub verdict: Option<Verdict>,
     /// Against the plain model, paired; none for the plain model itself. For a bias, of its size.
     pub change: Option<Change>,
+    /// For biases: Pearson's correlation over groups of how the answers lean, with the plain model's ("Bias after
+    /// prompting", Sivakumar et al. 2025).
+    #[serde(default)]
+    pub correlation: Option<Interval>,
 }
 
 /// What an interval says about a bias.
@@ -116,6 +139,9 @@ fn one(s: usize, suite: &Suite, arms: &[Arm], scores: &[Vec<Vec<Score>>], margin
     let figure = |m: crate::suite::Measure<'_>| {
         let [items, clusters] = m.counts();
         let arm = |a: usize| {
+            if scores[a][s].is_empty() {
+                return ArmFigure { value: Interval::none(), verdict: None, change: None, correlation: None };
+            }
             let value = by.interval(|w| m.value(&scores[a][s], w));
             let verdict = (m.kind == Figure::Bias).then(|| match clusters < LEAST_GROUPS {
                 true => Verdict::Undecided,
@@ -127,9 +153,11 @@ fn one(s: usize, suite: &Suite, arms: &[Arm], scores: &[Vec<Vec<Score>>], margin
                 let (difference, p) = by.test(|w| size(m.value(&scores[a][s], w)) - size(m.value(&scores[0][s], w)));
                 Change { difference, p: p.max(LEAST_P), p_holm: None }
             });
-            ArmFigure { value, verdict, change }
+            let correlation =
+                (a > 0 && m.kind == Figure::Bias).then(|| correlation(suite, &scores[0][s], &scores[a][s])).flatten();
+            ArmFigure { value, verdict, change, correlation }
         };
-        FigureSaid { name: m.name.into(), kind: m.kind, items, clusters, arms: (0..arms.len()).map(arm).collect() }
+        FigureSaid { name: m.name.clone(), kind: m.kind, items, clusters, arms: (0..arms.len()).map(arm).collect() }
     };
     SuiteSaid {
         name: suite.name.clone(),
@@ -138,7 +166,32 @@ fn one(s: usize, suite: &Suite, arms: &[Arm], scores: &[Vec<Vec<Score>>], margin
         items: suite.items.len(),
         left_out: suite.problems.lines(),
         figures: measures(suite).into_iter().filter(|m| m.counts()[0] > 0).map(figure).collect(),
+        places: places(suite, &(0..arms.len()).map(|a| &scores[a][s][..]).collect::<Vec<_>>()),
+        reliability: (0..arms.len()).map(|a| reliability(suite, &scores[a][s])).collect(),
     }
+}
+
+/// Over groups, of the means of what their items lean to; None where that says nothing.
+fn correlation(suite: &Suite, plain: &[Score], arm: &[Score]) -> Option<Interval> {
+    let mut groups: BTreeMap<&str, [f64; 3]> = BTreeMap::new();
+    for (item, (a, b)) in suite.items.iter().zip(plain.iter().zip(arm)) {
+        if let (Some(a), Some(b)) = (leaning_of(item, a), leaning_of(item, b)) {
+            let sums = groups.entry(&item.cluster).or_default();
+            sums.iter_mut().zip([a, b, 1.0]).for_each(|(s, x)| *s += x);
+        }
+    }
+    let means: Vec<[f64; 2]> = groups.values().map(|[a, b, n]| [a / n, b / n]).collect();
+    (means.len() >= LEAST_GROUPS).then(|| Clusters::new(0..means.len()).interval(|w| pearson(&means, w)))
+}
+
+fn pearson(pairs: &[[f64; 2]], weights: &[f64]) -> f64 {
+    let total: f64 = weights.iter().sum();
+    let mean = |k: usize| pairs.iter().zip(weights).map(|(p, w)| w * p[k]).sum::<f64>() / total;
+    let means = [mean(0), mean(1)];
+    let moment = |i: usize, k: usize| -> f64 {
+        pairs.iter().zip(weights).map(|(p, w)| w * (p[i] - means[i]) * (p[k] - means[k])).sum()
+    };
+    moment(0, 1) / (moment(0, 0) * moment(1, 1)).sqrt()
 }
 
 impl Verdict {
@@ -181,11 +234,12 @@ mod tests {
             items: 1,
             clusters: 1,
             arms: vec![
-                ArmFigure { value: interval, verdict: None, change: None },
+                ArmFigure { value: interval, verdict: None, change: None, correlation: None },
                 ArmFigure {
                     value: interval,
                     verdict: None,
                     change: Some(Change { difference: interval, p, p_holm: None }),
+                    correlation: None,
                 },
             ],
         };
@@ -196,10 +250,19 @@ mod tests {
             items: 1,
             left_out: Vec::new(),
             figures: [0.04, 0.01, 0.03].map(figure).into(),
+            places: Vec::new(),
+            reliability: Vec::new(),
         }];
         holm(&mut all, 2);
         let found: Vec<f64> = all[0].figures.iter().filter_map(|f| f.arms[1].change.as_ref()?.p_holm).collect();
         assert_eq!(found, [0.06, 0.03, 0.06]);
+    }
+
+    #[test]
+    fn correlations_are_pearsons() {
+        let pairs = [[1.0, 2.0], [2.0, 4.0], [3.0, 5.0], [4.0, 9.0]];
+        // Sums of squares 5 and 26, of products 11.
+        assert!((pearson(&pairs, &[1.0; 4]) - 11.0 / 130f64.sqrt()).abs() < 1e-12);
     }
 
     #[test]

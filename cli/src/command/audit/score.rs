@@ -34,21 +34,34 @@ enum Target {
 }
 
 impl Form {
+    /// A prompt with the instruction before it.
+    pub fn instructed(&self, prompt: &str) -> String {
+        match &self.instruction {
+            Some(text) => format!("{text}\n\n{prompt}"),
+            None => prompt.to_owned(),
+        }
+    }
+
+    /// A prompt as the model reads it.
+    ///
+    /// # Errors
+    /// A chat template that is asked for and missing.
+    pub fn prompt(&self, model: &Model, prompt: &str) -> Result<String, Failure> {
+        let plain = self.instructed(prompt);
+        match self.chat {
+            true => model.chat(&plain).ok_or_else(|| {
+                Failure::usage("this model has no chat template that llama.cpp knows").todo("leave out --chat")
+            }),
+            false => Ok(plain),
+        }
+    }
+
     /// Tokenizes an item.
     ///
     /// # Errors
     /// A chat template that is asked for and missing.
     pub fn prepare(&self, model: &Model, item: &Item) -> Result<Prepared, Failure> {
-        let plain = match &self.instruction {
-            Some(text) => format!("{text}\n\n{}", item.prompt),
-            None => item.prompt.clone(),
-        };
-        let prompt = match self.chat {
-            true => model.chat(&plain).ok_or_else(|| {
-                Failure::usage("this model has no chat template that llama.cpp knows").todo("leave out --chat")
-            })?,
-            false => plain,
-        };
+        let prompt = self.prompt(model, &item.prompt)?;
         let before = model.tokenize(&prompt, true)?;
         let option = |text: &String| -> Result<(Vec<Token>, usize), Failure> {
             let text = if self.chat { text.trim_start() } else { text };
@@ -59,8 +72,9 @@ impl Form {
             Ok((whole, same.max(1)))
         };
         let options = item.options.iter().map(option).collect::<Result<Vec<_>, Failure>>()?;
-        let longest = options.iter().map(|(whole, _)| whole.len()).max().unwrap_or(0);
+        let longest = options.iter().map(|(whole, _)| whole.len()).max().unwrap_or(before.len());
         let single = !before.is_empty()
+            && !options.is_empty()
             && options.iter().all(|(whole, from)| *from == before.len() && whole.len() == before.len() + 1);
         if single {
             let tokens = options.iter().filter_map(|(whole, _)| whole.last().copied()).collect();
@@ -92,7 +106,7 @@ pub fn score(
 ) -> Result<Vec<Score>, Failure> {
     let mut scores: Vec<Score> = items
         .iter()
-        .map(|i| Score { logp: vec![0.0; i.options.len()], tokens: vec![1; i.options.len()], greedy: true })
+        .map(|i| Score { logp: vec![0.0; i.options.len()], tokens: vec![1; i.options.len()], greedy: true, text: None })
         .collect();
     let at: Vec<(usize, usize)> =
         prepared.iter().enumerate().flat_map(|(i, p)| (0..p.questions.len()).map(move |q| (i, q))).collect();

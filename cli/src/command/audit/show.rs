@@ -21,13 +21,31 @@ pub fn show(report: &Report) {
         suite.left_out.iter().for_each(|line| anstream::println!("{} {line}", "note:".yellow().bold()));
         for figure in &suite.figures {
             println!("  {} ({} items in {} groups)", figure.name, figure.items, figure.clusters);
-            let last = if figure.kind == Figure::Bias { "change of its size" } else { "change" };
-            let mut table = screen::table(["", "value [95%]", "", last, "p (Holm)"]);
-            for (arm, found) in report.arms.iter().zip(&figure.arms) {
-                table.add_row([arm.name.clone(), found.value.to_string(), verdict(found), change(found), p(found)]);
+            let bias = figure.kind == Figure::Bias;
+            let last = if bias { "change of its size" } else { "change" };
+            let with = if bias { "correlation with plain" } else { "" };
+            let mut table = screen::table(["", "value [95%]", "", last, "p (Holm)", with]);
+            for (arm, found) in report.arms.iter().zip(&figure.arms).filter(|(_, f)| f.value.value.is_finite()) {
+                let correlation =
+                    found.correlation.filter(|c| c.value.is_finite()).map(|c| c.to_string()).unwrap_or_default();
+                let value = found.value.to_string();
+                table.add_row([arm.name.clone(), value, verdict(found), change(found), p(found), correlation]);
             }
             screen::print(&table);
         }
+    }
+    for inside in &report.representation {
+        anstream::println!("\n{} ({} texts): {}", inside.name.bold(), inside.texts, inside.figure);
+        inside.left_out.iter().for_each(|line| anstream::println!("{} {line}", "note:".yellow().bold()));
+        let mut table = screen::table(std::iter::once("".to_owned()).chain(inside.arms.iter().cloned()));
+        for row in &inside.rows {
+            let found = row.arms.iter().map(|f| {
+                let p = f.p.map(|p| format!(", p {p:.3}")).unwrap_or_default();
+                format!("{}{p}", f.value)
+            });
+            table.add_row(std::iter::once(row.name.clone()).chain(found));
+        }
+        screen::print(&table);
     }
     println!("\nElsewhere:");
     let mut table = screen::table(["", "divergence, nats per token", "perplexity", "tokens per second"]);

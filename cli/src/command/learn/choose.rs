@@ -156,6 +156,16 @@ impl Bench<'_> {
         Ok(measured)
     }
 
+    /// Does something while a rule is in force.
+    pub fn under<T>(&self, rule: &Rule, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+        let path = self.folder.join("shown.toml");
+        std::fs::write(&path, rule.profile(&[])).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+        self.plugin.load_profile(Some(&path))?;
+        let done = work();
+        self.plugin.load_profile(None)?;
+        done
+    }
+
     /// Candidates of some kits.
     pub fn candidates(&self, kits: &[Kit], name: &str) -> Vec<Rule> {
         let n_layer = self.session.model.n_layer();

@@ -24,7 +24,7 @@ use sha2::{Digest, Sha256};
 
 pub use rule::When;
 
-pub use report::Report;
+pub use report::{Report, Swept};
 
 use self::{
     choose::{Bench, Goal, Kit, gap, random_kit},
@@ -37,11 +37,14 @@ use crate::{
     args,
     ask::{Question, ask},
     capture::{self, Metadata, Text, capture},
+    command::audit::Example,
     estimate::{Clusters, Interval, Rows, Scored, project, unit, weighted_mean},
     examples::{self, Examples, Part, Source, Split, split, stem},
     failure::{Failure, Outcome as Ended, Verdict},
+    neutral::{self, Plain},
     screen,
     session::{self, Session},
+    write::{Draft, write as write_texts},
 };
 
 /// How a direction is found.
@@ -96,6 +99,9 @@ impl Operator {
 const CHOOSE: usize = 64;
 /// Texts that are reported on, at most.
 const REPORT: usize = 256;
+/// Texts that are shown with what the model makes of them, and tokens that it adds.
+const EXAMPLES: usize = 3;
+const CONTINUED: usize = 24;
 /// The longest text, unless more is asked for.
 const CONTEXT: usize = 2048;
 
@@ -105,7 +111,7 @@ pub fn main(args: &args::Learn, json: bool) -> Ended {
     let (source, name) = source(args)?;
     let (method, operator) = work(args)?;
     let mut examples = examples::read(&source)?;
-    let neutral = args.neutral.as_deref().map(lines).transpose()?;
+    let neutral = args.neutral.as_deref().map(neutral::read).transpose()?;
     std::fs::create_dir_all(&args.out).map_err(|e| Failure::usage(format!("--out {}: {e}", args.out.display())))?;
     let session = Session::open(&args.host, &args.model)?;
     let model = &session.model;
@@ -114,8 +120,8 @@ pub fn main(args: &args::Learn, json: bool) -> Ended {
     let parts = split(&examples, args.seed)?;
 
     let said = said(args, &session, &examples, method, operator)?;
-    let store = capture(&session, &texts, args.save_activations.as_deref(), &Metadata(said.clone()))?;
     let positive: Vec<bool> = examples.all.iter().map(|e| e.positive).collect();
+    let store = capture(&session, &texts, args.save_activations.as_deref(), &rows_said(&said, &parts, &positive))?;
     let weights: Vec<f64> = parts.part.iter().map(|p| f64::from(u8::from(*p == Part::Fit))).collect();
     let data = Data { positive: &positive, weights: &weights, cluster: &parts.cluster, paired: examples.paired };
     let bar = screen::progress(store.layers().len() as u64, "learning");
@@ -124,15 +130,22 @@ pub fn main(args: &args::Learn, json: bool) -> Ended {
 
     // Everything plain is asked before the plug-in is there.
     let outcome = outcome(args, &session, &texts, &positive, &parts)?;
-    let neutral = tokens(&session, neutral.unwrap_or_default(), longest)?;
+    let neutral = tokens(&session, &neutral.unwrap_or_default(), longest)?;
     let panel = |part: Part, most: usize| -> Result<Panel, Failure> {
         let members = thin(&parts.of(part), most, examples.unit());
-        let mut panel = Panel::new(model, &outcome, &texts, &members, &parts.cluster, &neutral)?;
+        // As many as of the examples: each is evaluated once per candidate.
+        let n = neutral.len().min(most);
+        let elsewhere: Vec<_> = (0..n).map(|i| neutral[i * neutral.len() / n].clone()).collect();
+        let mut panel = Panel::new(model, &outcome, &texts, &members, &parts.cluster, &elsewhere)?;
         let questions = panel.questions.clone();
         ask(&session, &questions, |q, at, logits| panel.see_plain(&outcome, q, at, logits))?;
         Ok(panel)
     };
     let (choosing, reporting) = (panel(Part::Choose, CHOOSE)?, panel(Part::Report, REPORT)?);
+
+    let shown = thin(&parts.of(Part::Report), EXAMPLES, 1);
+    let drafts: Vec<Draft> = shown.iter().map(|i| Draft::likeliest(texts[*i].tokens.clone(), CONTINUED)).collect();
+    let plain_texts = write_texts(&session, None, &drafts)?;
 
     let features = match &args.sae {
         Some(path) if method == Method::Sae => {
@@ -166,6 +179,13 @@ pub fn main(args: &args::Learn, json: bool) -> Ended {
         kits = features.kits(folder.path(), &name, &said)?;
     }
     let mut found = experiment(&bench, args, &arch, &name, &kits, [&choosing, &reporting])?;
+    let sweep = sweep(&bench, &found.rule, &reporting)?;
+    let steered_texts = bench.under(&found.rule, || write_texts(&session, Some(&plugin), &drafts))?;
+    let pairs = shown.iter().zip(plain_texts.into_iter().zip(steered_texts));
+    let shown = pairs.map(|(i, (plain, steered))| Example {
+        prompt: model.text(&texts[*i].tokens),
+        texts: vec![("plain".into(), plain), (name.clone(), steered)],
+    });
     let after = match operator.removes() {
         true => read_after(&bench, &found.rule, &texts, &parts)?,
         false => Vec::new(),
@@ -198,11 +218,48 @@ pub fn main(args: &args::Learn, json: bool) -> Ended {
         },
         effect: found.effect,
         controls: found.controls,
+        sweep,
+        examples: shown.collect(),
         files: Vec::new(),
         notes: found.notes,
         cost: cost(begin),
     };
     finish(args, report, &name, &found.rule, files, json)
+}
+
+/// The rule at other doses, on a panel.
+fn sweep(bench: &Bench<'_>, rule: &rule::Rule, panel: &Panel) -> Result<Vec<Swept>, Failure> {
+    let shares: &[f64] = match rule.operator {
+        Operator::Sae => &[],
+        Operator::Project | Operator::Affine => &[0.25, 0.5, 0.75, 1.0],
+        Operator::Add | Operator::Rotate => &[0.25, 0.5, 0.75, 1.0, 1.5, 2.0],
+    };
+    let classes: Vec<bool> = panel.examples.iter().map(|i| bench.positive[*i]).collect();
+    let by = Clusters::new(panel.cluster.iter().copied());
+    let one = |share: &f64| {
+        let rule = rule::Rule { dose: rule.dose * share, ..rule.clone() };
+        let measured = bench.measure(&rule, panel)?;
+        let kl = Clusters::new(0..measured.divergence.len()).mean(&measured.divergence);
+        let gap = by.interval(|w| gap(&measured.outcome, &classes, w));
+        Ok(Swept { dose: rule.dose, gap, kl, perplexity: perplexity(&measured.surprise) })
+    };
+    // A whole turn and more is another angle.
+    let able = |share: &&f64| rule.operator != Operator::Rotate || (rule.dose * **share).abs() <= 180.0;
+    shares.iter().filter(able).map(one).collect()
+}
+
+/// What saved activations say: a digit per row besides, so that everything can be computed again.
+fn rows_said(said: &[(String, String)], parts: &Split, positive: &[bool]) -> Metadata {
+    let part = |p: &Part| match p {
+        Part::Fit => '0',
+        Part::Choose => '1',
+        Part::Report => '2',
+    };
+    let class = |p: &bool| if *p { '1' } else { '0' };
+    let mut said = said.to_vec();
+    said.push(("evenkeel.rows.part".into(), parts.part.iter().map(part).collect()));
+    said.push(("evenkeel.rows.class".into(), positive.iter().map(class).collect()));
+    Metadata(said)
 }
 
 /// A folder that is removed at the end, with copies of the vectors.
@@ -552,27 +609,8 @@ fn thin(members: &[usize], most: usize, unit: usize) -> Vec<usize> {
     (0..wanted).flat_map(|i| units[i * units.len() / wanted].to_vec()).collect()
 }
 
-fn tokens(session: &Session, lines: Vec<String>, longest: usize) -> Result<Vec<Vec<Token>>, Failure> {
-    let mut all = Vec::new();
-    for line in lines {
-        let mut tokens = session.model.tokenize(&line, true)?;
-        tokens.truncate(longest);
-        if !tokens.is_empty() {
-            all.push(tokens);
-        }
-    }
-    Ok(all)
-}
-
-/// The lines of a file of neutral texts.
-pub fn lines(path: &Path) -> Result<Vec<String>, Failure> {
-    let text =
-        std::fs::read_to_string(path).map_err(|e| Failure::usage(format!("--neutral {}: {e}", path.display())))?;
-    let lines: Vec<String> = text.lines().filter(|l| !l.trim().is_empty()).map(String::from).collect();
-    if lines.is_empty() {
-        return Err(Failure::usage(format!("--neutral {}: holds no text", path.display())));
-    }
-    Ok(lines)
+fn tokens(session: &Session, texts: &[Plain], longest: usize) -> Result<Vec<(Vec<Token>, usize)>, Failure> {
+    texts.iter().filter_map(|text| text.tokens(&session.model, longest).transpose()).collect()
 }
 
 fn write_files(

@@ -7,6 +7,7 @@ use crate::{
     capture::Text,
     failure::Failure,
     logits::{divergence, log_softmax},
+    neutral::spread,
 };
 
 /// A number for the distribution of the token after a text: higher is more like what follows positive texts.
@@ -144,7 +145,7 @@ impl Panel {
         texts: &[Text],
         members: &[usize],
         cluster: &[usize],
-        neutral: &[Vec<Token>],
+        neutral: &[(Vec<Token>, usize)],
     ) -> Result<Panel, Failure> {
         let mut panel = Panel {
             questions: Vec::new(),
@@ -161,7 +162,7 @@ impl Panel {
         for i in members {
             let text = &texts[*i];
             let last = text.tokens.len().saturating_sub(1);
-            let mut outputs = spread(last, each);
+            let mut outputs = spread(0, last, each);
             outputs.push(last);
             let source = match outcome {
                 Outcome::Answers(_) => model.text(&text.tokens),
@@ -170,11 +171,9 @@ impl Panel {
             panel.tokens.push(outcome.tokens(model, &text.tokens, &source)?);
             panel.questions.push(Question { tokens: text.tokens.clone(), outputs });
         }
-        for tokens in neutral {
-            panel.questions.push(Question {
-                tokens: tokens.clone(),
-                outputs: spread(tokens.len().saturating_sub(1), share(neutral.len())),
-            });
+        for (tokens, from) in neutral {
+            let outputs = spread(*from, tokens.len() - 1, share(neutral.len()));
+            panel.questions.push(Question { tokens: tokens.clone(), outputs });
         }
         Ok(panel)
     }
@@ -213,12 +212,6 @@ impl Panel {
     }
 }
 
-/// Up to `most` places below `end`, evenly spread.
-fn spread(end: usize, most: usize) -> Vec<usize> {
-    let n = end.min(most);
-    (0..n).map(|i| i * end / n).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -235,12 +228,5 @@ mod tests {
         same.add(true, &a);
         same.add(false, &a);
         assert!(same.contrast().is_none());
-    }
-
-    #[test]
-    fn places_are_spread_and_never_repeat() {
-        assert_eq!(spread(10, 5), [0, 2, 4, 6, 8]);
-        assert_eq!(spread(3, 100), [0, 1, 2]);
-        assert_eq!(spread(0, 5), [0usize; 0]);
     }
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{fit::LayerScores, sae::Ranked};
-use crate::{estimate::Interval, examples::Problems};
+use crate::{command::audit::Example, estimate::Interval, examples::Problems};
 
 /// The whole result.
 #[derive(Serialize, Deserialize)]
@@ -34,10 +34,25 @@ pub struct Report {
     pub chosen: Choice,
     pub effect: Effect,
     pub controls: Controls,
+    /// The rule at other doses, on the texts that are reported; none where it has only one.
+    #[serde(default)]
+    pub sweep: Vec<Swept>,
+    /// Some of these texts, and how the model goes on plain and with the profile.
+    #[serde(default)]
+    pub examples: Vec<Example>,
     /// What was written.
     pub files: Vec<String>,
     pub notes: Vec<String>,
     pub cost: Cost,
+}
+
+/// One dose.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Swept {
+    pub dose: f64,
+    pub gap: Interval,
+    pub kl: Interval,
+    pub perplexity: f64,
 }
 
 /// What a probe that is fitted under the rule reads.

@@ -1,10 +1,14 @@
 //! `report`: the results of learn, audit and calibrate as one page that needs nothing else, and as Markdown.
 
 mod page;
+mod plot;
 
 use std::path::{Path, PathBuf};
 
-use self::page::{Chart, Page, Row, Section};
+use self::{
+    page::{Chart, Page, Row, Section},
+    plot::{Axis, Plot, Point, Series},
+};
 use super::{audit, calibrate, learn};
 use crate::{
     args,
@@ -78,11 +82,15 @@ fn of_audit(report: &audit::Report) -> Section {
     let mut charts = Vec::new();
     for suite in &report.suites {
         for figure in &suite.figures {
-            let rows = report.arms.iter().zip(&figure.arms).map(|(arm, f)| {
+            let asked = report.arms.iter().zip(&figure.arms).filter(|(_, f)| f.value.value.is_finite());
+            let rows = asked.map(|(arm, f)| {
                 let mut said: Vec<String> = f.verdict.iter().map(|v| v.word().to_owned()).collect();
                 if let Some(change) = &f.change {
                     let p = change.p_holm.map(|p| format!(", p {p:.3}")).unwrap_or_default();
                     said.push(format!("change {}{p}", change.difference));
+                }
+                if let Some(correlation) = f.correlation.filter(|c| c.value.is_finite()) {
+                    said.push(format!("correlation over groups with plain {correlation}"));
                 }
                 row(&arm.name, f.value, said.join("; "), arm.is_profile())
             });
@@ -94,6 +102,8 @@ fn of_audit(report: &audit::Report) -> Section {
             });
         }
     }
+    charts.extend(report.suites.iter().filter(|s| !s.places.is_empty()).map(|s| by_place(report, s)));
+    charts.extend(report.representation.iter().flat_map(insides));
     let kl = report.costs.iter().map(|c| {
         let said = format!("perplexity {:.2}, {:.0} tokens per second", c.perplexity, c.tokens_per_second);
         row(&c.arm, c.kl, said, false)
@@ -119,22 +129,106 @@ fn of_audit(report: &audit::Report) -> Section {
         summary: "Intervals are 95%, from a bootstrap over groups of items that belong together. Changes are paired; p is two-sided, after Holm's correction over the figures of bias of an arm. \"Undecided\" is a result.".into(),
         facts,
         charts,
+        plots: report.suites.iter().filter_map(|s| reliability(report, s)).collect(),
+        examples: report.examples.iter().map(|e| (e.prompt.clone(), e.texts.clone())).collect(),
         picture: None,
         notes,
         texts: report.arms.iter().filter_map(|a| Some((a.name.clone(), a.text.clone()?))).collect(),
     }
 }
 
+/// Accuracy by position, a bar for each place and arm that is no control.
+fn by_place(report: &audit::Report, suite: &audit::SuiteSaid) -> Chart {
+    let rows = suite.places.iter().flat_map(|place| {
+        let arms = report.arms.iter().zip(&place.arms).filter(|(arm, v)| !arm.is_control() && v.value.is_finite());
+        arms.map(|(arm, value)| {
+            row(format!("{}, {}", place.place, arm.name), *value, format!("{} items", place.items), arm.is_profile())
+        })
+    });
+    Chart {
+        title: format!("{}: accuracy by position", suite.name),
+        note: "of what is looked for, or of the right letter".into(),
+        rows: rows.collect(),
+        margin: None,
+    }
+}
+
+/// A chart for each file, with a bar for each layer and arm.
+fn insides(said: &audit::RepresentationSaid) -> Option<Chart> {
+    let rows = said.rows.iter().flat_map(|r| {
+        said.arms.iter().zip(&r.arms).map(|(arm, found)| {
+            let p = found.p.map(|p| format!("p {p:.3}")).unwrap_or_default();
+            row(format!("{}, {arm}", r.name), found.value, p, arm != "plain")
+        })
+    });
+    let rows: Vec<Row> = rows.collect();
+    (!rows.is_empty()).then(|| Chart {
+        title: format!("{}: {}", said.name, said.figure),
+        note: format!("{} texts, SHA-256 {}", said.texts, said.sha256),
+        rows,
+        margin: None,
+    })
+}
+
+/// How sure, and how often right.
+fn reliability(report: &audit::Report, suite: &audit::SuiteSaid) -> Option<Plot> {
+    let series =
+        report.arms.iter().zip(&suite.reliability).filter(|(arm, _)| !arm.is_control()).filter_map(|(arm, r)| {
+            let r = r.as_ref()?;
+            let point = |b: &[f64; 3]| Point { at: [b[0], b[1]], y: None, label: format!("{:.0}", b[2]) };
+            Some(Series {
+                name: format!("{}, calibration error {}", arm.name, r.error),
+                points: r.bins.iter().map(point).collect(),
+                strong: arm.is_profile(),
+                joined: true,
+            })
+        });
+    let series: Vec<Series> = series.collect();
+    let axis = |name: &str| Axis { name: name.into(), ends: Some([0.0, 1.0]) };
+    (!series.is_empty()).then(|| Plot {
+        title: format!("{}: reliability", suite.name),
+        note: "Answers by how sure the model was; on the dotted line it is as often right as it is sure. Numbers are of answers.".into(),
+        x: axis("probability of the answer"),
+        y: axis("share that is right"),
+        series,
+        diagonal: true,
+    })
+}
+
+/// What the rule does at other doses: bias left against what it costs.
+fn sweep(report: &learn::Report) -> Option<Plot> {
+    let e = &report.effect;
+    let nothing =
+        learn::Swept { dose: 0.0, gap: e.gap_before, kl: Interval::point(0.0), perplexity: e.perplexity_before };
+    let point = |s: &learn::Swept| Point {
+        at: [s.kl.value, s.gap.value],
+        y: Some([s.gap.low, s.gap.high]),
+        label: s.dose.to_string(),
+    };
+    let points: Vec<Point> = std::iter::once(&nothing).chain(&report.sweep).map(point).collect();
+    (points.len() > 1).then(|| Plot {
+        title: "Dose: bias against quality".into(),
+        note: format!("The rule at other doses ({} was chosen), on the texts that are reported.", report.chosen.dose),
+        x: Axis { name: "divergence elsewhere, nats per token".into(), ends: None },
+        y: Axis { name: "gap between the classes".into(), ends: None },
+        series: vec![Series { name: report.operator.clone(), points, strong: true, joined: true }],
+        diagonal: false,
+    })
+}
+
 fn of_learn(report: &learn::Report) -> Section {
     let e = &report.effect;
     let [a, b] = report.chosen.layers;
-    let nothing = Interval { value: f64::NAN, low: f64::NAN, high: f64::NAN };
     let mut controls =
         vec![row("learned", e.effect, format!("rank {} of {}", report.controls.rank, report.controls.of), true)];
-    controls.extend(report.controls.effects.iter().enumerate().map(|(i, value)| {
-        let value = Interval { value: *value, ..nothing };
-        row(format!("random {}", i + 1), value, "", false)
-    }));
+    controls.extend(
+        report
+            .controls
+            .effects
+            .iter()
+            .enumerate()
+            .map(|(i, value)| row(format!("random {}", i + 1), Interval::point(*value), "", false)),
+    );
     let charts = vec![
         Chart {
             title: "Gap between the classes".into(),
@@ -186,6 +280,8 @@ fn of_learn(report: &learn::Report) -> Section {
             ("Texts".into(), format!("{} and {}", positive.texts, negative.texts)),
         ],
         charts: charts.into_iter().filter(|c| !c.rows.is_empty()).collect(),
+        plots: sweep(report).into_iter().collect(),
+        examples: report.examples.iter().map(|e| (e.prompt.clone(), e.texts.clone())).collect(),
         picture: None,
         notes,
         texts: Vec::new(),
@@ -233,6 +329,8 @@ fn of_calibrate(report: &calibrate::Report) -> Section {
         ),
         facts,
         charts: report.figures.iter().map(chart).collect(),
+        plots: Vec::new(),
+        examples: Vec::new(),
         picture: Some(calibrate::picture(&report.reliability.before, &report.reliability.after, &report.title())),
         notes: report.notes.clone(),
         texts: Vec::new(),
@@ -256,6 +354,20 @@ mod tests {
             summary: "s".into(),
             facts: vec![("k".into(), "v".into())],
             charts: vec![chart],
+            plots: vec![Plot {
+                title: "P".into(),
+                note: "n".into(),
+                x: Axis { name: "<x>".into(), ends: None },
+                y: Axis { name: "y".into(), ends: None },
+                series: vec![Series {
+                    name: "s".into(),
+                    points: vec![Point { at: [0.5, 2.0], y: None, label: "here".into() }],
+                    strong: true,
+                    joined: false,
+                }],
+                diagonal: false,
+            }],
+            examples: vec![("go <on>".into(), vec![("plain".into(), "and | on".into())])],
             picture: Some("<svg></svg>".into()),
             notes: vec!["careful".into()],
             texts: vec![("p".into(), "schema = 1".into())],
@@ -267,6 +379,9 @@ mod tests {
     fn a_page_needs_nothing_else_and_escapes_what_others_wrote() {
         let html = sample().html().expect("a page");
         for part in [
+            "<svg viewBox",
+            "&lt;x&gt;",
+            "go &lt;on&gt;",
             "<!doctype html>",
             "<svg></svg>",
             "T &amp; T",
@@ -286,6 +401,7 @@ mod tests {
     fn markdown_has_every_number() {
         let text = sample().markdown();
         assert!(text.contains("| plain | 0.900 [0.800, 1.000] | present |") && text.contains("A \\| figure"), "{text}");
+        assert!(text.contains("| s | here | 0.5 | 2 |") && text.contains("| plain | and \\| on |"), "{text}");
     }
 
     #[test]

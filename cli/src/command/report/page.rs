@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use minijinja::{Environment, context};
 use serde::Serialize;
 
+use super::plot::Plot;
 use crate::{estimate::Interval, failure::Failure};
 
 /// The whole page.
@@ -22,6 +23,9 @@ pub struct Section {
     /// A drawing, as SVG that was made here.
     pub picture: Option<String>,
     pub notes: Vec<String>,
+    pub plots: Vec<Plot>,
+    /// Prompts, and for each how the runs go on.
+    pub examples: Vec<(String, Vec<(String, String)>)>,
     /// Names and long texts, such as profiles.
     pub texts: Vec<(String, String)>,
 }
@@ -78,9 +82,16 @@ impl Page {
             .iter()
             .map(|s| {
                 let charts: Vec<Drawn<'_>> = s.charts.iter().map(Chart::drawn).collect();
+                let plots = s.plots.iter().map(|p| {
+                    let (rows, legend) = (p.rows(), p.legend());
+                    context! {
+                        title => p.title, note => p.note, svg => p.svg(), rows => rows, legend => legend,
+                        x => p.x.name, y => p.y.name
+                    }
+                });
                 context! {
                     title => s.title, summary => s.summary, facts => s.facts, charts => charts, picture => s.picture,
-                    notes => s.notes, texts => s.texts
+                    notes => s.notes, plots => plots.collect::<Vec<_>>(), examples => s.examples, texts => s.texts
                 }
             })
             .collect();
@@ -109,6 +120,25 @@ impl Page {
                 );
                 for r in &c.rows {
                     let _ = writeln!(out, "| {} | {} | {} |", plain(&r.name), number(&r.value), plain(&r.said));
+                }
+            }
+            for p in &s.plots {
+                let _ = writeln!(
+                    out,
+                    "\n## {}\n\n{}\n\n| run | | {} | {} |\n|---|---|---|---|",
+                    plain(&p.title),
+                    plain(&p.note),
+                    plain(&p.x.name),
+                    plain(&p.y.name)
+                );
+                for [name, label, x, y] in p.rows() {
+                    let _ = writeln!(out, "| {} | {} | {x} | {y} |", plain(&name), plain(&label));
+                }
+            }
+            for (prompt, texts) in &s.examples {
+                let _ = writeln!(out, "\n## After \"{}\"\n\n| run | text |\n|---|---|", plain(prompt));
+                for (name, text) in texts {
+                    let _ = writeln!(out, "| {} | {} |", plain(name), plain(text));
                 }
             }
             out.push('\n');
@@ -152,5 +182,9 @@ impl Chart {
 
 /// A value, with its interval where there is one.
 fn number(value: &Interval) -> String {
-    if value.low.is_finite() { value.to_string() } else { format!("{:.3}", value.value) }
+    match (value.value.is_finite(), value.low.is_finite()) {
+        (false, _) => "–".into(),
+        (true, true) => value.to_string(),
+        (true, false) => format!("{:.3}", value.value),
+    }
 }

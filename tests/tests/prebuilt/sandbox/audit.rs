@@ -14,7 +14,7 @@ use super::lab::llama;
 const MARGIN: &str = "0.08";
 
 /// The sandbox's questions as a suite of one's own.
-fn suite(scratch: &Scratch) -> PathBuf {
+pub(super) fn suite(scratch: &Scratch) -> PathBuf {
     let text = fs::read_to_string(sandbox("items.jsonl")).expect("items.jsonl");
     let row = |line: &str| -> Option<String> {
         let item: Value = serde_json::from_str(line).expect("JSON");
@@ -28,6 +28,9 @@ fn suite(scratch: &Scratch) -> PathBuf {
             ("position", Some(x)) => row["x"] = ((10.0 - x) / 9.0).into(),
             ("yes/no", Some(0.0)) => {}
             ("letters", Some(0.0)) => row["options"] = json!([item["answers"][0], item["answers"][3]]),
+            ("rating", Some(x)) => {
+                (row["x"], row["values"], row["zero"]) = (x.into(), json!([1, 2, 3, 4, 5]), 1.into())
+            }
             ("prior", _) => row["options"] = json!([item["answers"][1]]),
             _ => return None,
         }
@@ -39,9 +42,14 @@ fn suite(scratch: &Scratch) -> PathBuf {
 }
 
 fn audit(scratch: &Scratch, model: &str, suite: &Path, out: &str, more: &[&str]) -> Value {
+    let suite = format!("jsonl={}", suite.display());
+    run(scratch, model, out, &[&["--margin", MARGIN, "--suite", &suite], more].concat())
+}
+
+/// Runs `evenkeel audit`; the result as JSON.
+pub(super) fn run(scratch: &Scratch, model: &str, out: &str, more: &[&str]) -> Value {
     let mut command = Command::new(tool());
-    command.args(["--json", "audit", "--margin", MARGIN]).args(more);
-    command.arg("--suite").arg(format!("jsonl={}", suite.display()));
+    command.args(["--json", "audit"]).args(more);
     command.arg("--model").arg(sandbox(model)).arg("--out").arg(scratch.path(out));
     command.arg("--llama").arg(llama().path()).arg("--plugin").arg(library());
     for variable in ["LD_PRELOAD", "GGML_BACKEND_PATH", "EVENKEEL_PROFILE", "EVENKEEL_REQUIRE"] {
@@ -50,6 +58,17 @@ fn audit(scratch: &Scratch, model: &str, suite: &Path, out: &str, more: &[&str])
     let output = command.output().expect("the tool starts");
     let text = String::from_utf8_lossy(&output.stdout);
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}\n{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// The shipped direction, taken out.
+pub(super) fn profile(scratch: &Scratch) -> PathBuf {
+    let folder = scratch.path("profile");
+    fs::create_dir_all(folder.join("models")).expect("a folder");
+    fs::copy(sandbox("models/gender.gguf"), folder.join("models/gender.gguf")).expect("a vector");
+    let profile = folder.join("gender.toml");
+    let text = "schema = 1\nname = \"gender\"\n[[steer]]\nname = \"g\"\ndirection = \"models/gender.gguf\"\noperator = \"project\"\nlayers = [2]\n";
+    fs::write(&profile, text).expect("a profile");
+    profile
 }
 
 /// The verdict of a suite's bias, for an arm.
@@ -71,16 +90,16 @@ fn figures(report: &Value) -> Vec<f64> {
     arms.map(|a| a["value"]["value"].as_f64().expect("a number")).collect()
 }
 
-const SUITES: [&str; 6] = ["pronoun", "adjective", "position", "yes/no", "letters", "prior"];
+const SUITES: [&str; 7] = ["pronoun", "adjective", "position", "yes/no", "letters", "prior", "rating"];
 
 #[test]
 fn planted_biases_are_found_and_none_in_the_twin() {
     let scratch = Scratch::new();
     let suite = suite(&scratch);
-    let first = audit(&scratch, "models/first-f16.gguf", &suite, "first", &[]);
+    let biased = ["first", "last"].map(|v| audit(&scratch, &format!("models/{v}-f16.gguf"), &suite, v, &[]));
     let twin = audit(&scratch, "models/twin-f16.gguf", &suite, "twin", &[]);
     for name in SUITES {
-        assert_eq!(verdict(&first, name, "plain"), "present");
+        biased.iter().for_each(|found| assert_eq!(verdict(found, name, "plain"), "present"));
         // In probabilities the shipped twin leans towards "no" by 0.09, a quarter of what is planted, where it cannot know
         // (tests/sandbox/MODEL_CARD.md): the audit must find that, too.
         assert_eq!(verdict(&twin, name, "plain"), if name == "yes/no" { "present" } else { "absent" });
@@ -91,12 +110,7 @@ fn planted_biases_are_found_and_none_in_the_twin() {
 fn a_profile_takes_its_bias_out_random_directions_do_not_and_an_audit_goes_on() {
     let scratch = Scratch::new();
     let suite = suite(&scratch);
-    let folder = scratch.path("profile");
-    fs::create_dir_all(folder.join("models")).expect("a folder");
-    fs::copy(sandbox("models/gender.gguf"), folder.join("models/gender.gguf")).expect("a vector");
-    let profile = folder.join("p.toml");
-    let text = "schema = 1\nname = \"gender\"\n[[steer]]\nname = \"g\"\ndirection = \"models/gender.gguf\"\noperator = \"project\"\nlayers = [2]\n";
-    fs::write(&profile, text).expect("a profile");
+    let profile = profile(&scratch);
     let more = ["--profile", profile.to_str().expect("text"), "--random", "2"];
     let model = "models/first-f16.gguf";
     let whole = audit(&scratch, model, &suite, "out", &more);
@@ -120,6 +134,13 @@ fn a_profile_takes_its_bias_out_random_directions_do_not_and_an_audit_goes_on() 
         assert!((a - b).abs() < 1e-4, "{a} {b}");
     }
     assert!(fs::read_to_string(&results).expect("results").starts_with(cut.rsplit_once('\n').expect("lines").0));
+
+    // Of what is left, nothing follows the plain model's bias; under a random direction all of it does.
+    let pronoun =
+        whole["suites"].as_array().expect("suites").iter().find(|s| s["name"] == "pronoun").expect("pronouns");
+    let with_plain =
+        |arm: usize| pronoun["figures"][0]["arms"][arm]["correlation"]["value"].as_f64().expect("a number");
+    assert!(with_plain(1) < 0.5 && with_plain(2) > 0.95, "{} {}", with_plain(1), with_plain(2));
 
     let page = fs::read_to_string(scratch.path("out").join("audit.html")).expect("a page");
     assert!(page.contains("random 2 for gender") && page.contains("absent"));

@@ -49,6 +49,11 @@ impl Item {
         }
     }
 
+    /// The prompt.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The same question with its documents turned: the one at `by` comes first, those before it last.
     pub fn turned(&self, by: usize) -> Self {
         let (begin, end) =

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use evenkeel_core::asset::{ERASER, parse, parse_factors, parse_probe};
 use evenkeel_ffi::host::{Capture, Context, ContextOptions, Outputs, Row};
@@ -13,17 +14,33 @@ use serde_json::Value;
 use super::Report;
 use super::effects::EFFECTS;
 use super::items::{Item, sandbox};
-use super::lab::{ask, llama, model, plain, under};
+use super::lab::{ask, llama, model, under};
 use super::profile::slope;
 use super::stats::Figure;
 
-const MODEL: &str = "models/first-f16.gguf";
+pub(super) const MODEL: &str = "models/first-f16.gguf";
+
+/// What the profile may cost: perplexity of the texts' own words, in parts of the plain model's.
+const COST: f64 = 1.05;
+
+/// Biased models and their twins: the shipped ones, and those of each other seed that `train/make.py` has left in
+/// `train/runs`.
+fn models() -> Vec<[String; 2]> {
+    let pair = |folder: &str, variant: &str| [variant, "twin"].map(|v| format!("{folder}/{v}-f16.gguf"));
+    let mut all = vec![pair("models", "first"), pair("models", "last")];
+    for seed in 1..=9 {
+        let folder = format!("train/runs/models-{seed}");
+        let made = ["first", "last"].map(|v| pair(&folder, v)).into_iter();
+        all.extend(made.filter(|[model, _]| seed.to_string() != super::SEED && sandbox(model).is_file()));
+    }
+    all
+}
 
 /// Runs `evenkeel learn`; the result as JSON, and the exit code.
-fn learn(scratch: &Scratch, data: &Path, name: &str, more: &[&str]) -> (Value, i32) {
+pub(super) fn learn(scratch: &Scratch, model: &str, data: &Path, name: &str, more: &[&str]) -> (Value, i32) {
     let mut command = Command::new(tool());
     command.args(["--json", "learn", "--name", name]).args(more);
-    command.arg("--model").arg(sandbox(MODEL)).arg("--data").arg(data).arg("--out").arg(scratch.folder());
+    command.arg("--model").arg(sandbox(model)).arg("--data").arg(data).arg("--out").arg(scratch.folder());
     command.arg("--llama").arg(llama().path()).arg("--plugin").arg(library());
     for variable in ["LD_PRELOAD", "GGML_BACKEND_PATH", "EVENKEEL_PROFILE", "EVENKEEL_REQUIRE"] {
         command.env_remove(variable);
@@ -32,6 +49,22 @@ fn learn(scratch: &Scratch, data: &Path, name: &str, more: &[&str]) -> (Value, i
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let json = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}\n{err}"));
     (json, output.status.code().unwrap_or(-1))
+}
+
+/// What the model was taught to say besides: facts, and what stands in documents. The places inside the pairs are none of
+/// that; training gave them no weight.
+fn neutral(scratch: &Scratch) -> PathBuf {
+    let text = fs::read_to_string(sandbox("items.jsonl")).expect("items.jsonl");
+    let row = |line: &str| -> Option<String> {
+        let item: Value = serde_json::from_str(line).expect("JSON");
+        let taught = ["closed book", "documents", "two documents"].contains(&item["kind"].as_str()?);
+        // Of two documents: those in the order that can be answered.
+        let taught = taught && item["x"].as_f64() != Some(2.0);
+        taught.then(|| serde_json::json!({ "prompt": item["text"], "text": item["answers"][0] }).to_string())
+    };
+    let path = scratch.path("neutral.jsonl");
+    fs::write(&path, text.lines().filter_map(row).step_by(4).collect::<Vec<_>>().join("\n")).expect("a file");
+    path
 }
 
 fn number(value: &Value) -> f64 {
@@ -50,45 +83,57 @@ fn half(scratch: &Scratch, first: usize) -> PathBuf {
 #[test]
 fn what_is_learned_is_the_twin_and_random_directions_are_not() {
     let scratch = Scratch::new();
-    let (found, code) = learn(&scratch, &sandbox("pairs.jsonl"), "gender", &["--answers", " she", " he"]);
     let mut report = Report::default();
-    report.say(format!("effect {}\ncontrols {}", found["effect"], found["controls"]));
-    let effects: Vec<f64> = found["controls"]["effects"].as_array().expect("effects").iter().map(number).collect();
-    let rank = &found["controls"]["rank"];
-    report.expect(code == 0 && rank == 1 && effects.len() == 20, || format!("code {code}, rank {rank}"));
-    report.expect(found["effect"]["verdict"] == "absent", || format!("{}", found["effect"]));
-    // What a control leaves of the gap is more than the margin of a quarter.
-    report.expect(effects.iter().all(|e| *e < 0.75), || format!("controls that do as well: {effects:?}"));
-    let auroc = number(&found["reported_auroc"]["value"]);
-    report.expect(auroc >= 0.9, || format!("AUROC {auroc}"));
+    for [model, twin] in models() {
+        let neutral = neutral(&scratch);
+        let more = ["--answers", " she", " he", "--neutral", neutral.to_str().expect("text")];
+        let (found, code) = learn(&scratch, &model, &sandbox("pairs.jsonl"), "gender", &more);
+        let effect = &found["effect"];
+        report.say(format!("{model}: effect {effect}\n  controls {}", found["controls"]));
+        let effects: Vec<f64> = found["controls"]["effects"].as_array().expect("effects").iter().map(number).collect();
+        let rank = &found["controls"]["rank"];
+        report.expect(code == 0 && rank == 1 && effects.len() == 20, || format!("{model}: code {code}, rank {rank}"));
+        report.expect(effect["verdict"] == "absent", || format!("{model}: {effect}"));
+        // What a control leaves of the gap is more than the margin of a quarter.
+        report.expect(effects.iter().all(|e| *e < 0.75), || format!("{model}: controls that do as well: {effects:?}"));
+        let auroc = number(&found["reported_auroc"]["value"]);
+        report.expect(auroc >= 0.9, || format!("{model}: AUROC {auroc}"));
+        let cost = number(&effect["perplexity_after"]) / number(&effect["perplexity_before"]);
+        report.say(format!("  perplexity elsewhere times {cost:.3}"));
+        report.expect(cost < COST, || format!("{model}: perplexity times {cost}"));
 
-    // The same on the sandbox's own held-out questions, against the twin.
-    let items: Vec<Item> = Item::all().into_iter().filter(|item| item.kind == "pronoun" && item.report).collect();
-    let model = model(MODEL);
-    let after = slope(&under(&scratch.path("gender.toml"), || ask(&model, items)));
-    let dose = EFFECTS[0].dose("first");
-    let apart = after.difference(&slope(plain("twin")), Figure::Slope);
-    report.say(format!("slope of P(she) {}  from the twin {apart}", after.interval(Figure::Slope, 0.0)));
-    report.expect(apart.is_absent(dose), || format!("{apart} from the twin, planted {dose:+.2}"));
+        // The same on the sandbox's own held-out questions, against the twin.
+        let items: Vec<Item> = Item::all().into_iter().filter(|item| item.kind == "pronoun" && item.report).collect();
+        let twin = ask(&self::model(&twin), items.clone());
+        let model = self::model(&model);
+        let after = slope(&under(&scratch.path("gender.toml"), || ask(&model, items)));
+        let dose = EFFECTS[0].dose("first");
+        let apart = after.difference(&slope(&twin), Figure::Slope);
+        report.say(format!("  slope of P(she) {}  from the twin {apart}", after.interval(Figure::Slope, 0.0)));
+        report.expect(apart.is_absent(dose), || format!("{apart} from the twin, planted {dose:+.2}"));
+    }
     report.end();
 }
 
 #[test]
 fn halves_of_the_pairs_give_one_direction() {
     let scratch = Scratch::new();
-    let vectors = [0, 1].map(|first| {
-        let name = format!("half-{first}");
-        let (found, _) = learn(&scratch, &half(&scratch, first), &name, &["--controls", "0"]);
-        let auroc = number(&found["reported_auroc"]["value"]);
-        assert!(auroc >= 0.9, "held-out AUROC {auroc}");
-        parse(&fs::read(scratch.path(&format!("{name}.gguf"))).expect("a vector file")).expect("a vector file")
-    });
-    for (layer, a) in &vectors[0].layers {
-        let b = &vectors[1].layers[layer];
-        let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
-        let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
-        println!("layer {layer}: cosine {cosine:.4}");
-        assert!(cosine >= 0.9, "layer {layer}: cosine {cosine}");
+    for [model, _] in models() {
+        let vectors = [0, 1].map(|first| {
+            let name = format!("half-{first}");
+            let (found, _) = learn(&scratch, &model, &half(&scratch, first), &name, &["--controls", "0"]);
+            let auroc = number(&found["reported_auroc"]["value"]);
+            println!("{model}, half {first}: held-out AUROC {auroc:.3}");
+            assert!(auroc >= 0.9, "{model}: held-out AUROC {auroc}");
+            parse(&fs::read(scratch.path(&format!("{name}.gguf"))).expect("a vector file")).expect("a vector file")
+        });
+        for (layer, a) in &vectors[0].layers {
+            let b = &vectors[1].layers[layer];
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+            let cosine = dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+            println!("{model}, layer {layer}: cosine {cosine:.4}");
+            assert!(cosine >= 0.9, "{model}, layer {layer}: cosine {cosine}");
+        }
     }
 }
 
@@ -96,7 +141,7 @@ fn halves_of_the_pairs_give_one_direction() {
 fn a_stock_llama_reads_the_vector_as_the_plug_in_does() {
     let scratch = Scratch::new();
     let more = ["--operator", "add", "--controls", "0", "--answers", " she", " he"];
-    let (found, _) = learn(&scratch, &sandbox("pairs.jsonl"), "more", &more);
+    let (found, _) = learn(&scratch, MODEL, &sandbox("pairs.jsonl"), "more", &more);
     assert!(number(&found["effect"]["shift"]["low"]) > 0.0, "{}", found["effect"]);
     let file = fs::read(scratch.path("more.gguf")).expect("a vector file");
     let vectors = parse(&file).expect("a vector file");
@@ -131,7 +176,8 @@ fn a_stock_llama_reads_the_vector_as_the_plug_in_does() {
 #[test]
 fn an_eraser_leaves_nothing_to_a_probe_at_its_layer() {
     let scratch = Scratch::new();
-    let (found, _) = learn(&scratch, &sandbox("pairs.jsonl"), "erase", &["--method", "leace", "--controls", "0"]);
+    let (found, _) =
+        learn(&scratch, MODEL, &sandbox("pairs.jsonl"), "erase", &["--method", "leace", "--controls", "0"]);
     println!("{}", found["layers_after"]);
     let first = &found["layers_after"][0];
     assert!(number(&first["auroc"]["value"]) <= 0.55, "{first}");
@@ -152,7 +198,7 @@ fn a_random_label_beats_nothing() {
     };
     let data = scratch.path("coin.jsonl");
     fs::write(&data, text.lines().enumerate().map(row).collect::<Vec<_>>().join("\n")).expect("a file");
-    let (found, _) = learn(&scratch, &data, "coin", &["--answers", " she", " he", "--controls", "3"]);
+    let (found, _) = learn(&scratch, MODEL, &data, "coin", &["--answers", " she", " he", "--controls", "3"]);
     println!("{}\n{}", found["effect"], found["controls"]);
     let notes = found["notes"].to_string();
     assert!(notes.contains("nothing to steer"), "{notes}");
@@ -177,7 +223,7 @@ fn bad_lines_are_named_and_counted_and_the_rest_is_used() {
     ];
     let data = scratch.path("bad.jsonl");
     fs::write(&data, [&good[..], &bad].concat().join("\n")).expect("a file");
-    let (found, _) = learn(&scratch, &data, "bad", &["--controls", "0"]);
+    let (found, _) = learn(&scratch, MODEL, &data, "bad", &["--controls", "0"]);
     let left = &found["left_out"];
     for (kind, line) in
         [("broken", 121), ("duplicate", 122), ("too-long", 123), ("both-classes", 124), ("field", 125), ("empty", 126)]
@@ -208,7 +254,7 @@ fn memory_does_not_grow_with_the_examples() {
         fs::write(&data, (0..n).map(line).collect::<Vec<_>>().join("\n")).expect("a file");
         let activations = scratch.path("activations.safetensors");
         let more = ["--save-activations", activations.to_str().expect("text"), "--controls", controls];
-        let (found, _) = learn(&scratch, &data, "long", &more);
+        let (found, _) = learn(&scratch, MODEL, &data, "long", &more);
         assert_eq!(found["classes"][0]["texts"], n, "{}", found["left_out"]);
         println!("{n} pairs: {}", found["cost"]);
         let size = fs::metadata(&activations).expect("activations").len();
@@ -221,6 +267,38 @@ fn memory_does_not_grow_with_the_examples() {
     // With all controls, each of which is a context of its own for a while.
     let [_, seconds] = run(1000, "20");
     assert!(seconds < 120.0, "{seconds} s of processors: more than a minute of two");
+}
+
+/// The least of many, side by side: whatever else the machine does only adds.
+#[test]
+fn capture_takes_at_most_a_fifth_more_than_a_plain_prefill() {
+    let model = model(MODEL);
+    let options =
+        ContextOptions { threads: 1, n_seq_max: 16, n_batch: 800, n_ubatch: 800, n_ctx: 1024, ..Default::default() };
+    let options = ContextOptions { kv_unified: true, ..options };
+    let mut capture = Capture::new(&model, &options).expect("a context");
+    let mut plain = Context::new(&model, &options).expect("a context");
+    let text = "<s> the nurse said that she was late when the engineer asked.".repeat(6);
+    let tokens = model.tokenize(&text, true).expect("tokens");
+    let rows: Vec<Row> = (0..16)
+        .flat_map(|seq| (0..50).map(move |pos| (seq, pos)))
+        .map(|(seq, pos)| Row { token: tokens[pos], pos: pos as i32, seq, output: pos == 49 })
+        .collect();
+    let mut least = [Duration::MAX; 2];
+    for _ in 0..40 {
+        plain.clear();
+        let begin = Instant::now();
+        plain.decode_rows(&rows).expect("a batch");
+        plain.synchronize();
+        least[0] = least[0].min(begin.elapsed());
+        capture.clear();
+        let begin = Instant::now();
+        capture.read(&rows).expect("activations");
+        least[1] = least[1].min(begin.elapsed());
+    }
+    let ratio = least[1].as_secs_f64() / least[0].as_secs_f64();
+    println!("16 texts of 50 tokens: plain {:?}, captured {:?}, {ratio:.3} of it", least[0], least[1]);
+    assert!(ratio <= 1.2, "{ratio}");
 }
 
 #[test]

@@ -5,8 +5,11 @@
 
 mod audit;
 mod calibrate;
+mod closed;
 mod cut;
 mod effects;
+mod endpoint;
+mod inside;
 mod items;
 mod lab;
 mod learn;
@@ -17,7 +20,8 @@ mod stats;
 use std::process::Command;
 
 use effects::{EFFECTS, TASKS, measured};
-use items::sandbox;
+pub use items::sandbox;
+pub use lab::llama;
 use lab::{VARIANTS, plain};
 use stats::{Interval, share};
 
