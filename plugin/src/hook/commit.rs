@@ -219,7 +219,7 @@ unsafe fn constants(
         }
     }
     let tensor = |leaf: &Leaf| match leaf {
-        Leaf::Constant { data, .. } => store.get(data).unwrap_or(std::ptr::null_mut()),
+        Leaf::Constant { data, .. } | Leaf::Held { state: data, .. } => store.get(data).unwrap_or(std::ptr::null_mut()),
         _ => std::ptr::null_mut(),
     };
     Ok(patch.leafs.iter().map(tensor).collect())
