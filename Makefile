@@ -1,7 +1,7 @@
 # evenkeel. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build fetch hosts bindings test test-hosts check install package wheel clean
+.PHONY: help demo build fetch hosts bindings test test-hosts check install uninstall package try-packages wheel bench-static clean
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -42,13 +42,22 @@ check: ## check format, lints and documentation
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private_intra_doc_links' $(CARGO) doc --package evenkeel-cli --no-deps --locked
 
 install: build ## install library, header, tool, manual, completions and examples below PREFIX (/usr/local)
-	package/install $(TARGET)/release $(DESTDIR)$(PREFIX)
+	package/install --record $(TARGET)/release $(DESTDIR)$(PREFIX)
+
+uninstall: ## take away what `make install` put below PREFIX
+	package/uninstall $(DESTDIR)$(PREFIX)
 
 package: build ## write a release into target/package: an archive, a .deb, a Python wheel
 	package/build $(TARGET)/release $(TARGET)/package
 
+try-packages: package ## install, use and remove each package on a new Debian in the cache (root; some minutes)
+	package/try $(TARGET)/package
+
 wheel: build ## write the Python wheel alone
 	bindings/python/build $(TARGET)/release/libevenkeel.so $(TARGET)/package
+
+bench-static: build hosts ## measure the way in of programs that contain llama.cpp, in one (BENCH: more for `evenkeel bench`)
+	tests/hosts/bench-static $(BENCH)
 
 clean: ## remove what was built; fetched and compiled programs stay in the cache
 	$(CARGO) clean

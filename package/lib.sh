@@ -3,6 +3,9 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$root/Cargo.toml" | head -n 1)
 
+# Below a prefix: what was put there, a line a file, and a line with a slash at its end for each folder that was made.
+installed=share/evenkeel/installed
+
 say() { printf '%s\n' "$*" >&2; }
 
 # need COMMAND PACKAGE: finds the command, or says what brings it.

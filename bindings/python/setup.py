@@ -1,5 +1,7 @@
 """A wheel for every Python 3 on this machine's platform: it carries a library, and no extension module."""
 
+import os
+
 from setuptools import setup
 from setuptools.command.bdist_wheel import bdist_wheel
 
@@ -10,7 +12,7 @@ class Wheel(bdist_wheel):
         self.root_is_pure = False
 
     def get_tag(self):
-        return "py3", "none", super().get_tag()[2]
+        return "py3", "none", os.environ.get("WHEEL_PLATFORM") or super().get_tag()[2]
 
 
 setup(cmdclass={"bdist_wheel": Wheel})

@@ -438,11 +438,25 @@ pub struct Bench {
     /// A tiny model and few blocks: whether it works, not how fast it is
     #[arg(long, conflicts_with = "model")]
     pub quick: bool,
+    /// Only these parts [default: all]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
+    pub only: Vec<BenchPart>,
     /// Steer as a program that contains llama.cpp does: functions handed over, contexts attached, no call redirected
     #[arg(long)]
     pub embedded: bool,
     #[command(flatten)]
     pub host: HostChoice,
+}
+
+/// What `bench` measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum BenchPart {
+    /// One sequence under one profile: an empty one, add, project where a probe says so
+    Single,
+    /// 32 sequences in a batch, under one profile and under four
+    Batch,
+    /// A profile that is reloaded while an answer is generated
+    Reload,
 }
 
 /// `demo`

@@ -21,8 +21,8 @@ pub struct Stats {
     pub contexts: Vec<ContextStats>,
     /// What went wrong, by kind.
     pub trouble: serde_json::Map<String, serde_json::Value>,
-    /// Time spent in hooks.
-    pub hook_ns: HookTimes,
+    /// The plug-in's own time.
+    pub hook_ns: HookTime,
 }
 
 /// One context.
@@ -99,25 +99,15 @@ pub struct RuleStats {
     pub rows: u64,
 }
 
-/// Time spent in hooks: before each evaluation, and when a graph is built.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct HookTimes {
-    /// Before each evaluation.
-    pub compute: HookTime,
-    /// When a graph is built.
-    pub build: HookTime,
-}
-
-/// Nanoseconds.
+/// The plug-in's own time for evaluations of micro-batches, in nanoseconds.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HookTime {
-    /// Calls.
+    /// Evaluations.
     pub calls: u64,
-    /// Sum.
+    /// All of them together.
     pub total: u64,
-    /// Largest.
+    /// The longest.
     pub max: u64,
 }
 
@@ -155,11 +145,10 @@ impl Stats {
     }
 }
 
-impl HookTimes {
+impl HookTime {
     /// Time spent since `earlier`, per evaluation, in microseconds; none if nothing was evaluated.
-    pub fn since(&self, earlier: &HookTimes) -> Option<f64> {
-        let calls = self.compute.calls - earlier.compute.calls;
-        let total = (self.compute.total + self.build.total) - (earlier.compute.total + earlier.build.total);
-        (calls > 0).then(|| total as f64 / calls as f64 / 1000.0)
+    pub fn since(&self, earlier: &HookTime) -> Option<f64> {
+        let calls = self.calls - earlier.calls;
+        (calls > 0).then(|| (self.total - earlier.total) as f64 / calls as f64 / 1000.0)
     }
 }

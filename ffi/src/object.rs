@@ -55,7 +55,9 @@ impl Handle {
         let name = CString::new(name).ok()?;
         // SAFETY: the handle came from dlopen and is never closed; `name` is a C string.
         let address = unsafe { libc::dlsym(self.raw as *mut c_void, name.as_ptr()) }.cast_const();
-        (!address.is_null() && !own().contains(address as usize)).then_some(address)
+        // As part of a program, this code stands in front of nothing: what is found there is the program's.
+        let ours = || !own().path.is_empty() && own().contains(address as usize);
+        (!address.is_null() && !ours()).then_some(address)
     }
 }
 

@@ -17,8 +17,10 @@ pub mod claim;
 pub mod completion;
 pub mod generation;
 pub mod host;
+pub mod kept;
 pub mod oracle;
 pub mod serving;
+pub mod table;
 
 pub use cache::Cache;
 pub use library::{Door, library, mutant, tool};

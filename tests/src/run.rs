@@ -27,6 +27,11 @@ impl Setting {
         self
     }
 
+    /// What a variable is set to, if it is.
+    pub fn value(&self, name: &str) -> Option<OsString> {
+        self.0.iter().rev().find(|(n, _)| n == name).map(|(_, value)| value.clone())
+    }
+
     /// Both settings.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {

@@ -82,4 +82,20 @@ impl Scratch {
         fs::write(&path, profile.text()).expect("a profile is written");
         Setting::new().env("EVENKEEL_PROFILE", path)
     }
+
+    /// The sandbox's biased model as `model.gguf`, and the demo's profile for it as `judge.toml`.
+    ///
+    /// # Panics
+    /// When they cannot be written.
+    pub fn judge(&self) -> PathBuf {
+        let sandbox = Path::new(env!("CARGO_MANIFEST_DIR")).join("sandbox");
+        let demo = fs::read_to_string(sandbox.join("demo.toml")).expect("the demo");
+        let demo: toml::Table = demo.parse().expect("TOML");
+        let profile = demo["profile"].as_str().expect("a profile");
+        fs::create_dir_all(self.path("models")).expect("a folder");
+        fs::copy(sandbox.join("models/first-q8_0.gguf"), self.path("model.gguf")).expect("a model");
+        fs::copy(sandbox.join("models/gender.gguf"), self.path("models/gender.gguf")).expect("a vector");
+        fs::write(self.path("judge.toml"), profile).expect("a profile is written");
+        self.path("judge.toml")
+    }
 }

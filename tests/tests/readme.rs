@@ -103,3 +103,27 @@ fn every_profile_in_it_can_be_read() {
         Profile::parse(profile, "README.md").unwrap_or_else(|e| panic!("{e}\n{profile}"));
     }
 }
+
+/// Its programs are those of `examples/`, which the tests compile and run.
+#[test]
+fn every_program_in_it_is_an_example() {
+    let readme = read("README.md");
+    for (language, example) in [("js", "examples/node/app.mjs"), ("rust", "examples/rust/main.rs")] {
+        let block = readme.split_once(&format!("```{language}\n")).and_then(|(_, rest)| rest.split_once("```"));
+        assert_eq!(block.map(|(block, _)| block), Some(read(example).as_str()), "{example}");
+    }
+}
+
+/// A test that is ignored says why in `tests/SKIPS.md`.
+#[test]
+fn every_skipped_test_has_its_reason() {
+    let list = read("tests/SKIPS.md");
+    let folders = ["tests/tests", "tests/src", "cli", "plugin", "ffi"];
+    let code = folders.map(|folder| sources(&root().join(folder))).concat();
+    let lines: Vec<&str> = code.lines().map(str::trim).collect();
+    for (number, _) in lines.iter().enumerate().filter(|(_, line)| line.starts_with("#[ignore")) {
+        let function = lines[number..].iter().find_map(|line| line.split_once("fn "));
+        let name = function.and_then(|(_, name)| name.split('(').next()).expect("a function");
+        assert!(list.contains(&format!("`{name}`")), "{name} is not in tests/SKIPS.md");
+    }
+}

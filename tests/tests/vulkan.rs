@@ -4,7 +4,8 @@ use evenkeel_model::{Arch, FileType};
 use evenkeel_tests::claim::nothing;
 use evenkeel_tests::host::{CHost, Decode, Native};
 use evenkeel_tests::oracle::{Decoder, Mode, Prompt, distance, permutations};
-use evenkeel_tests::{Door, Profile, Recording, Scratch, Setting};
+use evenkeel_tests::table::{Device, Group, Look, check};
+use evenkeel_tests::{Door, Profile, Recording, Scratch, Setting, mutant};
 
 /// What the native vector and `add` may differ by on this backend.
 const TOLERANCE: f32 = 1e-5;
@@ -83,6 +84,32 @@ fn an_adjustable_rule_acts_on_the_device() {
     assert!(distance <= 1e-2, "logits differ by {distance:e}");
 }
 
+/// What is held is kept on the device between evaluations, or beside it where it cannot write there; drafts are taken back
+/// in either case. Which of two rules acts tells what was decided.
+#[test]
+fn what_is_held_is_held_on_the_device() {
+    let (host, cpu) = (CHost::node_llama_cpp_vulkan(), CHost::node_llama_cpp());
+    let scratch = Scratch::new();
+    let model = scratch.model(Arch::Llama, FileType::F32);
+    scratch.vector(Arch::Llama);
+    for (below, drafts) in [("", 0), (", below = -0.05", 0), (", below = -0.05", 3)] {
+        let when = format!("{{ similar-to = \"v.gguf\", layer = 2, above = 0.01{below}, at = \"prompt\" }}");
+        let profile = Profile::empty()
+            .and_rule_on("[2, 3, 4]", "v.gguf", &format!("strength = 2.0\nwhen = {when}"))
+            .and_rule_on("[2, 3, 4]", "minus-v.gguf", &format!("strength = 2.0\nwhen = {{ not = {when} }}"));
+        let decode = Decode { sequences: 3, last_only: true, steps: 8, drafts, ..Decode::new(&model) };
+        let setting = scratch.profile(&profile);
+        let expected = cpu.with(&decode, Door::Preload, &setting);
+        cpu.plain(&decode).assert_all_differ(&expected, "steered");
+        let on_device = Decode { gpu_layers: 99, ..decode };
+        let lacking = Decode { lacks: Some("SET_ROWS"), ..on_device.clone() };
+        for (what, decode, door) in [("", &on_device, Door::Preload), ("without SET_ROWS", &lacking, Door::Embed)] {
+            let distance = expected.distance(&run(&host, decode, Some(door), &setting));
+            assert!(distance < 1e-2, "{below}, {drafts} drafts {what}: logits differ by {distance:e}");
+        }
+    }
+}
+
 /// Near the definition, as ordinary attention is on this device, and the same for every order of the segments.
 #[test]
 fn segments_on_the_device() {
@@ -105,4 +132,60 @@ fn segments_on_the_device() {
             }
         }
     }
+}
+
+/// A device that lacks what segments need is named before a token of theirs is there.
+#[test]
+fn a_device_that_lacks_an_operation_of_segments() {
+    let host = CHost::node_llama_cpp_vulkan();
+    let scratch = Scratch::new();
+    let prompt = Prompt::new(1, 3, &[4, 2, 5], 4);
+    let model = scratch.model(Arch::Llama, FileType::F32);
+    let decode = Decode { script: Some(prompt.in_parts()), gpu_layers: 99, ..Decode::new(&model) };
+    let profile = scratch.profile(&Profile::empty().with("[invariance]\nmode = \"pine\""));
+    let log = |setting: &Setting| {
+        let setting = setting.clone().env("GGML_VK_VISIBLE_DEVICES", "0");
+        let (finished, recording) = host.try_run(&decode, None, &setting);
+        assert!(recording.is_some(), "{}", finished.stderr);
+        finished.stderr
+    };
+    let whole = log(&Door::Preload.setting().and(&profile));
+    assert!(!whole.contains("does not compute"), "{whole}");
+    let lacks = log(&mutant("lacks-sub").and(&profile));
+    assert!(lacks.contains("does not compute SUB, which segments need: at blocks 0, 1, "), "{lacks}");
+}
+
+/// The README's table of programs and ways in.
+#[test]
+fn the_table_of_the_readme() {
+    let host = CHost::node_llama_cpp_vulkan();
+    let scratch = Scratch::new();
+    let here = Decode::new(&scratch.model(Arch::Llama, FileType::F32));
+    scratch.vector(Arch::Llama);
+    let there = Decode { gpu_layers: 99, ..here.clone() };
+    let native = Native { file: scratch.path("v.gguf"), strength: 2.0, layers: None };
+    let plain = run(&host, &there, None, &Setting::new());
+    let native = run(&host, &Decode { native: Some(native), ..there.clone() }, None, &Setting::new());
+    let (cpu, steered) =
+        (host.plain(&here), host.with(&here, Door::Preload, &scratch.profile(&Profile::add("v.gguf", 2.0))));
+    let doors = [
+        (Door::Preload, "`LD_PRELOAD`"),
+        (Door::BackendPath, "`GGML_BACKEND_PATH`"),
+        (Door::Install, "`ek_install`"),
+        (Door::Embed, "`ek_install_api`"),
+    ];
+    let rows = doors.map(|(door, name)| {
+        let look = Look {
+            program: "C, on node-llama-cpp's libraries",
+            door: name,
+            device: Device::Vulkan,
+            scratch: &scratch,
+            plain: &plain,
+            native: &native,
+            on_cpu: Some((&cpu, &steered)),
+            with: &|setting| run(&host, &there, Some(door), setting),
+        };
+        look.row(Group::Vulkan)
+    });
+    check(Group::Vulkan, &rows);
 }

@@ -24,12 +24,14 @@ pub(super) struct Inner {
     pub host: Host,
 }
 
-/// A file loaded with `dlopen`; never unloaded.
+/// A file loaded with `dlopen`; never unloaded. The running program, which may contain llama.cpp, is there already.
 pub(super) fn load(path: &Path) -> Result<*mut c_void, HostError> {
     let name =
         CString::new(path.as_os_str().as_bytes()).map_err(|_| HostError::Nul { text: path.display().to_string() })?;
-    // SAFETY: `name` is a C string. Loading runs the file's constructors: it is the file the user named.
-    let handle = unsafe { libc::dlopen(name.as_ptr(), libc::RTLD_LAZY | libc::RTLD_LOCAL) };
+    let name = if is_program(path) { std::ptr::null() } else { name.as_ptr() };
+    // SAFETY: `name` is null or a C string that lives across the call. Loading runs the file's constructors: it is the file
+    // the user named.
+    let handle = unsafe { libc::dlopen(name, libc::RTLD_LAZY | libc::RTLD_LOCAL) };
     if !handle.is_null() {
         return Ok(handle);
     }
@@ -39,6 +41,12 @@ pub(super) fn load(path: &Path) -> Result<*mut c_void, HostError> {
         if text.is_null() { "unknown".into() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
     };
     Err(HostError::Load { path: path.to_owned(), why })
+}
+
+/// True if `path` leads to the running program.
+fn is_program(path: &Path) -> bool {
+    let program = std::env::current_exe().and_then(|p| p.canonicalize());
+    program.is_ok_and(|program| path.canonicalize().is_ok_and(|path| path == program))
 }
 
 /// A function of a loaded file, or of what it is linked with.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{HostError, open};
+use super::{Context, HostError, open};
 
 /// Why the plug-in cannot be used, or what it refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +51,8 @@ pub struct Plugin {
     last_error: unsafe extern "C" fn() -> *const c_char,
     set_strength: unsafe extern "C" fn(*const c_char, f32) -> i32,
     stats_json: unsafe extern "C" fn(*mut c_char, usize, *mut usize) -> i32,
+    reload: unsafe extern "C" fn() -> i32,
+    set_profile: unsafe extern "C" fn(*const c_void, i32, *const c_char) -> i32,
 }
 
 impl Plugin {
@@ -79,6 +81,8 @@ impl Plugin {
         let last_error = function!("ek_last_error");
         let set_strength = function!("ek_set_strength");
         let stats_json = function!("ek_stats_json");
+        let reload = function!("ek_reload");
+        let set_profile = function!("ek_set_profile");
         let all = || {
             let path = path.to_owned();
             Some(Plugin {
@@ -90,6 +94,8 @@ impl Plugin {
                 last_error: last_error?,
                 set_strength: set_strength?,
                 stats_json: stats_json?,
+                reload: reload?,
+                set_profile: set_profile?,
             })
         };
         all().ok_or_else(|| PluginError::Missing { path: path.to_owned(), names: missing })
@@ -131,6 +137,26 @@ impl Plugin {
         let pointer = path.as_ref().map_or(std::ptr::null(), |p| p.as_ptr());
         // SAFETY: null or a C string that lives across the call.
         self.check("ek_load_profile", unsafe { (self.load_profile)(pointer) })
+    }
+
+    /// Reads the profiles in force again; contexts take them up between two calls to decode. From any thread.
+    ///
+    /// # Errors
+    /// [`PluginError::Refused`] with all errors of the files; what was in force stays so.
+    pub fn reload(&self) -> Result<(), PluginError> {
+        // SAFETY: no preconditions.
+        self.check("ek_reload", unsafe { (self.reload)() })
+    }
+
+    /// Chooses the profile of one sequence by its name, from now on: a request begins with it.
+    ///
+    /// # Errors
+    /// [`PluginError::Refused`] if the context runs under no profile, or none of that name is loaded.
+    pub fn set_profile(&self, context: &Context, seq: i32, name: &str) -> Result<(), PluginError> {
+        let name = CString::new(name).map_err(|_| PluginError::Nul { text: name.into() })?;
+        // SAFETY: the address is looked up and not followed; a C string that lives across the call.
+        let status = unsafe { (self.set_profile)(context.address() as *const c_void, seq, name.as_ptr()) };
+        self.check("ek_set_profile", status)
     }
 
     /// Changes the strength of a rule that its profile declares adjustable.

@@ -33,6 +33,7 @@ fn plan() -> Plan {
         gate,
         adjustable: true,
         tokens: Tokens::All,
+        held: false,
         site: Site::Residual,
         layers: (0..N_LAYER).collect(),
         dropped: None,

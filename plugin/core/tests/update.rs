@@ -45,6 +45,7 @@ fn patch_with(terms: Vec<Term>, probes: Vec<Probe>) -> Patch {
         gate: gated.then_some(GateIndex(0)),
         adjustable: gated,
         tokens: Tokens::All,
+        held: false,
         site: Site::Residual,
         layers: vec![0],
         dropped: None,
@@ -220,7 +221,7 @@ fn changed(patch: &Patch, x: &[Vec<f32>]) -> Vec<bool> {
 #[test]
 fn a_probe_lets_through_the_rows_above_its_threshold_and_leaves_the_others_their_bits() {
     let (weights, bias) = (unit(7), -0.2f32);
-    let probe = Probe::Linear { weights: weights.clone(), bias, soft: false };
+    let probe = Probe::Linear { weights: weights.clone(), bias, soft: false, hold: None };
     let on = |row: &Vec<f32>| row.iter().zip(weights.iter()).map(|(a, b)| a * b).sum::<f32>() + bias > 0.0;
     let expected: Vec<bool> = rows().iter().map(on).collect();
     assert!(expected.contains(&true) && expected.contains(&false), "the rows must tell");
@@ -246,7 +247,7 @@ fn similarity_is_the_cosine() {
         x.push(vec![0.0; N]);
         let mut expected: Vec<bool> = rows().iter().map(|r| cosine(r) > above).collect();
         expected.push(false);
-        let probe = Probe::Similarity { direction: direction.clone(), above };
+        let probe = Probe::Similarity { direction: direction.clone(), above, hold: None };
         assert_eq!(changed(&gated_by(probe, When::Probe(ProbeIndex(0))), &x), expected);
     }
 }
@@ -254,7 +255,7 @@ fn similarity_is_the_cosine() {
 #[test]
 fn a_soft_probe_scales_by_its_probability() {
     let weights = unit(5);
-    let probe = Probe::Linear { weights: weights.clone(), bias: 0.1, soft: true };
+    let probe = Probe::Linear { weights: weights.clone(), bias: 0.1, soft: true, hold: None };
     let got = run(&gated_by(probe, When::Probe(ProbeIndex(0))), &rows());
     for (x, got) in rows().iter().zip(got) {
         let logit: f64 = 0.1 + x.iter().zip(weights.iter()).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
@@ -266,7 +267,7 @@ fn a_soft_probe_scales_by_its_probability() {
 
 #[test]
 fn a_probe_without_a_rule_here_copies_the_row() {
-    let probe = Probe::Linear { weights: unit(5), bias: 0.0, soft: false };
+    let probe = Probe::Linear { weights: unit(5), bias: 0.0, soft: false, hold: None };
     let patch = patch_with(vec![Term::Tap { probe: ProbeIndex(0) }], vec![probe]);
     assert_eq!(run(&patch, &rows()), rows());
 }

@@ -19,7 +19,7 @@ use rustc_hash::FxHashMap;
 use super::{context, decode, graph, library::Host, rows, sampler};
 use crate::{
     log,
-    state::{self, Context, Live, RawRow, Row, Standing, lock},
+    state::{self, Context, Live, RawRow, Row, Standing, clock, lock},
 };
 
 /// The sequence of our samplers: no row can have it.
@@ -162,8 +162,11 @@ pub unsafe fn detach(ctx: *mut llama_context) {
 
 /// What has to be done before a decode of the context at `address`, apart from [`decode::repair_all`] if this is true.
 pub fn boundary(address: usize) -> bool {
+    let start = std::time::Instant::now();
     let Some(live) = attached(address).and_then(|a| a.context.live().cloned()) else { return false };
-    decode::boundary(&live)
+    let again = decode::boundary(&live);
+    clock::spent(start).into_iter().for_each(|ns| state::get().time.add(ns));
+    again
 }
 
 /// The rows of a batch that the context at `address` is given.
@@ -194,7 +197,8 @@ pub unsafe fn tell(address: usize, rows: Option<&[RawRow]>) -> bool {
     // SAFETY: the caller's promise.
     unsafe { attached.renew() };
     attached.count();
-    state::get().time.compute.add(start);
+    clock::last();
+    clock::spent(start).into_iter().for_each(|ns| state::get().time.add(ns));
     attached.looks_on(live)
 }
 

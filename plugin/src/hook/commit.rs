@@ -6,8 +6,8 @@ use std::{
 };
 
 use evenkeel_core::{
-    lower::{Leaf, Patch},
-    plan::GateSource,
+    lower::{Leaf, Patch, SlotTable},
+    plan::{GateSource, HELD_SLOTS},
     sequence::UNKNOWN_TOKEN,
 };
 use evenkeel_ffi::generated::types::*;
@@ -22,6 +22,7 @@ use super::{
     gate::Gates,
     index::Indices,
     library::Host,
+    slots,
     view::{Viewed, holds},
 };
 use crate::{
@@ -48,6 +49,8 @@ pub struct RewrittenGraph {
     /// A node that was added, and its place: tells this graph from another one at the same address.
     anchor: (i32, *mut ggml_tensor),
     gates: Option<Gates>,
+    /// Where held probes are kept.
+    slots: Vec<slots::Inputs>,
     /// The gate table of a graph that nobody feeds between two evaluations.
     computed: Option<Computed>,
     /// Held for as long as the graph.
@@ -76,6 +79,9 @@ pub enum CommitError {
     /// No memory for row numbers.
     #[error("{0} bytes for row numbers could not be allocated")]
     Indices(usize),
+    /// No memory for the slots of held probes.
+    #[error("slots of {0} rows could not be allocated")]
+    Slots(u32),
     /// No memory for metadata.
     #[error("{0} bytes for graph metadata could not be allocated")]
     Metadata(usize),
@@ -126,6 +132,11 @@ pub unsafe fn commit(
             Some(g) => Some(Gates::new(host, g.n_tokens, g.n_gates).ok_or(CommitError::Gates(g.n_tokens, g.n_gates))?),
             None => None,
         };
+        let input = |t: &SlotTable| slots::Inputs::new(host, *t).ok_or(CommitError::Slots(t.n_rows));
+        let slots = match (&attached, patch.gates) {
+            (Some(_), Some(_)) => vec![],
+            _ => patch.slots.iter().map(input).collect::<Result<_, _>>()?,
+        };
         let counted = Counted::new(patch, structure);
         let input = |id| (viewed.tensor(id), viewed.view.tensor(id).ne[0] as usize);
         let [tokens, positions] = ["inp_tokens", "inp_pos"].map(|name| viewed.view.leaf(name).map(input));
@@ -145,12 +156,13 @@ pub unsafe fn commit(
             positions,
             anchor: (0, std::ptr::null_mut()),
             gates,
+            slots,
             computed: None,
             _indices: indices,
         });
         if let (Some(g), Some(attached)) = (patch.gates, attached) {
             let whose = (attached, context, structure);
-            let computed = Computed::new(host, ctx, viewed, (g.n_tokens, g.n_gates), whose);
+            let computed = Computed::new(host, ctx, viewed, (g.n_tokens, g.n_gates, &patch.slots), whose);
             rewritten.computed = Some(computed.ok_or(CommitError::Gates(g.n_tokens, g.n_gates))?);
         }
         let mut editor = Editor::new(host, graph, ctx, viewed, leafs);
@@ -160,6 +172,12 @@ pub unsafe fn commit(
         }
         if let Some(computed) = &rewritten.computed {
             editor.add_table(computed.tensor, patch.substitutions[0].target);
+            for tables in &computed.slots {
+                editor.add_slots(*tables, Some(patch.substitutions[0].target));
+            }
+        }
+        for inputs in &rewritten.slots {
+            editor.add_slots(inputs.tables(), None);
         }
         for (place, substitution) in patch.substitutions.iter().enumerate() {
             editor.substitute(place, substitution);
@@ -186,7 +204,12 @@ unsafe fn constants(
         .leafs
         .iter()
         .filter_map(|leaf| match leaf {
-            Leaf::Constant { name, data, rows, near: id } => Some(Wanted { name, data, rows: *rows, near: near(id) }),
+            Leaf::Constant { name, data, rows, near: id } => {
+                Some(Wanted { name, data, rows: *rows, held: false, near: near(id) })
+            }
+            Leaf::Held { name, state, near: id } => {
+                Some(Wanted { name, data: state, rows: HELD_SLOTS, held: true, near: near(id) })
+            }
             _ => None,
         })
         .collect();
@@ -196,7 +219,7 @@ unsafe fn constants(
         }
     }
     let tensor = |leaf: &Leaf| match leaf {
-        Leaf::Constant { data, .. } => store.get(data).unwrap_or(std::ptr::null_mut()),
+        Leaf::Constant { data, .. } | Leaf::Held { state: data, .. } => store.get(data).unwrap_or(std::ptr::null_mut()),
         _ => std::ptr::null_mut(),
     };
     Ok(patch.leafs.iter().map(tensor).collect())
@@ -245,6 +268,10 @@ impl RewrittenGraph {
             }
         }
         let rows = if known { &rows[..] } else { &[] };
+        if known && !self.slots.is_empty() {
+            live.decided();
+        }
+        self.slots.iter_mut().for_each(|inputs| inputs.write(rows));
         self.counted.count(&self.structure, rows);
         if let (Some(gates), Some(merged)) = (&mut self.gates, &self.structure.merged) {
             let structure = &self.structure;
@@ -313,7 +340,7 @@ pub fn value(structure: &Structure, row: &Row, source: GateSource) -> f32 {
             let instance = &structure.plans[plan];
             let typed = &instance.plan.rules[usize::from(rule.0)];
             let strength = typed.gate.map_or(0.0, |gate| instance.strength(usize::from(gate.0)));
-            if row.within(typed.tokens) { strength } else { 0.0 }
+            if row.takes(typed.tokens, typed.held) { strength } else { 0.0 }
         }
         GateSource::Rule(..) => 0.0,
         GateSource::Refused => f32::from(row.refused),

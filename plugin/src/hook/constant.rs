@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use evenkeel_core::plan::HELD_SLOTS;
 use evenkeel_ffi::{generated::types::*, library::Library};
 use rustc_hash::FxHashMap;
 
@@ -18,8 +19,17 @@ pub struct Wanted<'a> {
     pub data: &'a Arc<[f32]>,
     /// How many rows they are, one after the other.
     pub rows: u32,
+    /// Whether it is written by the graph: a row for each of [`Wanted::rows`], of which `data` are the first values.
+    pub held: bool,
     /// A weight that lies where it should lie, or null.
     pub near: *mut ggml_tensor,
+}
+
+impl Wanted<'_> {
+    /// Its values, all of them.
+    fn len(&self) -> usize {
+        if self.held { self.rows as usize } else { self.data.len() }
+    }
 }
 
 /// The constants of one context.
@@ -90,7 +100,7 @@ impl Constants {
     pub fn ensure(&mut self, host: &Arc<Host>, wanted: &[Wanted]) -> Result<Vec<(String, usize)>, NoMemory> {
         let mut places: Vec<(ggml_backend_buffer_type_t, Vec<&Wanted>)> = Vec::new();
         for w in wanted.iter().filter(|w| !self.tensors.contains_key(&key(w.data))) {
-            let place = place(&host.lib, w.near);
+            let place = if w.held { writable(&host.lib, w.near) } else { place(&host.lib, w.near) };
             match places.iter_mut().find(|(p, _)| *p == place) {
                 Some((_, list)) => list.push(w),
                 None => places.push((place, vec![w])),
@@ -123,6 +133,33 @@ fn place(lib: &Library, near: *mut ggml_tensor) -> ggml_backend_buffer_type_t {
     }
 }
 
+/// The same for a tensor that the graph writes: where the device cannot do that, ordinary memory, which the CPU can.
+fn writable(lib: &Library, near: *mut ggml_tensor) -> ggml_backend_buffer_type_t {
+    let place = place(lib, near);
+    // SAFETY: the context has room for the tensors that are made in it, which are only looked at.
+    unsafe {
+        let cpu = (lib.backend.ggml_backend_cpu_buffer_type)();
+        let device = (lib.backend.ggml_backend_buft_get_device)(place);
+        let params = ggml_init_params {
+            mem_size: 4 * (lib.ggml.ggml_tensor_overhead)(),
+            mem_buffer: std::ptr::null_mut(),
+            no_alloc: true,
+        };
+        let ctx = (lib.ggml.ggml_init)(params);
+        if ctx.is_null() || place == cpu || device.is_null() {
+            (lib.ggml.ggml_free)(ctx);
+            return cpu;
+        }
+        let state = (lib.ggml.ggml_new_tensor_2d)(ctx, GGML_TYPE_F32, 1, i64::from(HELD_SLOTS));
+        let value = (lib.ggml.ggml_new_tensor_2d)(ctx, GGML_TYPE_F32, 1, 1);
+        let slot = (lib.ggml.ggml_new_tensor_1d)(ctx, GGML_TYPE_I64, 1);
+        let write = (lib.ggml.ggml_set_rows)(ctx, state, value, slot);
+        let can = (lib.backend.ggml_backend_dev_supports_op)(device, write);
+        (lib.ggml.ggml_free)(ctx);
+        if can { place } else { cpu }
+    }
+}
+
 fn name_of(lib: &Library, place: ggml_backend_buffer_type_t) -> String {
     // SAFETY: a buffer type's name is a static C string.
     unsafe { std::ffi::CStr::from_ptr((lib.backend.ggml_backend_buft_name)(place)) }.to_string_lossy().into_owned()
@@ -144,15 +181,15 @@ fn allocate(
         let ctx = (lib.ggml.ggml_init)(params);
         let data = list.iter().map(|w| w.data.clone()).collect();
         let mut store = Store { host: host.clone(), ctx, buffer: std::ptr::null_mut(), data };
-        let bytes = list.iter().map(|w| size_of_val(&**w.data)).sum();
+        let bytes = list.iter().map(|w| size_of::<f32>() * w.len()).sum();
         if ctx.is_null() {
             return Err(NoMemory { bytes, place: name_of(lib, place) });
         }
         let mut tensors = Vec::new();
         for w in list {
             let t = match i64::from(w.rows) {
-                1 => (lib.ggml.ggml_new_tensor_1d)(ctx, GGML_TYPE_F32, w.data.len() as i64),
-                n => (lib.ggml.ggml_new_tensor_2d)(ctx, GGML_TYPE_F32, w.data.len() as i64 / n, n),
+                1 => (lib.ggml.ggml_new_tensor_1d)(ctx, GGML_TYPE_F32, w.len() as i64),
+                n => (lib.ggml.ggml_new_tensor_2d)(ctx, GGML_TYPE_F32, w.len() as i64 / n, n),
             };
             let name = CString::new(w.name).unwrap_or_default();
             (lib.ggml.ggml_set_name)(t, name.as_ptr());
@@ -163,7 +200,9 @@ fn allocate(
             return Err(NoMemory { bytes, place: name_of(lib, place) });
         }
         for (w, &t) in list.iter().zip(&tensors) {
-            (lib.backend.ggml_backend_tensor_set)(t, w.data.as_ptr().cast::<c_void>(), 0, size_of_val(&**w.data));
+            let mut values = w.data.to_vec();
+            values.resize(w.len(), 0.0);
+            (lib.backend.ggml_backend_tensor_set)(t, values.as_ptr().cast::<c_void>(), 0, size_of_val(&*values));
         }
         Ok((store, tensors))
     }

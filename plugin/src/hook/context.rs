@@ -145,7 +145,8 @@ pub fn admit((id, address): (u32, usize), standing: Standing, model: String) -> 
         ),
         Standing::Idle => {}
     }
-    let context = Arc::new(Context { id, model, standing, said: Default::default(), fallbacks: Default::default() });
+    let (said, fallbacks, fallbacks_of_attention) = Default::default();
+    let context = Arc::new(Context { id, model, standing, said, fallbacks, fallbacks_of_attention });
     lock(&state::get().contexts).insert(address, context.clone());
     snapshot::now(state::get());
     context

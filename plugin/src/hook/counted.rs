@@ -19,6 +19,7 @@ struct Place {
     plan: usize,
     rule: usize,
     tokens: Tokens,
+    held: bool,
     output_only: bool,
     /// Index of the site's counter.
     counter: Option<usize>,
@@ -40,7 +41,9 @@ impl Counted {
     pub fn count(&self, structure: &Structure, rows: &[Row]) {
         for place in &self.0 {
             let acts = |row: &&Row| {
-                row.plan == Some(place.plan) && (row.output || !place.output_only) && row.within(place.tokens)
+                row.plan == Some(place.plan)
+                    && (row.output || !place.output_only)
+                    && row.takes(place.tokens, place.held)
             };
             let n = rows.iter().filter(acts).count() as u64;
             let instance = &structure.plans[place.plan];
@@ -57,7 +60,7 @@ impl Counted {
         let mut seen: Vec<(usize, usize)> = Vec::new();
         for place in &self.0 {
             let key = (place.plan, place.rule);
-            let acts = |row: &Row| row.plan == Some(place.plan) && row.within(place.tokens);
+            let acts = |row: &Row| row.plan == Some(place.plan) && row.takes(place.tokens, place.held);
             if !seen.contains(&key) && rows.iter().any(acts) {
                 seen.push(key);
                 structure.plans[place.plan].counters[place.rule].graphs.fetch_add(1, Ordering::Relaxed);
@@ -72,6 +75,6 @@ fn place(structure: &Structure, rule: RuleIndex, (site, layer): (Site, u32), out
     let (instance, rule) = structure.origin(rule)?;
     let here = |c: &SiteCounter| (c.rule, c.site, c.layer) == (rule, site, layer);
     let counter = instance.sites.iter().position(here);
-    let tokens = instance.plan.rules.get(usize::from(own.0))?.tokens;
-    Some(Place { plan, rule, tokens, output_only, counter })
+    let typed = instance.plan.rules.get(usize::from(own.0))?;
+    Some(Place { plan, rule, tokens: typed.tokens, held: typed.held, output_only, counter })
 }

@@ -16,7 +16,7 @@ use super::{attach, dispatch::Verdict, entry::Registers, rows, split};
 use crate::{
     guard::guard,
     log,
-    state::{self, Again, Live, Repair, reload, snapshot},
+    state::{self, Again, Live, Repair, clock, reload, snapshot},
 };
 
 thread_local! {
@@ -30,6 +30,7 @@ pub fn before_decode(r: &Registers) -> Verdict {
         split::begin(r.argument(0), false);
         return Verdict::Continue;
     }
+    clock::begin();
     let Some(live) = state::get().live(r.argument(0)) else {
         split::begin(0, false);
         return Verdict::Continue;

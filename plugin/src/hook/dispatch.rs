@@ -1,12 +1,16 @@
 //! From an entry to the work of its hook, and on to the host's own function.
 
-use std::ffi::c_void;
+use std::{ffi::c_void, time::Instant};
 
 use super::{
     entry::{HOOKS, Registers},
     real,
 };
-use crate::{guard::guard, log, state};
+use crate::{
+    guard::guard,
+    log,
+    state::{self, clock},
+};
 
 /// Whether the host's function shall run.
 #[derive(Debug, Clone, Copy)]
@@ -53,34 +57,54 @@ pub unsafe extern "C-unwind" fn enter(index: u32, registers: *const Registers) -
     let hook = &HOOKS[index as usize];
     // SAFETY: the entry passes the address of the registers it pushed.
     let registers = unsafe { &*registers };
+    let mut start = Instant::now();
     let verdict = if state::poisoned() {
         Verdict::Continue
     } else {
         guard(hook.name, Verdict::Continue, || (hook.work)(registers))
     };
-    match verdict {
-        Verdict::Continue | Verdict::Instead(_) => {}
-        Verdict::Refuse => return Destination::answer(0),
-        Verdict::Answer(value) => return Destination::answer(value),
-        Verdict::First(work) => work(registers),
+    let destination = match verdict {
+        Verdict::Refuse => Destination::answer(0),
+        Verdict::Answer(value) => Destination::answer(value),
+        Verdict::Continue => real(index, registers),
+        // What runs in the host meanwhile is no time of ours.
+        Verdict::First(work) => {
+            spent(start);
+            work(registers);
+            start = Instant::now();
+            real(index, registers)
+        }
+        Verdict::Instead(work) => {
+            let real = real(index, registers);
+            spent(start);
+            let answer = if real.address.is_null() { None } else { work(registers, real.address) };
+            return answer.map_or(real, Destination::answer);
+        }
+    };
+    spent(start);
+    destination
+}
+
+/// Adds to the plug-in's own time.
+fn spent(start: Instant) {
+    if let Some(ns) = clock::spent(start) {
+        guard("clock", (), || state::get().time.add(ns));
     }
+}
+
+/// The host's own function.
+fn real(index: u32, registers: &Registers) -> Destination {
     let find = || real::find(index, registers.caller());
     // The call must not be lost: whatever made the first attempt panic, there is a second.
     let found = guard("dispatch", None, find).or_else(|| guard("dispatch again", None, find));
     found.map_or_else(
         || {
             // Cannot happen where the program was linked, since the caller needed the function to be there.
-            log::error!("{} is nowhere in this process: the call returns nothing", hook.name);
+            let name = HOOKS[index as usize].name;
+            log::error!("{name} is nowhere in this process: the call returns nothing");
             Destination::answer(0)
         },
-        |address| {
-            let address = address.as_ptr().cast_const();
-            let answer = match verdict {
-                Verdict::Instead(work) => work(registers, address),
-                _ => None,
-            };
-            answer.map_or(Destination { address, value: 0 }, Destination::answer)
-        },
+        |address| Destination { address: address.as_ptr().cast_const(), value: 0 },
     )
 }
 
@@ -93,5 +117,8 @@ pub unsafe extern "C" fn leave(index: u32, registers: *const Registers, result: 
     // SAFETY: the entry passes the address of the registers it pushed.
     let registers = unsafe { &*registers };
     let Some(after) = hook.after.filter(|_| !state::poisoned()) else { return result };
-    guard(hook.name, result, || after(registers, result))
+    let start = Instant::now();
+    let result = guard(hook.name, result, || after(registers, result));
+    spent(start);
+    result
 }

@@ -2,10 +2,13 @@
 
 use std::ffi::CString;
 
-use evenkeel_core::lower::{Leaf, NewNode, Patch, Ref, Substitution, TensorId};
+use evenkeel_core::{
+    lower::{Leaf, NewNode, Patch, Ref, Slots, Substitution, TensorId},
+    plan::HELD_SLOTS,
+};
 use evenkeel_ffi::generated::types::*;
 
-use super::{library::Host, view::Viewed};
+use super::{library::Host, slots::Tables, view::Viewed};
 
 /// One patch being applied to one graph.
 ///
@@ -17,6 +20,7 @@ pub struct Editor<'a> {
     ctx: *mut ggml_context,
     viewed: &'a Viewed,
     leafs: Vec<*mut ggml_tensor>,
+    slots: Vec<Tables>,
     /// Rows of the gate table and what probes said, as the substitutions read them.
     shared: Vec<(Ref, *mut ggml_tensor)>,
     /// New nodes, each with the index of the node that it stands before.
@@ -48,6 +52,7 @@ impl<'a> Editor<'a> {
             ctx,
             viewed,
             leafs,
+            slots: Vec::new(),
             shared: Vec::new(),
             before: Vec::new(),
             readers: Vec::new(),
@@ -65,14 +70,18 @@ impl<'a> Editor<'a> {
     /// Makes the graph's leafs known to it: a leaf that it does not list is given its reader's device, without a copy.
     pub unsafe fn add_leafs(&mut self, patch: &Patch) {
         for (slot, leaf) in self.leafs.iter_mut().zip(&patch.leafs) {
+            let (name, values, rows) = match leaf {
+                Leaf::Constant { name, data, rows, .. } => (name, data.len() as i64, *rows),
+                Leaf::Held { name, .. } => (name, i64::from(HELD_SLOTS), HELD_SLOTS),
+                _ => continue,
+            };
             // SAFETY: see [`Editor`].
             unsafe {
                 if slot.is_null() {
-                    let Leaf::Constant { name, data, rows, .. } = leaf else { continue };
-                    let (g, n) = (&self.host.lib.ggml, i64::from(*rows));
+                    let (g, n) = (&self.host.lib.ggml, i64::from(rows));
                     *slot = match n {
-                        1 => (g.ggml_new_tensor_1d)(self.ctx, GGML_TYPE_F32, data.len() as i64),
-                        n => (g.ggml_new_tensor_2d)(self.ctx, GGML_TYPE_F32, data.len() as i64 / n, n),
+                        1 => (g.ggml_new_tensor_1d)(self.ctx, GGML_TYPE_F32, values),
+                        n => (g.ggml_new_tensor_2d)(self.ctx, GGML_TYPE_F32, values / n, n),
                     };
                     let name = CString::new(name.as_str()).unwrap_or_default();
                     (self.host.lib.ggml.ggml_set_name)(*slot, name.as_ptr());
@@ -96,6 +105,45 @@ impl<'a> Editor<'a> {
         self.leafs.push(table);
     }
 
+    /// Adds tables of slots: leafs, or nodes that stand before the node that reads them first.
+    pub unsafe fn add_slots(&mut self, tables: Tables, first: Option<TensorId>) {
+        for t in [tables.write, tables.others] {
+            // SAFETY: see [`Editor`].
+            unsafe {
+                match first {
+                    Some(first) => self.insert(first.0, t, GGML_TENSOR_FLAG_COMPUTE as i32),
+                    None => (self.host.lib.graph.ggml_build_forward_expand)(self.graph, t),
+                }
+            }
+        }
+        self.slots.push(tables);
+    }
+
+    /// The numbers of one kind in a table of slots.
+    unsafe fn numbers(&mut self, slots: Slots, output_only: bool) -> *mut ggml_tensor {
+        let known = self.slots.iter().find(|tables| tables.table.output_only == output_only);
+        let tables = known.expect("a patch that reads slots has their table");
+        let (from, column) = match slots {
+            Slots::Write => (tables.write, 0),
+            Slots::Read => (tables.others, 0),
+            Slots::Before => (tables.others, 1),
+            Slots::Follows => (tables.others, 2),
+            Slots::Back(step) => (tables.others, 3 + usize::from(step)),
+        };
+        // SAFETY: see [`Editor`]; the table has that column.
+        unsafe {
+            let stride = (*from).nb[1];
+            (self.host.lib.ggml.ggml_view_2d)(
+                self.ctx,
+                from,
+                i64::from(tables.table.n_rows),
+                1,
+                stride,
+                column * stride,
+            )
+        }
+    }
+
     /// A tensor `[1, n_rows]` that several substitutions read; made at its first use.
     unsafe fn shared(&mut self, r: Ref, at: u32) -> *mut ggml_tensor {
         if let Some((_, t)) = self.shared.iter().find(|(known, _)| *known == r) {
@@ -113,6 +161,8 @@ impl<'a> Editor<'a> {
                 }
                 Ref::OutputGate(gate) => (self.gather(Ref::Gate(gate), at), format!("ek.gate-{}.out", gate.0)),
                 Ref::OutputTap(probe) => (self.gather(Ref::Tap(probe), at), format!("ek.probe-{}.out", probe.0)),
+                Ref::Slots(slots) => (self.numbers(slots, false), "ek.slots.all".to_owned()),
+                Ref::OutputSlots(slots) => (self.numbers(slots, true), "ek.slots.out".to_owned()),
                 r => unreachable!("{r:?} is not shared, or is read before its probe"),
             };
             self.name(t, &name);

@@ -9,7 +9,7 @@ use evenkeel_core::lower::{Leaf, Patch, Ref, Substitution};
 use evenkeel_ffi::generated::types::*;
 
 use super::{library::Host, view::Viewed};
-use crate::{log, state::Context};
+use crate::{guard::mutant, log, state::Context};
 
 /// One operation that one device lacks.
 struct Lacking {
@@ -30,17 +30,16 @@ pub unsafe fn found(
     made: &[(usize, *mut ggml_tensor)],
     context: &Context,
 ) -> Vec<String> {
-    let backend = &host.lib.backend;
     let mut lacking: Vec<Lacking> = Vec::new();
     for &(place, node) in made {
         let near = near(patch, &patch.substitutions[place]).map(|id| viewed.tensor(id));
         // SAFETY: the caller's promise; a weight's buffer and its device live as long as the model.
         unsafe {
             let Some(device) = near.and_then(|weight| device(host, weight)) else { continue };
-            if (backend.ggml_backend_dev_supports_op)(device, node) {
+            let op = op(host, node);
+            if computes(host, device, node, &op) {
                 continue;
             }
-            let op = CStr::from_ptr((host.lib.ggml.ggml_op_desc)(node)).to_string_lossy().into_owned();
             match lacking.iter_mut().find(|l| l.device == device && l.op == op) {
                 Some(known) if known.sites.contains(&place) => {}
                 Some(known) => known.sites.push(place),
@@ -53,6 +52,71 @@ pub unsafe fn found(
         log::warning!("context {} ({}): {s}", context.id, context.model);
     }
     sentences
+}
+
+/// A node of position-invariant attention, its layer, and a tensor of that layer's cache.
+pub type OfLayer = (u32, *mut ggml_tensor, *mut ggml_tensor);
+
+/// The same of the nodes that a region is evaluated with: `made`, in the order of layers.
+///
+/// # Safety
+/// As [`found`].
+pub unsafe fn of_attention(host: &Host, made: &[OfLayer], context: &Context) -> Vec<String> {
+    let mut lacking: Vec<(ggml_backend_dev_t, String, Vec<u32>, usize)> = Vec::new();
+    for &(layer, cache, node) in made {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let Some(device) = device(host, cache) else { continue };
+            let op = op(host, node);
+            if computes(host, device, node, &op) {
+                continue;
+            }
+            let bytes = (host.lib.ggml.ggml_nbytes)(node) + (host.lib.ggml.ggml_nbytes)((*node).src[0]);
+            match lacking.iter_mut().find(|l| l.0 == device && l.1 == op) {
+                Some((_, _, layers, crosses)) => {
+                    *crosses += bytes;
+                    if layers.last() != Some(&layer) {
+                        layers.push(layer);
+                    }
+                }
+                None => lacking.push((device, op, vec![layer], bytes)),
+            }
+        }
+    }
+    let sentence = |(device, op, layers, bytes): &(_, String, Vec<u32>, usize)| {
+        let blocks: Vec<String> = layers.iter().map(u32::to_string).collect();
+        format!(
+            "{} does not compute {op}, which segments need: at blocks {} the CPU does, which costs {:.1} KiB to the host's memory and \
+             back for this region, and a wait of both at each of these {} blocks",
+            name(host, *device),
+            blocks.join(", "),
+            *bytes as f64 / 1024.0,
+            blocks.len()
+        )
+    };
+    let sentences: Vec<String> = lacking.iter().map(sentence).collect();
+    for s in &sentences {
+        log::warning!("context {} ({}): {s}", context.id, context.model);
+    }
+    sentences
+}
+
+/// The name of a node's operation.
+unsafe fn op(host: &Host, node: *mut ggml_tensor) -> String {
+    // SAFETY: a static C string.
+    unsafe { CStr::from_ptr((host.lib.ggml.ggml_op_desc)(node)).to_string_lossy().into_owned() }
+}
+
+fn name(host: &Host, device: ggml_backend_dev_t) -> String {
+    // SAFETY: a device's name is a static C string.
+    unsafe { CStr::from_ptr((host.lib.backend.ggml_backend_dev_name)(device)).to_string_lossy().into_owned() }
+}
+
+unsafe fn computes(host: &Host, device: ggml_backend_dev_t, node: *mut ggml_tensor, op: &str) -> bool {
+    // No device of the tests lacks anything by itself.
+    let pretended = mutant("lacks-sub") && op == "SUB";
+    // SAFETY: the caller's promise.
+    !pretended && unsafe { (host.lib.backend.ggml_backend_dev_supports_op)(device, node) }
 }
 
 /// A weight of the block that a substitution stands in.
@@ -85,8 +149,7 @@ unsafe fn device(host: &Host, weight: *mut ggml_tensor) -> Option<ggml_backend_d
 }
 
 fn sentence(host: &Host, viewed: &Viewed, patch: &Patch, lacking: &Lacking) -> String {
-    // SAFETY: a device's name is a static C string.
-    let device = unsafe { CStr::from_ptr((host.lib.backend.ggml_backend_dev_name)(lacking.device)) }.to_string_lossy();
+    let device = name(host, lacking.device);
     let op = &lacking.op;
     let targets: Vec<&Substitution> = lacking.sites.iter().map(|i| &patch.substitutions[*i]).collect();
     let width = targets.first().map_or(0, |s| viewed.view.tensor(s.target).ne[0]);

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     log,
-    state::{self, Context, Instance, Live, Standing, State, Structure, lock},
+    state::{self, Context, Instance, Live, Standing, State, Structure, clock, lock},
 };
 
 /// `bool ggml_backend_sched_reserve(sched, graph)`: also the place where a context can still be refused, because the
@@ -63,7 +63,7 @@ pub fn before_alloc(r: &Registers) -> Verdict {
 
 /// `ggml_backend_sched_graph_compute_async(sched, graph)`: also runs for a graph that the host reuses.
 pub fn before_compute(r: &Registers) -> Verdict {
-    let start = Instant::now();
+    clock::last();
     let state = state::get();
     let current = context::take_evaluating();
     let mut known = false;
@@ -76,7 +76,6 @@ pub fn before_compute(r: &Registers) -> Verdict {
     if !known && let Some(context) = current.and_then(|address| state.context(address)) {
         unsteered(state, &context);
     }
-    state.time.compute.add(start);
     Verdict::Continue
 }
 
@@ -129,7 +128,6 @@ enum Rewrite {
 }
 
 fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
-    let start = Instant::now();
     let state = state::get();
     forget_attention(r, state);
     if !forget_unless_current(state, r.argument(1) as *mut ggml_cgraph) {
@@ -138,7 +136,7 @@ fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
     let Some(context) = context::take_building().and_then(|address| state.context(address)) else {
         return Rewrite::Fine;
     };
-    let outcome = match &context.standing {
+    match &context.standing {
         Standing::Ours(live) => {
             // Now, not when it was made: a context whose constructor fails is none.
             state.any_ours.store(true, Ordering::Relaxed);
@@ -152,9 +150,7 @@ fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
         // A host that found llama_init_from_model by name passed by the hook that would have refused it.
         Standing::Other(_) if library::required() && !state.any_ours.load(Ordering::Relaxed) => Rewrite::Failed,
         Standing::Idle | Standing::Left(_) | Standing::Other(_) => Rewrite::Fine,
-    };
-    state.time.build.add(start);
-    outcome
+    }
 }
 
 /// Drops what is kept of an earlier graph at this address. False if the graph is the rewritten one itself: the
@@ -180,7 +176,8 @@ pub fn steer_built(host: &Arc<Host>, graph: *mut ggml_cgraph, context: &Arc<Cont
     }
     state.any_ours.store(true, Ordering::Relaxed);
     rewrite_ours(host, (0, graph), Pass::Allocate, state, context, live);
-    state.time.build.add(start);
+    // The evaluation that it is for counts it.
+    clock::spent(start).into_iter().for_each(|ns| state.time.add(ns));
     true
 }
 

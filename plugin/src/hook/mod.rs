@@ -31,6 +31,7 @@ mod request;
 mod rows;
 mod sampler;
 mod saved;
+mod slots;
 mod split;
 mod view;
 mod vocab;

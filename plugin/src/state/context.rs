@@ -16,6 +16,8 @@ pub struct Context {
     pub said: AtomicBool,
     /// What its devices do not compute, once its first graph is there; sentences for people.
     pub fallbacks: OnceLock<Vec<String>>,
+    /// The same of what regions are evaluated with, once there was one.
+    pub fallbacks_of_attention: OnceLock<Vec<String>>,
 }
 
 /// Whether a context is ours.
@@ -33,6 +35,13 @@ pub enum Standing {
 }
 
 impl Context {
+    /// What its devices are known not to compute. None as long as nobody asked them.
+    pub fn fallbacks(&self) -> Option<Vec<&str>> {
+        let both = [self.fallbacks.get(), self.fallbacks_of_attention.get()];
+        let known = both.iter().any(Option::is_some);
+        known.then(|| both.into_iter().flatten().flatten().map(String::as_str).collect())
+    }
+
     /// What it runs under.
     pub fn live(&self) -> Option<&Arc<Live>> {
         match &self.standing {

@@ -31,6 +31,10 @@ pub struct Instance {
     /// The patch of the first graph it is part of, as text, because the patch holds the vectors of other plans too: once it is
     /// there, what each rule found is known.
     pub patch: OnceLock<String>,
+    /// Whether the last prompt row of a sequence decides something for those after it.
+    pub holds: bool,
+    /// Whether those can change it.
+    pub reviews: bool,
     phases: Phases,
     /// The number of the plan with its strengths of this moment.
     id: AtomicU32,
@@ -89,7 +93,8 @@ impl Instance {
         let sites = sites.map(counter).collect();
         let (hash, phases) = (plan.hash().0, Phases::of(&plan));
         let (patch, id) = (OnceLock::new(), AtomicU32::default());
-        let instance = Instance { plan, hash, cache, strengths, counters, sites, patch, phases, id };
+        let (holds, reviews) = plan.holds();
+        let instance = Instance { plan, hash, cache, strengths, counters, sites, patch, holds, reviews, phases, id };
         instance.identify(identities);
         instance
     }

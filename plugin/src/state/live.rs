@@ -17,7 +17,12 @@ mod cut;
 
 pub use cut::{Again, Prepared, Room};
 
-use super::{Batch, Book, Choice, Instance, Pinned, Regions, Sequence, Structure, Wish, instance::PLAIN, lock};
+use super::{
+    Batch, Book, Choice, Instance, Pinned, Regions, RowSlots, Sequence, Structure, Wish,
+    held::{self, Pool},
+    instance::PLAIN,
+    lock,
+};
 use crate::{
     guard::mutant,
     hook::{Constants, Host, Pieces, Vocab},
@@ -42,6 +47,8 @@ pub struct RawRow {
 /// A row of the micro-batch that is evaluated.
 #[derive(Debug, Clone, Copy)]
 pub struct Row {
+    /// Its sequence; of a row that nothing tells from the others, none.
+    pub seq: i32,
     /// Its plan, by place in the structure; `None` for none.
     pub plan: Option<usize>,
     /// Its phase.
@@ -56,15 +63,18 @@ pub struct Row {
     pub refused: bool,
     /// Which of its plan's texts its token completes, by bit.
     pub after: u64,
+    /// Where what is held on it is kept.
+    pub held: RowSlots,
 }
 
 impl Row {
-    /// Whether a rule for `tokens` acts on it.
-    pub fn within(&self, tokens: Tokens) -> bool {
-        match tokens {
+    /// Whether a rule for `tokens` acts on it, `held` or not.
+    pub fn takes(&self, tokens: Tokens, held: bool) -> bool {
+        let within = match tokens {
             Tokens::After(text) => self.after.checked_shr(u32::from(text)).is_some_and(|bits| bits & 1 == 1),
             tokens => self.phase.within(tokens, self.pos),
-        }
+        };
+        within && (!held || self.held.read.is_some())
     }
 }
 
@@ -112,6 +122,10 @@ struct Inner {
     call: u64,
     /// Rows of the micro-batch that is evaluated, for the structure of that version.
     rows: Arc<[Row]>,
+    /// What held probes keep is found there.
+    pool: Pool,
+    /// Sequences whose rows decide something in the micro-batch that is evaluated, until that is sure.
+    deciding: Vec<i32>,
     /// Graphs have plans of before a reload in them, until the last sequence that began with one has ended.
     outdated: bool,
     /// A sequence was given a plan of its own, so that not every row has the default.
@@ -185,6 +199,8 @@ impl Live {
             sequences: FxHashMap::default(),
             call: 0,
             rows: Arc::new([]),
+            pool: Pool::default(),
+            deciding: vec![],
             outdated: false,
             mixed: false,
             built: None,
@@ -291,6 +307,7 @@ impl Live {
     /// Looks at the cells of a sequence, which ends at `end` by the host's word. What has to be evaluated again, if it can.
     pub fn verify(&self, seq: i32, end: i32) -> Option<Repair> {
         let mut inner = lock(&self.inner);
+        let inner = &mut *inner;
         let id = self.id;
         let sequence = inner.sequences.get_mut(&seq)?;
         if sequence.cells.end() > end {
@@ -298,8 +315,9 @@ impl Live {
             let begins = sequence.removal_begins(end);
             sequence.cells.remove(end, -1);
             lock(&self.regions).remove(seq, end, -1);
-            sequence.router.cut(end);
+            sequence.cut(end);
             if begins {
+                ended(id, seq, sequence, &inner.book, &mut inner.totals);
                 sequence.begin(None);
             }
         }
@@ -344,7 +362,7 @@ impl Live {
         inner.totals.again += count;
         if let Some(sequence) = inner.sequences.get_mut(&repair.seq) {
             sequence.tally.again += count;
-            sequence.output_call = None;
+            sequence.await_last();
         }
     }
 
@@ -361,7 +379,8 @@ impl Live {
         if let Some(sequence) = lock(&self.inner).sequences.get_mut(&repair.seq) {
             lock(&self.regions).again(repair.seq, repair.from);
             sequence.cells.remove(repair.from, -1);
-            sequence.router.cut(repair.from);
+            sequence.cut(repair.from);
+            sequence.await_last();
         }
         let found = self.has_markers().then(|| self.region_of(repair.seq, repair.from, &repair.tokens)).flatten();
         found.or_else(|| lock(&self.regions).announced(repair.seq))
@@ -376,6 +395,7 @@ impl Live {
             raw.iter().map(|r| (!book.routes.is_empty()).then(|| pieces(r.token))).collect();
         let mut inner = lock(&self.inner);
         let inner = &mut *inner;
+        inner.undecide();
         for r in raw {
             inner.settle(r.seq, self);
         }
@@ -387,18 +407,29 @@ impl Live {
             let Some(sequence) = inner.sequences.get_mut(&r.seq) else { continue };
             let Some(pinned) = sequence.pinned.clone() else { continue };
             sequence.deciding = false;
+            if sequence.cells.is_empty() {
+                // None was another plan's: what this request computes needs no second look.
+                sequence.unverified = false;
+            }
             if sequence.cells.end() > r.pos {
                 sequence.cells.remove(r.pos, -1);
-                sequence.router.cut(r.pos);
+                sequence.cut(r.pos);
             }
             let plan = pinned.plan(&sequence.router, r.pos).filter(|p| !p.plan.is_empty());
             let refused = pinned.refused;
             let phase = sequence.phase(call, r.output && last.get(&r.seq) == Some(&i));
             let identity = sequence.marked(r.pos, plan.as_ref().map_or(PLAIN, |p| p.identity(phase)));
+            let slots = held::slots(&mut sequence.held, &inner.pool, &plan, phase, r.pos);
+            if slots.write.is_some() {
+                inner.deciding.push(r.seq);
+            }
             sequence.cells.put(r.pos, Cell { token: r.token, identity });
             let after = plan.as_ref().map_or(0, |p| self.after(&p.plan.after, &sequence.cells, r.pos));
             if let (Some(book), Some(text)) = (&pinned.routes, text) {
                 sequence.router.feed(&book.routes, r.pos, text);
+            }
+            if let Some(plan) = plan.as_ref().filter(|_| log::enabled(log::Level::Debug)) {
+                sequence.acted.add(plan, phase, r.pos);
             }
             match phase {
                 Phase::Generated => {
@@ -410,12 +441,17 @@ impl Live {
             if r.output && sequence.output_call.is_none() {
                 sequence.output_call = Some(call);
             }
+            // What one row decides holds in all its sequences.
+            let decided = (phase == Phase::Last).then(|| sequence.held.clone()).flatten();
             for other in &r.others {
                 let other = inner.sequences.entry(*other).or_default();
                 other.cells.put(r.pos, Cell { token: r.token, identity });
+                if let Some(decided) = &decided {
+                    (other.output_call, other.held) = (Some(call), Some(decided.clone()));
+                }
             }
-            let (pos, token, output) = (r.pos, r.token, r.output);
-            fed.push((plan, Row { plan: None, phase, pos, token, output, refused, after }));
+            let (seq, pos, token, output) = (r.seq, r.pos, r.token, r.output);
+            fed.push((plan, Row { seq, plan: None, phase, pos, token, output, refused, after, held: slots }));
         }
         let missing = |(plan, row): &(Choice, Row)| {
             plan.as_ref().is_some_and(|p| inner.structure.position(p).is_none())
@@ -465,6 +501,11 @@ impl Live {
         inner.built = Some((inner.structure.version, signature));
     }
 
+    /// What rows of the micro-batch decide is written where they say: it is certain to be evaluated.
+    pub fn decided(&self) {
+        lock(&self.inner).deciding.clear();
+    }
+
     /// A request begins on a sequence; `wish` is what it asks for itself.
     pub fn begin(&self, seq: i32, wish: Option<Wish>, announced: bool) {
         let mut inner = lock(&self.inner);
@@ -494,7 +535,9 @@ impl Live {
                 return Err(format!("no such profile is loaded, got \"{name}\", allowed: {}, off", names.join(", ")));
             }
         };
+        let inner = &mut *inner;
         let sequence = inner.sequences.entry(seq).or_default();
+        ended(self.id, seq, sequence, &inner.book, &mut inner.totals);
         sequence.chosen = wish;
         sequence.begin(None);
         Ok(())
@@ -532,7 +575,12 @@ impl Live {
         self.prefetch(seq, &book);
         let mut inner = lock(&self.inner);
         let Some(sequence) = inner.sequences.get_mut(&seq) else { return };
+        let end = sequence.cells.end();
         act(&mut sequence.cells);
+        let by = sequence.cells.end() - end;
+        if let Some(held) = &mut sequence.held {
+            held.moved(by);
+        }
         sequence.route_again(&book.routes, &mut pieces);
     }
 
@@ -547,7 +595,7 @@ impl Live {
             sequence.cells.remove(p0, p1);
             lock(&self.regions).remove(*found, p0, p1);
             if tail {
-                sequence.router.cut(p0.max(0));
+                sequence.cut(p0.max(0));
             }
             sequence.deciding = false;
             if begins {
@@ -576,6 +624,7 @@ impl Live {
         inner.settle(to, self);
         let Some(source) = inner.sequences.get(&from) else { return };
         let (cells, begun, pinned) = (source.cells.clone(), source.output_call, source.pinned.clone());
+        let held = source.held.clone();
         let Some(sequence) = inner.sequences.get_mut(&to) else { return };
         sequence.cells.copy(&cells, p0, p1);
         lock(&self.regions).copy(from, to, p0, p1);
@@ -584,7 +633,7 @@ impl Live {
             sequence.announced && pinned.zip(sequence.pinned.clone()).is_some_and(|(a, b)| same(&a.base, &b.base));
         sequence.unverified = !together;
         if together {
-            sequence.output_call = begun;
+            (sequence.output_call, sequence.held) = (begun, held);
         }
         sequence.route_again(&book.routes, &mut pieces);
     }
@@ -607,6 +656,7 @@ impl Live {
             }
         } else {
             sequence.cells = cells;
+            sequence.await_last();
         }
         lock(&self.regions).disturb(seq, "its cells were restored from elsewhere");
         sequence.unverified = true;
@@ -626,6 +676,7 @@ impl Live {
             for pos in 0..sequence.cells.end() {
                 sequence.cells.put(pos, Cell::UNKNOWN);
             }
+            sequence.await_last();
             sequence.unverified = true;
         }
     }
@@ -700,6 +751,15 @@ impl Live {
 }
 
 impl Inner {
+    /// What rows of the last micro-batch should have decided and nobody evaluated is not decided.
+    fn undecide(&mut self) {
+        for seq in std::mem::take(&mut self.deciding) {
+            if let Some(sequence) = self.sequences.get_mut(&seq) {
+                sequence.held = None;
+            }
+        }
+    }
+
     /// Decides what a sequence's request runs under, if that is not decided yet.
     fn settle(&mut self, seq: i32, live: &Live) {
         let sequence = self.sequences.entry(seq).or_insert_with(|| {
@@ -845,13 +905,14 @@ fn ended(context: u32, seq: i32, sequence: &Sequence, book: &Book, totals: &mut 
     let plan = sequence.pinned.as_ref().map(|p| p.plan(&sequence.router, sequence.cells.end()));
     log::debug!(
         "context {context}, sequence {seq}: request {} ran under `{}`: {} prompt rows, {} generated, {} cells evaluated again, \
-         {} left as another profile made them",
+         {} left as another profile made them{}",
         sequence.requests + 1,
         plan.as_ref().map_or("off", |p| book.name_of(p)),
         t.prompt,
         t.generated,
         t.again,
-        t.stale
+        t.stale,
+        sequence.acted
     );
 }
 

@@ -1,8 +1,11 @@
 //! What the plug-in knows: one state per process, made at the first need.
 
+mod acted;
 mod book;
+pub mod clock;
 mod config;
 mod context;
+mod held;
 mod identity;
 mod instance;
 mod live;
@@ -25,9 +28,12 @@ use std::{
 
 use rustc_hash::FxHashMap;
 
+pub use acted::Acted;
 pub use book::{Book, Choice, Unbound};
+pub use clock::Clock;
 pub use config::Config;
 pub use context::{Context, Standing};
+pub use held::RowSlots;
 pub use identity::Identities;
 pub use instance::{Instance, PLAIN, SiteCounter};
 pub use live::{Again, Kept, Live, Prepared, RawRow, Repair, Room, Row};
@@ -72,7 +78,7 @@ pub struct State {
     /// What passed through, and why.
     pub trouble: Trouble,
     /// The hooks' own time.
-    pub time: HookTime,
+    pub time: Clock,
 }
 
 /// Counters of what did not go as the profile wants.
@@ -84,36 +90,6 @@ pub struct Trouble {
     pub unread: AtomicU64,
     /// Evaluations of a context that is not ours while no context was.
     pub unsteered: AtomicU64,
-}
-
-/// Time spent in our own code per kind of hook, host time excluded.
-#[derive(Default)]
-pub struct HookTime {
-    /// When graphs are evaluated: once per micro-batch.
-    pub compute: Clock,
-    /// When graphs are built.
-    pub build: Clock,
-}
-
-/// Calls, their total and their longest, in nanoseconds.
-#[derive(Default)]
-pub struct Clock {
-    /// Number of calls.
-    pub calls: AtomicU64,
-    /// Sum of their time.
-    pub total_ns: AtomicU64,
-    /// The longest.
-    pub max_ns: AtomicU64,
-}
-
-impl Clock {
-    /// Adds one call that began at `start`.
-    pub fn add(&self, start: std::time::Instant) {
-        let ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.calls.fetch_add(1, Ordering::Relaxed);
-        self.total_ns.fetch_add(ns, Ordering::Relaxed);
-        self.max_ns.fetch_max(ns, Ordering::Relaxed);
-    }
 }
 
 static FIRST: OnceLock<State> = OnceLock::new();
@@ -158,7 +134,7 @@ impl State {
             next_context: AtomicU32::new(1),
             any_ours: AtomicBool::new(false),
             trouble: Trouble::default(),
-            time: HookTime::default(),
+            time: Clock::default(),
         }
     }
 

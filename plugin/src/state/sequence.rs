@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use evenkeel_core::sequence::{Cells, Identity, Phase, PlanId, Router, Routes};
 
-use super::{Book, Choice, Evaluated, Instance, instance::PLAIN};
+use super::{Acted, Book, Choice, Evaluated, Instance, held::Held, instance::PLAIN};
 
 /// What was asked for a sequence.
 #[derive(Clone, Default)]
@@ -48,6 +48,8 @@ pub struct Sequence {
     pub output_call: Option<u64>,
     /// The position of the first row after that.
     pub generated_from: Option<i32>,
+    /// What its current request's last prompt row decided.
+    pub held: Option<Held>,
     /// Whether the beginning of its requests is announced, so that a removal of cells is no sign of one.
     pub announced: bool,
     /// Whether its cells may be another plan's.
@@ -56,6 +58,8 @@ pub struct Sequence {
     pub deciding: bool,
     /// What its current request came to.
     pub tally: Tally,
+    /// What each rule did in it, where the log says so.
+    pub acted: Acted,
     /// Its region of segments, once that is in the cache: what follows was computed with it.
     mark: Option<Mark>,
 }
@@ -95,9 +99,25 @@ impl Sequence {
         self.requests += u64::from(self.tally.rows() > 0);
         self.output_call = None;
         self.generated_from = None;
+        self.held = None;
         self.unverified = true;
         self.deciding = false;
         self.tally = Tally::default();
+        self.acted = Acted::default();
+    }
+
+    /// What is in its cells is the beginning of a prompt, whose last row is still to come.
+    pub fn await_last(&mut self) {
+        self.output_call = None;
+        self.held = None;
+    }
+
+    /// Rows from position `pos` on are gone.
+    pub fn cut(&mut self, pos: i32) {
+        self.router.cut(pos);
+        if let Some(held) = &mut self.held {
+            held.cut(pos);
+        }
     }
 
     /// Cells from position `p0` to the end are removed where no beginning is announced: true if that is one. A roll-back of

@@ -36,7 +36,7 @@ pub fn stats_json(state: &State) -> Value {
             "unread": load(&state.trouble.unread),
             "unsteered": load(&state.trouble.unsteered),
         },
-        "hook_ns": { "compute": clock(&state.time.compute), "build": clock(&state.time.build) },
+        "hook_ns": clock(&state.time),
     })
 }
 
@@ -46,7 +46,7 @@ pub fn plan_text(state: &State) -> String {
     contexts.sort_by_key(|c| c.id);
     let mut text = String::new();
     for c in &contexts {
-        for fallback in c.fallbacks.get().into_iter().flatten() {
+        for fallback in c.fallbacks().into_iter().flatten() {
             let _ = writeln!(text, "context {} ({}): {fallback}", c.id, c.model);
         }
         for instance in c.instances() {
@@ -87,7 +87,7 @@ fn context(c: &Context) -> Value {
         "standing": standing,
         "why": why,
         "rules": rules,
-        "fallbacks": c.fallbacks.get(),
+        "fallbacks": c.fallbacks(),
         "sequences": sequences.iter().map(sequence).collect::<Vec<_>>(),
         "requests": {
             "ended": totals.requests,

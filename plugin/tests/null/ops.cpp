@@ -61,6 +61,7 @@ ggml_tensor * ggml_repeat_4d(ggml_context * ctx, ggml_tensor * a, int64_t ne0, i
 // The rest of the host has no use for these: a graph of this host that asks for them is a mistake.
 ggml_tensor * ggml_mul_mat(ggml_context *, ggml_tensor *, ggml_tensor *) { null_abort("no MUL_MAT here"); }
 ggml_tensor * ggml_reshape_4d(ggml_context *, ggml_tensor *, int64_t, int64_t, int64_t, int64_t) { null_abort("no RESHAPE here"); }
+ggml_tensor * ggml_set_rows(ggml_context *, ggml_tensor *, ggml_tensor *, ggml_tensor *) { null_abort("no SET_ROWS here"); }
 
 ggml_tensor * ggml_scale(ggml_context * ctx, ggml_tensor * a, float s) {
     ggml_tensor * t = result(ctx, GGML_OP_SCALE, a, a, nullptr);

@@ -131,18 +131,18 @@ static void write_row(const char * phase, int sequence, int position, const floa
     fputc('\n', out);
 }
 
-/* One batch with `length` tokens of every sequence, from `start`. */
+/* One batch with `length` tokens of every sequence, from `start`. The last `wrong` of them are others than follow later. */
 static void evaluate(struct llama_context * context, const struct options * options, const char * phase, int start,
-                     int length, int vocabulary) {
+                     int length, int wrong, bool logits, int vocabulary) {
     struct llama_batch batch = llama_batch_init(length * options->sequences, 0, 1);
     for (int s = 0; s < options->sequences; s++) {
         for (int p = start; p < start + length; p++) {
             int row = batch.n_tokens++;
-            batch.token[row]     = token(s, p, vocabulary);
+            batch.token[row]     = token(s, p + (p >= start + length - wrong ? 7919 : 0), vocabulary);
             batch.pos[row]       = p;
             batch.n_seq_id[row]  = 1;
             batch.seq_id[row][0] = s;
-            batch.logits[row]    = !options->last_only || p == start + length - 1;
+            batch.logits[row]    = logits && (!options->last_only || (phase[0] == 'd' && options->drafts > 0) || p == start + length - 1);
         }
     }
     nodes = 0;
@@ -167,7 +167,7 @@ static void run(struct llama_model * model, const struct options * options) {
     params.n_ctx           = 512;
     params.n_ubatch        = (uint32_t) options->ubatch;
     params.n_seq_max       = (uint32_t) options->sequences;
-    params.kv_unified      = true;
+    params.kv_unified      = !options->separate;
     params.n_threads       = (int32_t) options->threads;
     params.n_threads_batch = (int32_t) options->threads;
     params.flash_attn_type = (enum llama_flash_attn_type) options->flash;
@@ -194,15 +194,24 @@ static void run(struct llama_model * model, const struct options * options) {
         llama_free(context);
         return;
     }
-    evaluate(context, options, "prompt", 0, options->prompt, vocabulary);
+    for (int part = 0; part < options->parts; part++) {
+        int from = options->prompt * part / options->parts, to = options->prompt * (part + 1) / options->parts;
+        evaluate(context, options, "prompt", from, to - from, 0, part + 1 == options->parts, vocabulary);
+    }
     if (options->back > 0 || options->later) {
         switch_over(context, options);
     }
     if (options->turn) {
         embed_turn(strtof(options->turn, NULL));
     }
-    for (int i = -options->back; i < options->decode; i++) {
-        evaluate(context, options, "decode", options->prompt + i, 1, vocabulary);
+    int wrong = options->drafts / 2, kept = 1 + options->drafts - wrong;
+    for (int i = -options->back; i < options->decode; i += kept) {
+        evaluate(context, options, "decode", options->prompt + i, kept + wrong, wrong, true, vocabulary);
+        for (int s = 0; s < options->sequences && wrong > 0; s++) {
+            if (!llama_memory_seq_rm(llama_get_memory(context), s, options->prompt + i + kept, -1)) {
+                fail("llama_memory_seq_rm failed", NULL);
+            }
+        }
     }
     embed_end(context);
     llama_free(context);

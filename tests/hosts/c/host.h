@@ -21,6 +21,8 @@ struct options {
     int          first, last; /* layers of the native control vector, inclusive; 0 = all */
     int          prompt;     /* tokens per sequence in the first batch */
     int          decode;     /* batches of one token per sequence after it */
+    int          parts;      /* batches that the first one is fed in, with logits in the last of them only if it has any */
+    int          drafts;     /* rows after each token that are fed with it; half of them are taken back again */
     int          sequences;
     int          ubatch;
     int          threads;
@@ -34,6 +36,7 @@ struct options {
     const char * hidden;     /* llama.cpp's library, whose functions are looked up by hand there, or NULL */
     int          back;       /* tokens taken back after the prompt, and fed again */
     bool         exported;   /* embed: the library is to look this program's functions up */
+    bool         separate;   /* each sequence has cells of its own */
     bool         last_only;  /* logits of the last prompt row only */
     bool         count;      /* also write the number of nodes of each evaluation */
     bool         capture;    /* also write the residual stream after every layer; not together with count */

@@ -11,7 +11,7 @@ _Noreturn void fail(const char * what, const char * detail) {
 
 struct options parse(int argc, char ** argv) {
     struct options options = {
-        .strength = 1.0f, .prompt = 24, .decode = 6, .sequences = 1, .ubatch = 512, .threads = 1, .flash = -1, .contexts = 1,
+        .strength = 1.0f, .prompt = 24, .decode = 6, .parts = 1, .sequences = 1, .ubatch = 512, .threads = 1, .flash = -1, .contexts = 1,
     };
     const struct { const char * name; const char ** value; } texts[] = {
         {"--model", &options.model},       {"--out", &options.out},       {"--backends", &options.backends},
@@ -26,11 +26,12 @@ struct options parse(int argc, char ** argv) {
         {"--first", &options.first},       {"--last", &options.last},     {"--prompt", &options.prompt},
         {"--decode", &options.decode},     {"--sequences", &options.sequences}, {"--ubatch", &options.ubatch},
         {"--threads", &options.threads},   {"--back", &options.back},
+        {"--parts", &options.parts},       {"--drafts", &options.drafts},
         {"--gpu-layers", &options.gpu_layers}, {"--flash", &options.flash}, {"--contexts", &options.contexts},
     };
     const struct { const char * name; bool * value; } switches[] = {
         {"--last-only", &options.last_only}, {"--count", &options.count}, {"--capture", &options.capture},
-        {"--exported", &options.exported},
+        {"--exported", &options.exported},   {"--separate", &options.separate},
     };
     for (int i = 1; i < argc; i++) {
         bool known = false;

@@ -1,7 +1,8 @@
 """Starts xllamacpp's embedded llama-server and prints its address; ends when its standard input does.
 
 Arguments: KEY=VALUE, each a field of CommonParams with dots for nesting, for instance model.path=x.gguf n_ctx=512.
-The field's own type decides how the value is read; one of a list of names is given by its number.
+The field's own type decides how the value is read; one of a list of names is given by its number. `--evenkeel` imports
+evenkeel, which takes the profile from EVENKEEL_PROFILE.
 """
 
 import sys
@@ -28,6 +29,11 @@ params.hostnames = ["127.0.0.1"]
 params.port = 0
 params.warmup = False
 for argument in sys.argv[1:]:
+    if argument == "--evenkeel":
+        import evenkeel
+
+        evenkeel.load()
+        continue
     key, _, text = argument.partition("=")
     assign(params, key, text)
 server = xllamacpp.Server(params)

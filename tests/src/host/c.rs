@@ -38,6 +38,14 @@ pub struct Decode {
     pub flash: bool,
     /// Sequences, each with its own tokens, in the same batches.
     pub sequences: u32,
+    /// Tokens of each sequence after the prompt.
+    pub steps: u32,
+    /// Batches that the prompt is fed in, with logits in the last only.
+    pub parts: u32,
+    /// Rows fed with each token after the prompt, half of which are taken back again.
+    pub drafts: u32,
+    /// Each sequence has cells of its own.
+    pub separate: bool,
     /// Logits of the last prompt row only.
     pub last_only: bool,
     /// Rows of a micro-batch.
@@ -81,6 +89,10 @@ impl Decode {
             model: model.to_owned(),
             flash: false,
             sequences: 1,
+            steps: 6,
+            parts: 1,
+            drafts: 0,
+            separate: false,
             last_only: false,
             ubatch: 512,
             threads: 1,
@@ -107,6 +119,9 @@ impl Decode {
         let numbers = [
             ("--flash", u32::from(self.flash)),
             ("--sequences", self.sequences),
+            ("--decode", self.steps),
+            ("--parts", self.parts),
+            ("--drafts", self.drafts),
             ("--ubatch", self.ubatch),
             ("--threads", self.threads),
             ("--gpu-layers", self.gpu_layers),
@@ -114,6 +129,7 @@ impl Decode {
             ("--back", self.back),
         ];
         arguments.extend(numbers.into_iter().flat_map(|(name, value)| [name.into(), value.to_string().into()]));
+        arguments.extend(self.separate.then(|| "--separate".into()));
         arguments.extend(self.last_only.then(|| "--last-only".into()));
         arguments.extend(self.count.then(|| "--count".into()));
         if let Some(script) = &self.script {

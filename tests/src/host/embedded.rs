@@ -35,4 +35,15 @@ impl EmbeddedHost {
         let (finished, recording) = Self::try_run(model, with, setting);
         recording.unwrap_or_else(|| panic!("{}\n{}", finished.status, finished.stderr))
     }
+
+    /// Runs the README's program in a folder that has its `model.gguf`, `judge.toml` and `libevenkeel.so`.
+    ///
+    /// # Panics
+    /// When it is not built, or fails.
+    pub fn readme(folder: &Scratch) -> Finished {
+        let mut command = Command::new(Cache::locate().built("static/readme"));
+        // The loader looks for a name without a slash in its own folders only.
+        command.current_dir(folder.folder()).env("LD_LIBRARY_PATH", folder.folder());
+        run(command, &Setting::new(), folder.folder()).success()
+    }
 }

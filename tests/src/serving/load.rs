@@ -34,10 +34,24 @@ pub fn requests_of_many_clients(kind: ServerKind, load: Load) {
     let server = Server::start(kind, &arguments, &profiles.setting());
     let prompts: Vec<Vec<u32>> =
         (0..6).map(|k| (0..16 + k).map(|i| 1 + (i * 37 + (k / 2) * 11) % 300).collect()).collect();
-    let names = [None, Some("strong"), Some("ablate"), Some("generated"), Some("off")];
+    // The last one is what has nothing to do.
+    let names = [None, Some("strong"), Some("ablate"), Some("generated"), Some("held"), Some("off")];
     let ask = |prompt: &[u32], name: Option<&str>| Ask { profile: name.map(str::to_owned), ..Ask::tokens(prompt) };
     let expected: Vec<Vec<_>> =
         prompts.iter().map(|p| names.iter().map(|n| ask(p, *n).send(&server)).collect()).collect();
+    // What is off is what the host answers without the library, wherever two answers of it agree.
+    let plain = Server::start(kind, &arguments, &crate::Setting::new());
+    let mut stable = 0;
+    for (prompt, expected) in prompts.iter().zip(&expected) {
+        let [a, b] = [(); 2].map(|()| Ask::tokens(prompt).send(&plain));
+        if a == b {
+            stable += 1;
+            let distance = expected[names.len() - 1].distance(&a);
+            assert!(distance < TOLERANCE, "off is {distance} from a server without the library\n{}", server.log());
+        }
+    }
+    assert!(stable > 0, "no answer of the host's is the same twice");
+    drop(plain);
     let (answers, wrong, largest) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let start = Instant::now();
     let mut memory: Vec<u64> = vec![];

@@ -12,6 +12,7 @@ mod profiles;
 mod refuse;
 mod reload;
 mod route;
+mod said;
 mod segments;
 
 pub use ask::{Answer, Ask};
@@ -22,4 +23,5 @@ pub use profiles::Profiles;
 pub use refuse::a_bad_request_touches_nobody_else;
 pub use reload::a_reload_concerns_what_begins_afterwards;
 pub use route::a_route_holds_from_the_first_row_after_its_text;
+pub use said::each_request_has_its_line;
 pub use segments::segments_count_the_same_wherever_they_stand;

@@ -46,15 +46,28 @@ impl<'a> Profiles<'a> {
         Door::Preload.setting().env("EVENKEEL_PROFILE", self.scratch.path("profiles"))
     }
 
-    /// A default that adds, another that takes out, one for generated tokens only, and a server's clients may choose each.
+    /// A default that adds, another that takes out, one for generated tokens only, one that asks the last prompt token and
+    /// those after it, and a server's clients may choose each.
     pub fn usual(&self) {
-        self.write("default", &format!("[requests]\nchoose = [\"strong\", \"ablate\", \"generated\", \"off\"]\n{ADD}"));
+        self.write(
+            "default",
+            &format!("[runtime]\nmax-plans = 5\n[requests]\nchoose = [\"strong\", \"ablate\", \"generated\", \"held\", \"off\"]\n{ADD}"),
+        );
         self.write("strong", "[[steer]]\nname = \"strong\"\ndirection = \"minus-v.gguf\"\nstrength = 3.0\n");
         self.write("ablate", "[[steer]]\nname = \"ablate\"\ndirection = \"v.gguf\"\noperator = \"project\"\n");
         self.write(
             "generated",
             "[[steer]]\nname = \"late\"\ndirection = \"v.gguf\"\nstrength = 3.0\ntokens = \"generated\"\n",
         );
+        // Whatever is asked, one of the two acts: an answer always tells what was decided.
+        let when = "similar-to = \"minus-v.gguf\", layer = 2, above = 0.01, below = -0.02, at = \"prompt\"";
+        let rule = |name: &str, file: &str, when: &str| {
+            format!(
+                "[[steer]]\nname = \"{name}\"\ndirection = \"{file}\"\nstrength = 3.0\nlayers = \"2..4\"\nwhen = {when}\n"
+            )
+        };
+        let (yes, no) = (format!("{{ {when} }}"), format!("{{ not = {{ {when} }} }}"));
+        self.write("held", &[rule("yes", "v.gguf", &yes), rule("no", "minus-v.gguf", &no)].concat());
     }
 }
 

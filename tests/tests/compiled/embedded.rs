@@ -4,7 +4,7 @@
 use evenkeel_model::{Arch, FileType};
 use evenkeel_tests::claim::{changes_nothing_through, is_native_through, nothing};
 use evenkeel_tests::host::{CHost, Decode, EmbeddedHost, Native};
-use evenkeel_tests::{Door, Profile, Scratch, Setting};
+use evenkeel_tests::{Door, Profile, Scratch, Setting, library};
 
 #[test]
 fn a_c_program_that_hands_its_functions_over() {
@@ -83,4 +83,15 @@ fn a_rust_program_with_a_bad_profile() {
     let setting = scratch.profile(&Profile::add("missing.gguf", 1.0));
     let (finished, recording) = EmbeddedHost::try_run(&model, true, &setting);
     assert!(recording.is_none() && finished.stderr.contains("missing.gguf"), "{}", finished.stderr);
+}
+
+/// The README's program, as it stands there.
+#[test]
+fn the_readmes_rust_program() {
+    let folder = Scratch::new();
+    folder.judge();
+    std::os::unix::fs::symlink(library(), folder.path("libevenkeel.so")).expect("a link");
+    let finished = EmbeddedHost::readme(&folder);
+    assert_eq!(finished.stdout.trim(), "he", "{}", finished.stderr);
+    assert!(finished.stderr.contains("2 of 2 rules act"), "{}", finished.stderr);
 }

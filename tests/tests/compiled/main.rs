@@ -3,11 +3,12 @@
 mod embedded;
 mod generations;
 mod invariance;
+mod kept;
 mod libraries;
-mod operations;
 mod packages;
 mod python;
 mod requests;
 mod rpc;
 mod rust;
 mod server;
+mod table;

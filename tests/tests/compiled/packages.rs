@@ -77,8 +77,39 @@ fn a_release() {
     for file in ["include/evenkeel.h", "share/man/man1/evenkeel.1", "share/zsh/site-functions/_evenkeel"] {
         assert!(list.iter().any(|f| f == file), "{file} of {list:?}");
     }
-    assert!(one(&release, ".whl").exists());
+    // The wheel's name says which glibc it needs, and so does the README.
+    let glibc = done(
+        Command::new(root().join("package/glibc")),
+        &[&built.join("libevenkeel.so"), &built.join("evenkeel")],
+        &release,
+    );
+    let glibc = glibc.stdout.trim();
+    let wheel = one(&release, ".whl");
+    let tag = format!("manylinux_{}_{}", glibc.replace('.', "_"), std::env::consts::ARCH);
+    assert!(wheel.to_string_lossy().contains(&tag), "{} and glibc {glibc}", wheel.display());
+    let readme = fs::read_to_string(root().join("README.md")).expect("the README");
+    assert!(readme.contains(&format!("glibc {glibc} or newer")), "the README and glibc {glibc}");
     a_c_program(&prefix, &scratch);
+}
+
+/// `make install` and `make uninstall`, into a folder that is not empty: what was there stays, and nothing else.
+#[test]
+fn what_is_installed_is_taken_away() {
+    let scratch = Scratch::new();
+    let built = library().parent().expect("a folder").to_owned();
+    let prefix = scratch.path("prefix");
+    fs::create_dir_all(prefix.join("share/man")).expect("a folder");
+    fs::write(prefix.join("share/mine"), "").expect("a file");
+    let install =
+        || done(Command::new(root().join("package/install")), &[&"--record", &built, &prefix], scratch.folder());
+    // Twice, as when a newer version is installed over one.
+    let _ = (install(), install());
+    tool_works(&prefix, &scratch);
+    done(Command::new(root().join("package/uninstall")), &[&prefix], scratch.folder());
+    assert_eq!(files(&prefix, &prefix), ["share/mine"]);
+    assert!(
+        prefix.join("share/man").is_dir() && !prefix.join("lib").exists() && !prefix.join("share/evenkeel").exists()
+    );
 }
 
 /// `cc main.c $(pkg-config --cflags --libs evenkeel)`, and it runs.

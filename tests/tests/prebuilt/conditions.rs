@@ -10,25 +10,25 @@ use evenkeel_tests::{Door, Profile, Recording, Scratch};
 use crate::float64::{along, clamp, cosine, dot, project, wide};
 use crate::safetensors::write;
 
-const ARCHS: [Arch; 3] = [Arch::Llama, Arch::Gemma2, Arch::Qwen2Moe];
+pub(super) const ARCHS: [Arch; 3] = [Arch::Llama, Arch::Gemma2, Arch::Qwen2Moe];
 
 /// The layer that is read, and the last one.
-const READ: u32 = 2;
-const LAST: u32 = TINY_LAYERS - 1;
+pub(super) const READ: u32 = 2;
+pub(super) const LAST: u32 = TINY_LAYERS - 1;
 
 /// A model, a direction to act along, one to compare with, and a probe.
-struct Bench {
-    scratch: Scratch,
-    decode: Decode,
-    v: ControlVector,
-    like: ControlVector,
-    weights: ControlVector,
+pub(super) struct Bench {
+    pub(super) scratch: Scratch,
+    pub(super) decode: Decode,
+    pub(super) v: ControlVector,
+    pub(super) like: ControlVector,
+    pub(super) weights: ControlVector,
     /// Thresholds that part the rows, away from each of them.
     cosine: f64,
     margin: f64,
 }
 
-fn bench(arch: Arch, host: &CHost) -> Bench {
+pub(super) fn bench(arch: Arch, host: &CHost) -> Bench {
     let scratch = Scratch::new();
     let model = scratch.model(arch, FileType::F32);
     // Two sequences and micro-batches of 5: rows of one evaluation belong to different places.
@@ -46,7 +46,7 @@ fn bench(arch: Arch, host: &CHost) -> Bench {
 }
 
 /// The middle of the widest gap in the middle half.
-fn between(mut values: Vec<f64>) -> f64 {
+pub(super) fn between(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = &values[values.len() / 4..values.len() * 3 / 4];
     let widest = middle.windows(2).max_by(|a, b| (a[1] - a[0]).total_cmp(&(b[1] - b[0]))).expect("rows");
@@ -54,14 +54,14 @@ fn between(mut values: Vec<f64>) -> f64 {
 }
 
 /// A file with a linear probe.
-fn probe(weights: &ControlVector, bias: f32) -> Vec<u8> {
+pub(super) fn probe(weights: &ControlVector, bias: f32) -> Vec<u8> {
     let probes = weights.directions.iter().map(|(layer, w)| (format!("probe.{layer}"), vec![w.len()], w.clone()));
     let biases = weights.directions.keys().map(|layer| (format!("bias.{layer}"), vec![1], vec![bias]));
     write(&probes.chain(biases).collect::<Vec<_>>())
 }
 
 /// All rows of a node, in the order of the batches.
-fn column(recording: &Recording, name: &str) -> Vec<Vec<f32>> {
+pub(super) fn column(recording: &Recording, name: &str) -> Vec<Vec<f32>> {
     recording.captures.iter().filter(|c| c.name == name).flat_map(|c| c.rows.clone()).collect()
 }
 
@@ -78,11 +78,11 @@ impl Bench {
         f64::from(self.logit(row) > 0.0)
     }
 
-    fn v(&self, layer: u32) -> Vec<f64> {
+    pub(super) fn v(&self, layer: u32) -> Vec<f64> {
         wide(&self.v.directions[&layer])
     }
 
-    fn run(&self, host: &CHost, profile: &Profile) -> Recording {
+    pub(super) fn run(&self, host: &CHost, profile: &Profile) -> Recording {
         host.with(&self.decode, Door::Preload, &self.scratch.profile(profile))
     }
 

@@ -13,7 +13,7 @@ const ARCHS: [Arch; 3] = [Arch::Llama, Arch::Gemma2, Arch::Qwen2Moe];
 const LAST: u32 = TINY_LAYERS - 1;
 
 /// A model, `v.gguf` with a largest value of 1, and files for every operator.
-fn bench(arch: Arch) -> (Scratch, Decode) {
+pub(super) fn bench(arch: Arch) -> (Scratch, Decode) {
     let scratch = Scratch::new();
     let model = scratch.model(arch, FileType::F32);
     let random = |seed| ControlVector::random(arch.name(), TINY_EMBD, 1..TINY_LAYERS, seed);
@@ -40,7 +40,7 @@ fn bench(arch: Arch) -> (Scratch, Decode) {
 }
 
 /// One rule of every operator on a layer, with more keys.
-fn every_operator(profile: Profile, layers: &str, keys: &str) -> Profile {
+pub(super) fn every_operator(profile: Profile, layers: &str, keys: &str) -> Profile {
     let named = |profile: Profile, key: &str, file: &str, keys: &str| {
         let number = profile.text().matches("[[steer]]").count();
         let rule = format!("[[steer]]\nname = \"rule-{number}\"\n{key} = \"{file}\"\nlayers = {layers}\n{keys}");
@@ -59,12 +59,12 @@ fn every_operator(profile: Profile, layers: &str, keys: &str) -> Profile {
     named(profile, "feature", "feature.safetensors", &format!("operator = \"sae\"\ntarget = 2\n{keys}"))
 }
 
-fn column(recording: &Recording, name: &str) -> Vec<Vec<f32>> {
+pub(super) fn column(recording: &Recording, name: &str) -> Vec<Vec<f32>> {
     recording.captures.iter().filter(|c| c.name == name).flat_map(|c| c.rows.clone()).collect()
 }
 
 /// Bits, with one value for whatever is no number.
-fn bits(rows: &[Vec<f32>]) -> Vec<u32> {
+pub(super) fn bits(rows: &[Vec<f32>]) -> Vec<u32> {
     rows.iter().flatten().map(|v| if v.is_nan() { f32::NAN.to_bits() } else { v.to_bits() }).collect()
 }
 

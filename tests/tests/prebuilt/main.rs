@@ -1,9 +1,11 @@
 //! On hosts that package managers bring ready-made: `make fetch`, then `make test`.
 
+mod bench;
 mod browser;
 mod bystander;
 mod calibrate;
 mod conditions;
+mod configs;
 mod doors;
 mod edits;
 mod embed;
@@ -14,11 +16,14 @@ mod formats;
 mod generations;
 mod gguf;
 mod heads;
+mod held;
 mod identity;
 mod invariance;
+mod kept;
 mod leace;
 mod mixture;
 mod native;
+mod numbers;
 mod operators;
 mod readme;
 mod requests;
@@ -27,5 +32,6 @@ mod safetensors;
 mod sandbox;
 mod server;
 mod sites;
+mod table;
 mod top;
 mod trouble;

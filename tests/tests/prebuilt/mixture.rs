@@ -5,8 +5,8 @@ use evenkeel_tests::host::{CHost, Decode};
 use evenkeel_tests::serving::Profiles;
 use evenkeel_tests::{Door, Recording, Scratch};
 
-/// What the eight sequences run under; three of them with no profile.
-const CHOSEN: [&str; 8] = ["off", "strong", "off", "ablate", "hostile", "off", "strong", "generated"];
+/// What the eight sequences run under; two of them with no profile.
+const CHOSEN: [&str; 8] = ["off", "strong", "off", "ablate", "hostile", "held", "strong", "generated"];
 
 /// Every row has the bits that it has when all sequences run under its profile: also beside one with the largest values that a profile may add.
 /// Prefill and decode, whole and cut into micro-batches, flash attention off and on.
@@ -19,7 +19,10 @@ fn every_row_is_as_if_all_had_its_profile() {
         profiles.usual();
         let huge = ControlVector::random(arch.name(), 64, 1..5, 9).scaled(1e5);
         huge.write(&scratch.path("profiles/huge.gguf")).expect("a vector is written");
-        profiles.write("hostile", "[[steer]]\nname = \"h\"\ndirection = \"huge.gguf\"\nstrength = 1e9\n");
+        profiles.write(
+            "hostile",
+            "[[steer]]\nname = \"h\"\ndirection = \"huge.gguf\"\nstrength = 1e9\n[runtime]\nmax-plans = 8\n",
+        );
         for (flash, ubatch) in [(false, 512), (true, 20)] {
             let base = Decode { sequences: 8, flash, ubatch, ..Decode::new(&scratch.model(arch, FileType::F32)) };
             let under = |names: [&str; 8]| {
@@ -32,7 +35,7 @@ fn every_row_is_as_if_all_had_its_profile() {
             let alone = |name: &str| -> Recording {
                 if name == "off" { plain.clone() } else { under([name; 8].map(|n: &str| n)) }
             };
-            for (name, expected) in ["off", "strong", "ablate", "generated", "hostile"].map(|n| (n, alone(n))) {
+            for (name, expected) in ["off", "strong", "ablate", "generated", "hostile", "held"].map(|n| (n, alone(n))) {
                 if name != "off" {
                     assert_ne!(expected.rows, plain.rows, "{arch:?}: `{name}` does something");
                 }

@@ -1,12 +1,12 @@
-//! The curl commands of the README, sent to a server as they stand there.
+//! The curl commands of the README, sent to a server as they stand there, and its program for Node.
 
 use std::fs;
 use std::path::Path;
 
 use evenkeel_tests::completion::steps;
-use evenkeel_tests::host::{Arguments, Server, ServerKind};
+use evenkeel_tests::host::{Arguments, Node, Server, ServerKind};
 use evenkeel_tests::serving::Answer;
-use evenkeel_tests::{Door, Scratch};
+use evenkeel_tests::{Door, Scratch, Setting};
 use serde_json::Value;
 
 /// Path and body of every command to a server.
@@ -88,4 +88,15 @@ fn the_order_of_segments_does_not_count_in_its_examples() {
         assert!(plain > 5e-2, "{prompt}: the order decides by {plain} without the profile");
     }
     assert!(!server.log().contains("evenkeel: error"), "{}", server.log());
+}
+
+/// Its profile is the demo's, and the model has been taught who says "she".
+#[test]
+fn the_program_for_node() {
+    let folder = Scratch::new();
+    let profile = folder.judge();
+    let plain = Node::readme(&folder, &Setting::new());
+    assert_eq!(plain.stdout.trim(), "she", "{}", plain.stderr);
+    let steered = Node::readme(&folder, &Door::BackendPath.setting().env("EVENKEEL_PROFILE", profile));
+    assert_eq!(steered.stdout.trim(), "he", "{}", steered.stderr);
 }

@@ -56,6 +56,11 @@ fn segments_count_the_same_wherever_they_stand() {
     serving::segments_count_the_same_wherever_they_stand(KIND, 200);
 }
 
+#[test]
+fn each_request_has_its_line() {
+    serving::each_request_has_its_line(KIND);
+}
+
 /// `EVENKEEL_LOAD_SECONDS` makes it longer: an hour shows leaks that ten seconds do not.
 #[test]
 fn many_clients_at_once() {

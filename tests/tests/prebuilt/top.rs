@@ -48,6 +48,10 @@ fn a_running_server_is_seen_from_outside() {
     for word in ["strong", "default", "\"refused\""] {
         assert!(text.contains(word), "{word}: {seen:#}");
     }
+    // Own work of late, and the longest so far: of the same evaluations, in the same unit.
+    let decode = &seen["processes"][0]["decode"];
+    let [mean, longest] = ["hook_us", "hook_longest_us"].map(|key| decode[key].as_f64().expect("a time"));
+    assert!(0.0 < mean && mean <= longest && longest < 1e6, "{decode}");
     let shown = top(&["top", "--once"]).success().stdout;
     for word in ["strong", "llama, 5 blocks"] {
         assert!(shown.contains(word), "{word}:\n{shown}");

@@ -1,20 +1,26 @@
 //! `bench`: what steering costs.
 
 mod contender;
+mod crowd;
+mod library;
 mod model;
+mod reload;
 mod report;
 mod rounds;
 mod show;
 mod statistics;
 
+use indicatif::ProgressBar;
+
 use self::{
     contender::{Case, Field},
+    library::Library,
     report::{Identical, Report},
     rounds::{BLOCK, Phase, measure},
     statistics::Answer,
 };
 use crate::{
-    args,
+    args::{self, BenchPart},
     failure::{Failure, Outcome, Verdict},
     screen,
     session::{self, Session},
@@ -29,29 +35,27 @@ pub fn main(args: &args::Bench, json: bool) -> Outcome {
             .todo("llama.cpp's control vectors begin at layer 1"));
     }
     let pairs = args.pairs.min(if args.quick { 4 } else { u32::MAX }) as usize;
-    let n_ctx = (pairs + 2) * BLOCK;
-    let mut field = Field::new(&session, n_ctx, args.embedded)?;
-
-    let n_vocab = session.model.n_vocab();
-    let bar = screen::progress(2 * ((pairs + 1) * Case::ALL.len()) as u64, "decode");
-    let decode = measure(&mut field, Phase::Decode, pairs, n_vocab, &bar)?;
-    let identical = identical(&mut field);
-    bar.set_message("prefill");
-    let prefill = measure(&mut field, Phase::Prefill, pairs, n_vocab, &bar)?;
-    bar.finish_and_clear();
-
-    let phases = vec![report::phase(&decode), report::phase(&prefill)];
-    let targets = report::targets(&decode, &phases, identical);
-    let report = Report {
+    let library = Library::new(&session, args.embedded);
+    let mut report = Report {
         model: session.model.description(),
         parameters: session.model.n_params(),
         library: session.llama.path().display().to_string(),
-        threads: session.options(n_ctx).threads,
+        threads: session.options(BLOCK).threads,
         pairs,
-        phases,
-        identical,
-        targets,
+        phases: Vec::new(),
+        identical: Vec::new(),
+        reloads: None,
+        targets: Vec::new(),
     };
+    let parts = [BenchPart::Single, BenchPart::Batch, BenchPart::Reload];
+    let parts = parts.into_iter().filter(|part| args.only.is_empty() || args.only.contains(part));
+    for part in parts {
+        match part {
+            BenchPart::Single => single(&library, pairs, &mut report)?,
+            BenchPart::Batch => batch(&library, pairs, &mut report)?,
+            BenchPart::Reload => reloads(&library, pairs, &mut report)?,
+        }
+    }
     if json {
         screen::json(&report);
     } else {
@@ -61,12 +65,55 @@ pub fn main(args: &args::Bench, json: bool) -> Outcome {
         }
     }
     let missed = report.targets.iter().any(|t| t.answer == Answer::Missed) && !args.quick;
-    let same = identical.empty && identical.add;
-    Ok(if missed || !same { Verdict::Bad } else { Verdict::Good })
+    let same = report.identical.iter().all(|i| i.same);
+    let wrong = report.reloads.as_ref().is_some_and(|r| !r.is_right());
+    Ok(if missed || wrong || !same { Verdict::Bad } else { Verdict::Good })
 }
 
-/// All contexts have been fed the same tokens: are their last logits equal?
-fn identical(field: &mut Field) -> Identical {
-    let mut same = |a, b| field.bits(a).is_some_and(|a| Some(a) == field.bits(b));
-    Identical { empty: same(Case::Empty, Case::Plain), add: same(Case::Add, Case::Native) }
+fn bar(blocks: usize) -> ProgressBar {
+    screen::progress(blocks as u64, "")
+}
+
+/// One sequence: P1, P2, P3, P8.
+fn single(library: &Library, pairs: usize, report: &mut Report) -> Result<(), Failure> {
+    let mut field = Field::single(library, (pairs + 2) * BLOCK)?;
+    let (n_vocab, bar) = (library.session.model.n_vocab(), bar(2 * (pairs + 1) * Case::SINGLE.len()));
+    let plugin = library.plugin()?;
+    let decode = measure(&mut field, plugin, Phase::Decode, pairs, n_vocab, &bar)?;
+    // All contexts have been fed the same tokens.
+    let mut same = |a, b| field.bits(a, -1).is_some_and(|a| Some(a) == field.bits(b, -1));
+    let (empty, add) = (same(Case::Empty, Case::Plain), same(Case::Add, Case::Native));
+    let prefill = measure(&mut field, plugin, Phase::Prefill, pairs, n_vocab, &bar)?;
+    bar.finish_and_clear();
+    let phases = vec![report::phase(&decode), report::phase(&prefill)];
+    report.targets.extend(report::single(&decode, &phases, empty, add));
+    report.phases.extend(phases);
+    report.identical.push(Identical { what: "an empty profile and plain", same: empty });
+    report.identical.push(Identical { what: "add and the native control vector", same: add });
+    Ok(())
+}
+
+/// Many sequences: P4.
+fn batch(library: &Library, pairs: usize, report: &mut Report) -> Result<(), Failure> {
+    let mut field = crowd::field(library)?;
+    let (n_vocab, bar) = (library.session.model.n_vocab(), bar(3 * (pairs + 1)));
+    let measured = measure(&mut field, library.plugin()?, Phase::Batch, pairs, n_vocab, &bar)?;
+    bar.finish_and_clear();
+    let apart = crowd::apart(&mut field);
+    let phases = vec![report::phase(&measured)];
+    report.targets.extend(report::batch(&phases, apart));
+    report.phases.extend(phases);
+    let what = "a sequence among 4 plans and one among its own, and only these";
+    report.identical.push(Identical { what, same: apart });
+    Ok(())
+}
+
+/// Changed profiles: P9.
+fn reloads(library: &Library, pairs: usize, report: &mut Report) -> Result<(), Failure> {
+    let bar = bar(pairs + 1);
+    let reloads = reload::measure(library, pairs, &bar)?;
+    bar.finish_and_clear();
+    report.targets.push(report::reload(&reloads));
+    report.reloads = Some(reloads);
+    Ok(())
 }

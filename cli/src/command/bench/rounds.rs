@@ -2,15 +2,15 @@
 
 use std::time::Instant;
 
-use evenkeel_ffi::host::Token;
+use evenkeel_ffi::host::{Plugin, Token};
 use indicatif::ProgressBar;
 use rustix::time::{ClockId, clock_gettime};
 
-use super::contender::{Case, Field};
-use crate::{
-    failure::Failure,
-    stats::{HookTimes, Stats},
+use super::{
+    contender::{Case, Field},
+    crowd,
 };
+use crate::{failure::Failure, stats::Stats};
 
 /// Tokens in a block of decoding.
 pub const BLOCK: usize = 16;
@@ -22,6 +22,19 @@ pub enum Phase {
     Decode,
     /// A prompt at once.
     Prefill,
+    /// One token at a time of many sequences.
+    Batch,
+}
+
+impl Phase {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Decode => "decode",
+            Phase::Prefill => "prefill",
+            Phase::Batch => "batch of 32",
+        }
+    }
 }
 
 /// One block of one contender.
@@ -41,37 +54,38 @@ pub struct Measured {
     /// Tokens in a block.
     pub tokens: usize,
     pub rounds: Vec<Vec<(Case, Block)>>,
-    /// The largest single call of the plug-in before an evaluation, in microseconds; since the plug-in was loaded.
+    /// The plug-in's longest time for one evaluation, in microseconds, since it was loaded: it has built a graph then.
     pub worst_call: f64,
 }
 
 /// Runs `pairs` rounds after one that is thrown away.
 pub fn measure(
     field: &mut Field,
+    plugin: &Plugin,
     phase: Phase,
     pairs: usize,
     n_vocab: usize,
     bar: &ProgressBar,
 ) -> Result<Measured, Failure> {
+    bar.set_message(phase.name());
     let size = match phase {
         Phase::Decode => BLOCK,
         Phase::Prefill => 2 * BLOCK,
+        Phase::Batch => crowd::BLOCK,
     };
     let mut rounds = Vec::new();
     for round in 0..=pairs {
         let tokens = tokens(round, size, n_vocab);
         let mut blocks = Vec::new();
         for i in order(round, field.contenders.len()) {
-            let before = Stats::of(&field.plugin)?.hook_ns;
             let contender = &mut field.contenders[i];
+            contender.prepare(phase)?;
+            let before = Stats::of(plugin)?.hook_ns;
             let (wall, cpu) = (Instant::now(), cpu_seconds());
-            match phase {
-                Phase::Decode => contender.decode(&tokens)?,
-                Phase::Prefill => contender.prefill(&tokens)?,
-            }
+            contender.block(phase, &tokens)?;
             let (wall, cpu) = (wall.elapsed().as_secs_f64(), cpu_seconds() - cpu);
             let case = contender.case;
-            let hook = Stats::of(&field.plugin)?.hook_ns.since(&before);
+            let hook = Stats::of(plugin)?.hook_ns.since(&before);
             blocks.push((case, Block { wall, cpu, hook }));
             bar.inc(1);
         }
@@ -79,8 +93,8 @@ pub fn measure(
             rounds.push(blocks);
         }
     }
-    let worst: HookTimes = Stats::of(&field.plugin)?.hook_ns;
-    Ok(Measured { phase, tokens: size, rounds, worst_call: worst.compute.max as f64 / 1000.0 })
+    let worst = Stats::of(plugin)?.hook_ns.max as f64 / 1000.0;
+    Ok(Measured { phase, tokens: size, rounds, worst_call: worst })
 }
 
 impl Measured {

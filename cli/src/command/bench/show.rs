@@ -32,13 +32,29 @@ pub fn show(report: &Report) {
         screen::print(&table);
     }
     println!();
-    let same =
-        |yes: bool| if yes { "identical bit for bit".green().to_string() } else { "DIFFERENT".red().to_string() };
-    anstream::println!(
-        "Logits: empty profile and plain {}; add and native control vector {}.\n",
-        same(report.identical.empty),
-        same(report.identical.add)
-    );
+    for check in &report.identical {
+        let same = if check.same { "the same bits".green().to_string() } else { "DIFFERENT".red().to_string() };
+        anstream::println!("{} {}: {same}", "logits ".dimmed(), check.what);
+    }
+    if let Some(r) = &report.reloads {
+        let count = |n: usize| {
+            let text = format!("{n} of {}", r.reloads);
+            if n == r.reloads { text.green().to_string() } else { text.red().to_string() }
+        };
+        anstream::println!(
+            "{} {} answers were what they are without one, {} next requests had the new profile, {} calls failed; a step takes \
+             {:.1} ms",
+            "reloads".dimmed(),
+            count(r.answers_kept),
+            count(r.next_new),
+            r.failed,
+            r.step_ms
+        );
+        if let Some(why) = &r.why {
+            anstream::println!("        {why}");
+        }
+    }
+    println!();
     let mut table = screen::table(["target", "", "measured", "answer"]);
     for t in &report.targets {
         let answer = match t.answer {
@@ -50,9 +66,7 @@ pub fn show(report: &Report) {
     }
     screen::print(&table);
     println!(
-        "\nThe line `plain again` compares two contexts without a profile, made first and last: no interval is sharper than"
+        "\nThe lines `… again` compare two equal contexts, made first and last: no interval is sharper than those."
     );
-    println!(
-        "that one. All contexts share one process and one set of weights; plain was made before the plug-in was loaded."
-    );
+    println!("All contexts share one process and one set of weights; plain was made before the plug-in was loaded.");
 }

@@ -74,6 +74,17 @@ pub fn at_least(e: &Estimate, target: f64) -> Answer {
     }
 }
 
+/// The answer for a target of at most `target`.
+pub fn at_most(e: &Estimate, target: f64) -> Answer {
+    if e.high <= target {
+        Answer::Met
+    } else if e.low > target {
+        Answer::Missed
+    } else {
+        Answer::NotResolved
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,5 +104,9 @@ mod tests {
         assert_eq!(at_least(&e(0.9, 0.99), 0.995), Answer::Missed);
         assert_eq!(at_least(&e(0.9, 1.1), 0.995), Answer::NotResolved);
         assert_eq!(at_least(&estimate(&[]), 0.5), Answer::NotResolved);
+        assert_eq!(at_most(&e(0.0, 50.0), 50.0), Answer::Met);
+        assert_eq!(at_most(&e(50.1, 60.0), 50.0), Answer::Missed);
+        assert_eq!(at_most(&e(40.0, 60.0), 50.0), Answer::NotResolved);
+        assert_eq!(at_most(&estimate(&[]), 50.0), Answer::NotResolved);
     }
 }

@@ -33,12 +33,12 @@ fn process(out: &mut String, v: &View) -> std::fmt::Result {
     for line in v.error.iter().flat_map(|e| e.lines()) {
         writeln!(out, "  {} {}", "error:".red().bold(), plain(line))?;
     }
-    write!(out, "  {} {} calls", "decode  ".dimmed(), number(v.decode.calls))?;
+    write!(out, "  {} {} micro-batches", "decode  ".dimmed(), number(v.decode.calls))?;
     if let Some(rate) = v.decode.calls_per_second {
         write!(out, ", {rate:.1} per second")?;
     }
     if let Some(us) = v.decode.hook_us {
-        write!(out, "; own work {us:.1} µs for each, longest {:.0} µs", v.decode.hook_longest_us)?;
+        write!(out, "; own work {us:.1} µs for each, at most {:.1} µs so far", v.decode.hook_longest_us)?;
     }
     writeln!(out)?;
     let counted = v.trouble.iter().filter(|(_, n)| n.as_u64() != Some(0));

@@ -48,7 +48,7 @@ pub struct Decode {
     pub calls_per_second: Option<f64>,
     /// The plug-in's own time for each, in microseconds: of late, else since the process began.
     pub hook_us: Option<f64>,
-    /// The longest single time, in microseconds.
+    /// The longest of them since the process began, in microseconds: never below the mean since then.
     pub hook_longest_us: f64,
 }
 
@@ -135,15 +135,15 @@ impl Between<'_> {
 
 fn decode(later: &Snapshot, between: Option<&Between>) -> Decode {
     let times = &later.stats.hook_ns;
-    let calls = times.compute.calls;
-    let of_late = between.filter(|b| b.earlier.stats.hook_ns.compute.calls <= calls);
+    let calls = times.calls;
+    let of_late = between.filter(|b| b.earlier.stats.hook_ns.calls <= calls);
     Decode {
         calls,
-        calls_per_second: between.and_then(|b| b.rate(b.earlier.stats.hook_ns.compute.calls, calls)),
+        calls_per_second: between.and_then(|b| b.rate(b.earlier.stats.hook_ns.calls, calls)),
         hook_us: of_late
             .and_then(|b| times.since(&b.earlier.stats.hook_ns))
             .or_else(|| times.since(&Default::default())),
-        hook_longest_us: times.compute.max as f64 / 1000.0,
+        hook_longest_us: times.max as f64 / 1000.0,
     }
 }
 
@@ -187,7 +187,7 @@ mod tests {
                     "sequences": [{ "sequence": 0, "profile": "a", "cells": 12, "requests": 3 }],
                     "requests": { "ended": 2, "refused": 1, "cells_evaluated_again": 4, "cells_left_stale": 5, "reloads": 6 },
                 }],
-                "hook_ns": { "compute": { "calls": calls, "total": hook_ns, "max": 9000 }, "build": {} },
+                "hook_ns": { "calls": calls, "total": hook_ns, "max": 9000 },
             },
         });
         serde_json::from_value(value).expect("a snapshot")

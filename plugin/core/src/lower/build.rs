@@ -97,7 +97,9 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
         match found.and_then(|id| fit(graph.tensor(id), width).map(|()| id)) {
             Ok(target) => {
                 let output_only = selected[target.0 as usize];
-                let mut terms = Terms::new(&mut patch.leafs, &mut taps, &plan.probes, near, &name, output_only);
+                let n_rows = graph.tensor(target).ne[1] as u32;
+                let rows = (output_only, n_rows);
+                let mut terms = Terms::new(&mut patch.leafs, &mut taps, &plan.probes, near, &name, rows);
                 let (mut acting, mut mute) = (Vec::new(), Vec::new());
                 for term in &site.terms {
                     let rules = if terms.lower(term, graph.tensor(target).ne[1]) { &mut acting } else { &mut mute };
@@ -109,7 +111,6 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
                     missed.push(Missed { name: name.clone(), why, rules: mute });
                 }
                 if !nodes.is_empty() {
-                    let n_rows = graph.tensor(target).ne[1] as u32;
                     let (site, layer, rules) = (site.site, site.layer, acting);
                     let s = Substitution { target, name, site, layer, n_rows, output_only, nodes, taps, rules };
                     patch.substitutions.push(s);
@@ -124,6 +125,7 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
     if patch.reads_gates() {
         patch.gates = Some(GateTable { n_tokens: n_tokens?, n_gates: plan.n_gates });
     }
+    patch.slots = patch.slot_tables();
     capacity(graph, &patch)?;
     Ok(Lowered::Patch(patch, missed))
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::graph::TensorId;
-use crate::plan::{GateIndex, ProbeIndex, RuleIndex, Site};
+use crate::plan::{GateIndex, HELD_SLOTS, ProbeIndex, RuleIndex, Site};
 
 /// A tensor that brings data into the graph.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +29,50 @@ pub enum Leaf {
         /// Rows of the graph.
         rows: u32,
     },
+    /// F32 `[1, HELD_SLOTS]`: what a probe's decisions are kept in between two evaluations, in every graph of the context
+    /// the same. On the device of `near`, or where it can be written.
+    Held {
+        /// Unique within the plan.
+        name: String,
+        /// What it begins with; zeros follow.
+        state: Arc<[f32]>,
+        /// A weight that lives where this tensor should.
+        near: Option<TensorId>,
+    },
+}
+
+/// Which slots of held probes the rows of a micro-batch write and read, written before every evaluation: I64 `[n_rows]`
+/// where, and I32 `[n_rows, 3 + n_scans]` the others, in the order of [`Slots`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SlotTable {
+    /// Whether these are the output rows only.
+    pub output_only: bool,
+    /// Rows.
+    pub n_rows: u32,
+    /// Steps from a row to its predecessors.
+    pub n_scans: u32,
+}
+
+/// Numbers of slots, or of rows, one per row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slots {
+    /// The slot that it writes.
+    Write,
+    /// The slot that it reads after all have written.
+    Read,
+    /// The slot with what holds before it, if no row of the micro-batch decides that.
+    Before,
+    /// A slot with 1 if a row of the micro-batch does, else one with 0.
+    Follows,
+    /// The row, of this micro-batch, that decides `2^n` steps before it, or itself if there is none.
+    Back(u8),
+}
+
+impl SlotTable {
+    /// Steps that `n_rows` rows can need.
+    pub fn scans(n_rows: u32) -> u32 {
+        u32::BITS - n_rows.saturating_sub(1).leading_zeros()
+    }
 }
 
 /// The per-row gate table: F32 `[1, n_tokens, n_gates]`, written before every evaluation.
@@ -59,6 +103,10 @@ pub enum Ref {
     Tap(ProbeIndex),
     /// As `Tap`, of the output rows, where the probe read all rows.
     OutputTap(ProbeIndex),
+    /// [`Patch::slots`], of all rows.
+    Slots(Slots),
+    /// As `Slots`, of the output rows only.
+    OutputSlots(Slots),
 }
 
 /// One new node: one of ggml's own operations.
@@ -79,7 +127,8 @@ pub enum NewNode {
     Reshape(Ref, [i64; 4]),
     /// `ggml_get_rows(a, index)`: `[n, all, rows]` and `[k, rows]` become `[n, k, rows]`.
     GetRows(Ref, Ref),
-    /// `ggml_set_rows(a, b, index)`, in place: `a` is a new node, and all else that reads it comes before. Never the last.
+    /// `ggml_set_rows(a, b, index)`, in place: `a` is a new node or what is held, and all else that reads it as it was comes
+    /// before. Never the last.
     SetRows(Ref, Ref, Ref),
     /// `ggml_soft_max(a)`, of each row.
     SoftMax(Ref),
@@ -109,7 +158,7 @@ impl NewNode {
         let (a, b) = match *self {
             NewNode::Add(a, b) | NewNode::Mul(a, b) | NewNode::MulMat(a, b) => (a, Some(b)),
             NewNode::Repeat(a, b) | NewNode::GetRows(a, b) => (a, Some(b)),
-            // The index is a leaf.
+            // The index is a leaf, or slots.
             NewNode::SetRows(a, b, _) => (a, Some(b)),
             NewNode::RepeatTo(a, _) | NewNode::Reshape(a, _) | NewNode::SoftMax(a) | NewNode::Log(a) => (a, None),
             NewNode::SumRows(a) | NewNode::Scale(a, ..) | NewNode::Clamp(a, ..) => (a, None),
@@ -117,7 +166,8 @@ impl NewNode {
                 (a, None)
             }
         };
-        std::iter::once(a).chain(b)
+        let c = if let NewNode::SetRows(.., c) = *self { Some(c) } else { None };
+        std::iter::once(a).chain(b).chain(c)
     }
 }
 
@@ -151,6 +201,8 @@ pub struct Patch {
     pub leafs: Vec<Leaf>,
     /// The gate table, if any rule needs it.
     pub gates: Option<GateTable>,
+    /// For held probes: at most one for all rows, and one for the output rows.
+    pub slots: Vec<SlotTable>,
     /// In order of execution.
     pub substitutions: Vec<Substitution>,
 }
@@ -159,7 +211,7 @@ impl Patch {
     /// Nodes that the graph gains. A substitution of `n` nodes adds `n`: the clone, and all but the last.
     pub fn new_nodes(&self) -> usize {
         let per_row = |r: &Ref| match r {
-            Ref::Gate(_) | Ref::OutputTap(_) => 1,
+            Ref::Gate(_) | Ref::OutputTap(_) | Ref::Slots(_) | Ref::OutputSlots(_) => 1,
             Ref::OutputGate(_) => 2,
             _ => 0,
         };
@@ -170,7 +222,7 @@ impl Patch {
 
     /// Leafs that the graph gains.
     pub fn new_leafs(&self) -> usize {
-        self.leafs.len() + usize::from(self.gates.is_some())
+        self.leafs.len() + usize::from(self.gates.is_some()) + 2 * self.slots.len()
     }
 
     /// What substitutions read that is not their own, gates and taps, each once, in order of first use.
@@ -191,11 +243,31 @@ impl Patch {
     }
 }
 
+impl fmt::Display for Slots {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Write => f.write_str("slots to write"),
+            Self::Read => f.write_str("slots to read"),
+            Self::Before => f.write_str("slots of before"),
+            Self::Follows => f.write_str("slots that say whether it follows"),
+            Self::Back(n) => write!(f, "rows {} before", 1u32 << n),
+        }
+    }
+}
+
 impl fmt::Display for Patch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} new nodes, {} new leafs", self.new_nodes(), self.new_leafs())?;
         if let Some(g) = self.gates {
             writeln!(f, "gates: f32 [1, {}, {}], written before every evaluation", g.n_tokens, g.n_gates)?;
+        }
+        for SlotTable { output_only, n_rows, n_scans } in &self.slots {
+            let of = if *output_only { " of the output rows" } else { "" };
+            writeln!(
+                f,
+                "slots{of}: i64 [{n_rows}] and i32 [{n_rows}, {}], written before every evaluation",
+                3 + n_scans
+            )?;
         }
         for s in &self.substitutions {
             writeln!(f, "{} ({} rows):", s.name, s.n_rows)?;
@@ -244,12 +316,15 @@ impl Patch {
                 Leaf::Constant { name, data, rows: 1, .. } => format!("{name} [{}]", data.len()),
                 Leaf::Constant { name, data, rows, .. } => format!("{name} [{}, {rows}]", data.len() / *rows as usize),
                 Leaf::Index { name, data, rows } => format!("{name} [{}, {rows}]", data.len()),
+                Leaf::Held { name, .. } => format!("{name} [1, {HELD_SLOTS}]"),
             },
             Ref::Node(i) => format!("n{i}"),
             Ref::Gate(g) => format!("gate {}", g.0),
             Ref::OutputGate(g) => format!("gate {} of the output rows", g.0),
             Ref::Tap(p) => format!("probe {}", p.0),
             Ref::OutputTap(p) => format!("probe {} of the output rows", p.0),
+            Ref::Slots(slots) => slots.to_string(),
+            Ref::OutputSlots(slots) => format!("{slots} of the output rows"),
         }
     }
 }

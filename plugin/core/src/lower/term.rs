@@ -22,9 +22,10 @@ pub struct Terms<'a> {
     probes: &'a [Probe],
     /// Where this site's leafs begin.
     pub(super) first: usize,
-    near: Option<TensorId>,
+    pub(super) near: Option<TensorId>,
     pub(super) name: &'a str,
-    output_only: bool,
+    pub(super) output_only: bool,
+    pub(super) n_rows: u32,
     nodes: Vec<NewNode>,
     tapped: Vec<(ProbeIndex, u32)>,
     /// The rows' value so far.
@@ -39,11 +40,11 @@ impl<'a> Terms<'a> {
         probes: &'a [Probe],
         near: Option<TensorId>,
         name: &'a str,
-        output_only: bool,
+        (output_only, n_rows): (bool, u32),
     ) -> Self {
         let first = leafs.len();
         let (nodes, tapped, x) = (Vec::new(), Vec::new(), Ref::Original);
-        Terms { leafs, taps, probes, first, near, name, output_only, nodes, tapped, x }
+        Terms { leafs, taps, probes, first, near, name, output_only, n_rows, nodes, tapped, x }
     }
 
     /// The nodes, of which the last is the site's new value, and which of them hold what a probe said.
@@ -164,20 +165,41 @@ impl<'a> Terms<'a> {
     /// Reads the rows as they are now.
     fn tap(&mut self, probe: ProbeIndex) {
         let x = self.x;
-        let said = match &self.probes[usize::from(probe.0)] {
-            Probe::Linear { weights, bias, soft } => {
+        let asked = &self.probes[usize::from(probe.0)];
+        let below = asked.hold().and_then(|hold| hold.below);
+        let (says, stays) = match asked {
+            Probe::Linear { weights, bias, soft, .. } => {
                 let sum = self.read(x, weights);
                 let margin = self.push(NewNode::Scale(sum, 1.0, *bias));
-                self.push(if *soft { NewNode::Sigmoid(margin) } else { NewNode::Step(margin) })
+                let says = match soft {
+                    false => self.push(NewNode::Step(margin)),
+                    // Of a row that holds what is no number, too, or a gate of 0 would be none.
+                    true => {
+                        let probability = self.push(NewNode::Sigmoid(margin));
+                        self.push(NewNode::Clamp(probability, 0.0, 1.0))
+                    }
+                };
+                let stays = below.map(|bias| {
+                    let margin = self.push(NewNode::Scale(sum, 1.0, bias));
+                    self.push(NewNode::Step(margin))
+                });
+                (says, stays)
             }
             // cos(x, c) > t is c·x − t·|x| > 0, without a division.
-            Probe::Similarity { direction, above } => {
+            Probe::Similarity { direction, above, .. } => {
                 let along = self.read(x, direction);
                 let norm = self.norm(x);
-                let bar = self.push(NewNode::Scale(norm, -above, 0.0));
-                let margin = self.push(NewNode::Add(along, bar));
-                self.push(NewNode::Step(margin))
+                let mut exceeds = |cosine: f32| {
+                    let bar = self.push(NewNode::Scale(norm, -cosine, 0.0));
+                    let margin = self.push(NewNode::Add(along, bar));
+                    self.push(NewNode::Step(margin))
+                };
+                (exceeds(*above), below.map(exceeds))
             }
+        };
+        let said = match asked.hold() {
+            None => says,
+            Some(hold) => self.held(hold, says, stays),
         };
         if let Ref::Node(node) = said {
             self.tapped.push((probe, node));

@@ -11,7 +11,7 @@ use super::taps::{Places, Taps};
 use super::types::{GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, When};
 use crate::asset::Assets;
 use crate::model::ModelFacts;
-use crate::profile::{Operator, Profile, SteerRule, Tokens};
+use crate::profile::{Condition, Operator, Profile, SteerRule, Tokens};
 use crate::report::{Errors, Located};
 use crate::vocabulary::Vocabulary;
 
@@ -99,7 +99,8 @@ fn rules_of(profile: &Profile, layers: Vec<BTreeSet<u32>>) -> Vec<Rule> {
     let rule = |(typed, layers): (&SteerRule, BTreeSet<u32>)| {
         let still = matches!(typed.operator, Operator::Rotate { angle } if angle % 360.0 == 0.0);
         let off = still || typed.strength.value == 0.0 && !typed.adjustable && typed.debias.is_none();
-        let gate = (typed.adjustable || typed.tokens != Tokens::All).then(|| {
+        let held = typed.when.as_ref().is_some_and(Condition::is_held);
+        let gate = (typed.adjustable || typed.tokens != Tokens::All || held).then(|| {
             n_gates += 1;
             GateIndex(n_gates - 1)
         });
@@ -111,6 +112,7 @@ fn rules_of(profile: &Profile, layers: Vec<BTreeSet<u32>>) -> Vec<Rule> {
             gate,
             adjustable: typed.adjustable,
             tokens: typed.tokens,
+            held,
             site: typed.site,
             layers: if off { vec![] } else { layers.into_iter().collect() },
             dropped: off.then(|| nothing(typed.operator).to_owned()),

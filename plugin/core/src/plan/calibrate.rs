@@ -96,6 +96,7 @@ pub(super) fn add(
             strength: 1.0,
             gate: Some(gate),
             adjustable: false,
+            held: false,
             tokens,
             site: Site::Logits,
             layers: vec![plan.model.n_layer],

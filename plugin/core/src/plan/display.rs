@@ -4,6 +4,7 @@ use std::fmt;
 
 use super::calibrate::Correction;
 use super::fit::ranges;
+use super::hold::Hold;
 use super::rotation::degrees;
 use super::types::{Dose, Map, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
 use crate::asset::norm;
@@ -71,12 +72,10 @@ fn show_rule(f: &mut fmt::Formatter<'_>, plan: &Plan, index: RuleIndex, rule: &R
         Operator::Calibrate(_) => return show_calibration(f, plan, index, rule),
     }
     if let Some(gate) = rule.gate {
-        let why = match (rule.adjustable, rule.tokens) {
-            (true, Tokens::All) => "adjustable".to_owned(),
-            (true, tokens) => format!("adjustable, on {}", show_tokens(tokens)),
-            (false, tokens) => format!("on {}", show_tokens(tokens)),
-        };
-        write!(f, " ({why}, gate {})", gate.0)?;
+        let tokens = (rule.tokens != Tokens::All).then(|| format!("on {}", show_tokens(rule.tokens)));
+        let why = [rule.adjustable.then(|| "adjustable".to_owned()), tokens, rule.held.then(|| HELD.to_owned())];
+        let why: Vec<String> = why.into_iter().flatten().collect();
+        write!(f, " ({}, gate {})", why.join(", "), gate.0)?;
     }
     if rule.operator == Operator::Edit {
         return write!(f, ", layers {}", ranges(rule.layers.iter().copied()));
@@ -107,6 +106,8 @@ fn show_calibration(f: &mut fmt::Formatter<'_>, plan: &Plan, index: RuleIndex, r
     }
     Ok(())
 }
+/// On which rows a rule can act whose condition is decided at the last prompt row.
+const HELD: &str = "from the last prompt token on";
 
 fn show_tokens(tokens: Tokens) -> String {
     match tokens {
@@ -129,9 +130,24 @@ fn condition(plan: &Plan, rule: RuleIndex) -> Option<&When> {
 fn show_probe(f: &mut fmt::Formatter<'_>, plan: &Plan, index: ProbeIndex, probe: &Probe) -> fmt::Result {
     write!(f, "\nprobe {}: ", index.0)?;
     match probe {
-        Probe::Linear { bias, soft: false, .. } => write!(f, "1 where w·x + {bias} is above 0")?,
+        Probe::Linear { bias, soft: false, hold, .. } => {
+            write!(f, "1 where w·x + {bias} is above 0")?;
+            if let Some(below) = hold.as_ref().and_then(|hold| hold.below) {
+                write!(f, ", until w·x + {below} is not")?;
+            }
+        }
         Probe::Linear { bias, soft: true, .. } => write!(f, "the probability σ(w·x + {bias})")?,
-        Probe::Similarity { above, .. } => write!(f, "1 where the cosine is above {above}")?,
+        Probe::Similarity { above, hold, .. } => {
+            write!(f, "1 where the cosine is above {above}")?;
+            if let Some(below) = hold.as_ref().and_then(|hold| hold.below) {
+                write!(f, ", until it is not above {below}")?;
+            }
+        }
+    }
+    match probe.hold() {
+        None => {}
+        Some(Hold { below: None, .. }) => f.write_str(", at the last prompt token, and held")?,
+        Some(_) => f.write_str(", from the last prompt token on")?,
     }
     let reads = |site: &&SitePlan| site.terms.contains(&Term::Tap { probe: index });
     match plan.sites.iter().find(reads) {

@@ -73,6 +73,7 @@ pub(super) fn rules(profile: &Profile, assets: &Assets, model: &ModelFacts, mut 
             gate,
             adjustable: typed.adjustable,
             tokens: typed.tokens,
+            held: false,
             site: sites.first().map_or(Site::Residual, |(_, site, _)| *site),
             layers,
             dropped: off.then(|| "strength 0".to_owned()),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use super::hold::Hold;
 use super::types::{Dose, Map, Plan, Probe, RuleIndex, Site, Term, Update, When};
 use crate::asset::hex;
 use crate::profile::Tokens;
@@ -145,15 +146,28 @@ fn hash_when(hash: &mut Sha256, when: &When) {
 fn hash_probe(hash: &mut Sha256, probe: Option<&Probe>) {
     match probe {
         None => hash.update([0]),
-        Some(Probe::Linear { weights, bias, soft }) => {
+        Some(Probe::Linear { weights, bias, soft, hold }) => {
             hash.update([1, u8::from(*soft)]);
             values(hash, &[*bias]);
             values(hash, weights);
+            hash_hold(hash, hold.as_ref());
         }
-        Some(Probe::Similarity { direction, above }) => {
+        Some(Probe::Similarity { direction, above, hold }) => {
             hash.update([2]);
             values(hash, &[*above]);
             values(hash, direction);
+            hash_hold(hash, hold.as_ref());
+        }
+    }
+}
+
+fn hash_hold(hash: &mut Sha256, hold: Option<&Hold>) {
+    match hold {
+        None => hash.update([0]),
+        Some(Hold { below: None, .. }) => hash.update([1]),
+        Some(Hold { below: Some(below), .. }) => {
+            hash.update([2]);
+            values(hash, &[*below]);
         }
     }
 }

@@ -36,7 +36,18 @@ pub(super) fn rules(profile: &Profile, mut n_gates: u16) -> Vec<Rule> {
         let operator = Operator::Heads { scale: typed.scale.value };
         let (name, dropped) = (typed.name.value.clone(), still.then(|| "scale 1".to_owned()));
         let (adjustable, tokens) = (typed.adjustable, typed.tokens);
-        Rule { name, operator, strength: 1.0, gate, adjustable, tokens, site: Site::Heads, layers, dropped }
+        Rule {
+            name,
+            operator,
+            strength: 1.0,
+            gate,
+            adjustable,
+            tokens,
+            held: false,
+            site: Site::Heads,
+            layers,
+            dropped,
+        }
     };
     profile.heads.iter().map(rule).collect()
 }

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::hold::{HeldState, Hold};
 use super::subspace::unit;
 use super::types::{Dose, Probe, ProbeIndex, RuleIndex, Site, SitePlan, Term, When};
 use crate::asset::Assets;
-use crate::profile::{Ask, Condition, Reading};
+use crate::profile::{Ask, AskAt, Condition, Reading};
 
 /// Which rules act where, in file order.
 pub(super) type Places = BTreeMap<(u32, Site), Vec<RuleIndex>>;
@@ -98,17 +99,23 @@ fn probe(ask: &Ask, assets: &Assets) -> Option<Probe> {
     let (typed, layer) = (&ask.file.value, &ask.layer.value);
     if let Reading::Similarity { above } = ask.reading {
         let direction = unit(assets.directions.get(typed)?.vectors.layers.get(layer)?)?;
-        return Some(Probe::Similarity { direction: direction.into_iter().map(|x| x as f32).collect(), above });
+        let direction = direction.into_iter().map(|x| x as f32).collect();
+        return Some(Probe::Similarity { direction, above, hold: hold(ask.at, |below| below) });
     }
     let file = assets.probes.get(typed)?;
     let (weights, bias) = (file.weights.layers.get(layer)?, *file.bias.get(layer)?);
     let weights: Arc<[f32]> = weights.as_slice().into();
+    // σ(w · x + b) > p is w · x + b − ln(p / (1 − p)) > 0.
+    let less = |p: f32| (f64::from(bias) - (f64::from(p) / (1.0 - f64::from(p))).ln()) as f32;
+    let hold = hold(ask.at, less);
     Some(match ask.reading {
-        // σ(w · x + b) > p is w · x + b − ln(p / (1 − p)) > 0.
-        Reading::Probability { above } => {
-            let p = f64::from(above);
-            Probe::Linear { weights, bias: (f64::from(bias) - (p / (1.0 - p)).ln()) as f32, soft: false }
-        }
-        _ => Probe::Linear { weights, bias, soft: true },
+        Reading::Probability { above } => Probe::Linear { weights, bias: less(above), soft: false, hold },
+        _ => Probe::Linear { weights, bias, soft: true, hold },
     })
+}
+
+/// How it is held; `threshold` makes of what was typed what is compared.
+fn hold(at: AskAt, threshold: impl Fn(f32) -> f32) -> Option<Hold> {
+    let AskAt::Prompt { below } = at else { return None };
+    Some(Hold { state: HeldState::default(), below: below.map(threshold) })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::calibrate::Calibration;
+use super::hold::Hold;
 use crate::{
     asset::Weight,
     invariance::Invariance,
@@ -61,6 +62,8 @@ pub struct Rule {
     pub adjustable: bool,
     /// Which tokens it acts on.
     pub tokens: Tokens,
+    /// Whether its condition is decided at the last prompt row, so that it leaves the rows before it alone.
+    pub held: bool,
     /// Where it acts.
     pub site: Site,
     /// Layers it acts on, ascending, without duplicates. Empty if the rule was dropped (see `dropped`).
@@ -178,6 +181,8 @@ pub enum Probe {
         bias: f32,
         /// σ instead of the step.
         soft: bool,
+        /// If it is asked at the last prompt row.
+        hold: Option<Hold>,
     },
     /// `step(cos(x, direction) − above)`, after CAST (Lee et al. 2024): 0 for a row of zeros.
     Similarity {
@@ -185,7 +190,18 @@ pub enum Probe {
         direction: Arc<[f32]>,
         /// The threshold, above −1 and below 1.
         above: f32,
+        /// If it is asked at the last prompt row.
+        hold: Option<Hold>,
     },
+}
+
+impl Probe {
+    /// If it is asked at the last prompt row.
+    pub fn hold(&self) -> Option<&Hold> {
+        match self {
+            Self::Linear { hold, .. } | Self::Similarity { hold, .. } => hold.as_ref(),
+        }
+    }
 }
 
 impl When {
@@ -315,6 +331,12 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether something is held from a sequence's last prompt row on; and whether it can change after that.
+    pub fn holds(&self) -> (bool, bool) {
+        let holds = || self.probes.iter().filter_map(Probe::hold);
+        (holds().next().is_some(), holds().any(|hold| hold.below.is_some()))
+    }
+
     /// True if this plan changes nothing that any sequence computes.
     pub fn is_empty(&self) -> bool {
         self.sites.is_empty() && self.invariance.is_none()

@@ -27,6 +27,21 @@ pub struct Ask {
     pub layer: Spanned<u32>,
     /// How it is read.
     pub reading: Reading,
+    /// `at`: on which row.
+    pub at: At,
+}
+
+/// Which row a probe is asked on.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub enum At {
+    /// Each row for itself.
+    #[default]
+    Row,
+    /// The last prompt row, whose answer is held for the rows that are generated from it (CAST; FairSteer, Li et al. 2025).
+    Prompt {
+        /// `below`: generated rows are asked again, and what holds does so until one is not above this.
+        below: Option<f32>,
+    },
 }
 
 /// How a probe reads a row `x`.
@@ -58,6 +73,11 @@ impl Reading {
 }
 
 impl Condition {
+    /// True if a part of it is decided at the last prompt row.
+    pub fn is_held(&self) -> bool {
+        self.asks().iter().any(|ask| ask.at != At::Row)
+    }
+
     /// All probes in it, in the order in which they were typed.
     pub fn asks(&self) -> Vec<&Ask> {
         match self {

@@ -191,6 +191,20 @@ pub enum ProfileError {
     /// A threshold for something that has none.
     #[error("a soft probe has no threshold, got `above` with soft = true, allowed: one of the two")]
     SoftAbove,
+    /// A lower threshold for what is not held.
+    #[error("only what is held can be let go, got `below` without at = \"prompt\", allowed: at = \"prompt\" beside it")]
+    BelowOfRow,
+    /// A lower threshold for something that has none.
+    #[error("a soft probe has no threshold, got `below` with soft = true, allowed: one of the two")]
+    SoftBelow,
+    /// Thresholds between which nothing lies.
+    #[error("the thresholds cross, got above = {above} and below = {below}, allowed: below less than above")]
+    ThresholdsCross {
+        /// `above`.
+        above: f32,
+        /// `below`.
+        below: f32,
+    },
     /// More tables in one condition than it may have.
     #[error("too many tables in one condition, got more than {max}, allowed: at most {max}")]
     TooManyConditions {

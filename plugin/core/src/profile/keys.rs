@@ -432,11 +432,22 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "steer.when.at",
         Kind::Text,
+        "\"row\" or \"prompt\"",
         "\"row\"",
-        "\"row\"",
-        "Which row is asked. row: each row for itself.",
+        "Which row is asked. row: each row for itself. prompt: the last row of the prompt, once; what it says is held for that \
+         row and for all that is generated from it, and the rule leaves the rows of the prompt before it alone. With tokens \
+         = \"generated\" it leaves the last row alone, too.",
     )
-    .values(&["row"]),
+    .values(&["row", "prompt"]),
+    Key::new(
+        "steer.when.below",
+        Kind::Number,
+        "a number less than above, within the same bounds",
+        "what the last row of the prompt says is held to the end",
+        "With at = \"prompt\", a second threshold, so that the condition does not flicker: every generated row is asked, too. \
+         A condition that holds goes on to hold until a row is not above this one; one that does not hold begins to where a \
+         row is above the upper one. Not for soft probes.",
+    ),
     Key::new(
         "steer.when.all",
         Kind::Tables,
@@ -665,7 +676,6 @@ pub(super) const PLANNED: &[&str] = &["contrast", "invariance.canonical"];
 
 /// Values that the language has and this version lacks.
 pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[
-    ("steer.when.at", &["prompt"]),
     ("calibrate.method", &["online"]),
     ("calibrate.prior", &["online", "without-context", "without-image", "content-free"]),
 ];

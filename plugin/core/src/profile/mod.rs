@@ -30,7 +30,7 @@ mod value;
 mod when;
 
 pub use calibrate::{At, CalibrateRule, Form, Method};
-pub use condition::{Ask, Condition, Reading};
+pub use condition::{Ask, At as AskAt, Condition, Reading};
 pub use error::ProfileError;
 pub use explain::{ExplainError, explain};
 pub use key::{Key, Kind};

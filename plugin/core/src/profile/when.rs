@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use super::condition::{Ask, Condition, Reading};
+use super::condition::{Ask, At, Condition, Reading};
 use super::error::ProfileError;
 use super::read::{Section, Value};
 use super::reader::Reader;
@@ -33,14 +33,12 @@ pub(super) fn condition(reader: &mut Reader<'_>, at: &Value<'_>, left: &mut usiz
         section.fail_whole(ProfileError::NotOneForm { got, allowed: FORMS.join(", ") });
         return None;
     };
-    // Read in any case, so that a mistake in it is reported.
-    let row = section.choice("at", &[()]);
     let keys: &[&str] = match form {
-        "similar-to" => &["layer", "above", "at"],
-        "probe" => &["layer", "above", "soft", "at"],
+        "similar-to" => &["layer", "above", "at", "below"],
+        "probe" => &["layer", "above", "soft", "at", "below"],
         _ => &[],
     };
-    for got in ["layer", "above", "soft", "at"] {
+    for got in ["layer", "above", "soft", "at", "below"] {
         if let Some(found) = section.get(got)
             && !keys.contains(&got)
         {
@@ -53,7 +51,7 @@ pub(super) fn condition(reader: &mut Reader<'_>, at: &Value<'_>, left: &mut usiz
         "all" => parts(&mut section, value, form, left).map(Condition::All),
         "any" => parts(&mut section, value, form, left).map(Condition::Any),
         "not" => condition(section.reader, value, left).map(|part| Condition::Not(Box::new(part))),
-        _ => ask(&mut section, form).filter(|_| row.is_some() || section.get("at").is_none()).map(Condition::Ask),
+        _ => ask(&mut section, form).map(Condition::Ask),
     }
 }
 
@@ -88,5 +86,29 @@ fn ask(section: &mut Section<'_, '_, '_>, form: &'static str) -> Option<Ask> {
         section.require("above");
         section.number_between("above", 0.0, 1.0).map(|above| Reading::Probability { above })
     };
-    Some(Ask { pos, file: file?, layer: layer?, reading: reading? })
+    let at = at(section, form, reading);
+    Some(Ask { pos, file: file?, layer: layer?, reading: reading?, at: at? })
+}
+
+/// On which row; `None` if something about it was reported.
+fn at(section: &mut Section<'_, '_, '_>, form: &str, reading: Option<Reading>) -> Option<At> {
+    let typed = section.get("at").is_some();
+    let at = section.choice("at", &[At::Row, At::Prompt { below: None }]);
+    let Some(key) = section.get("below") else { return if typed { at } else { Some(At::Row) } };
+    let low = if form == "similar-to" { -1.0 } else { 0.0 };
+    let below = section.number_between("below", low, 1.0);
+    if at.is_none_or(|at| at == At::Row) {
+        if at.is_some() || !typed {
+            section.fail(key, "below", ProfileError::BelowOfRow);
+        }
+        return None;
+    }
+    match (reading?, below?) {
+        (Reading::Soft, _) => section.fail(key, "below", ProfileError::SoftBelow),
+        (Reading::Similarity { above } | Reading::Probability { above }, below) if below >= above => {
+            section.fail(key, "below", ProfileError::ThresholdsCross { above, below });
+        }
+        (_, below) => return Some(At::Prompt { below: Some(below) }),
+    }
+    None
 }

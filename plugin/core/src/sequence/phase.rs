@@ -1,6 +1,6 @@
 //! The phases of a request.
 
-use crate::plan::{Plan, Rule, Site};
+use crate::plan::{Plan, Site};
 use crate::profile::Tokens;
 
 /// Where in its request a row stands.
@@ -28,9 +28,11 @@ impl Phases {
     /// What `plan` tells apart.
     pub fn of(plan: &Plan) -> Phases {
         // What acts on logits alone changes no key and no value.
-        let counts = |r: &&Rule| r.dropped.is_none() && r.site != Site::Logits;
-        let acts = |tokens: &[Tokens]| plan.rules.iter().filter(counts).any(|r| tokens.contains(&r.tokens));
-        Phases { generated: acts(&[Tokens::Prompt, Tokens::Generated]), last: acts(&[Tokens::Last]) }
+        let acting = || plan.rules.iter().filter(|r| r.dropped.is_none() && r.site != Site::Logits);
+        let acts = |tokens: &[Tokens]| acting().any(|r| tokens.contains(&r.tokens));
+        // What is held leaves the rows before the last prompt row alone.
+        let held = acting().any(|r| r.held);
+        Phases { generated: acts(&[Tokens::Prompt, Tokens::Generated]) || held, last: acts(&[Tokens::Last]) || held }
     }
 
     /// The first phase that gives the same keys and values as `phase`.

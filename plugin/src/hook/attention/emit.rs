@@ -9,7 +9,7 @@ use evenkeel_core::{
 use evenkeel_ffi::generated::types::*;
 
 use super::{
-    super::{library::Host, view::Viewed},
+    super::{fallback, library::Host, view::Viewed},
     build::{Build, Tensor},
     feed::{AttentionGraph, Fed},
     inputs::{Inputs, Shape},
@@ -178,9 +178,14 @@ pub unsafe fn rewrite(
         let nodes = super::feed::Nodes { host: host.clone(), ctx };
         let mut emit =
             Emit { build: Build::new(&lib.ggml, a, ctx), viewed, inputs: &inputs, pieces: &pieces, edits: vec![] };
+        let mut of_layer = vec![];
         for (index, (site, x)) in sites.iter().zip(&extents).enumerate() {
+            let first = emit.edits.len();
             emit.layer(index, site, x);
+            let made = emit.edits[first..].iter().flat_map(|edit| &edit.nodes);
+            of_layer.extend(made.map(|node| (site.layer, viewed.tensor(site.cache), *node)));
         }
+        context.fallbacks_of_attention.get_or_init(|| fallback::of_attention(host, &of_layer, context));
         let edits = std::mem::take(&mut emit.edits);
         let new_nodes: usize = edits.iter().map(|edit| edit.nodes.len()).sum();
         let new_leafs = shapes.len() + 3 * sites.len() * pieces.len();
