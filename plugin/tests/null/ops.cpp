@@ -80,7 +80,6 @@ ggml_tensor * ggml_sigmoid(ggml_context * ctx, ggml_tensor * a) { return result(
 // What calibrations are made of: the null host has no vocabulary, so that none is ever lowered here.
 ggml_tensor * ggml_soft_max(ggml_context *, ggml_tensor *) { null_abort("not computed here"); }
 ggml_tensor * ggml_log(ggml_context *, ggml_tensor *) { null_abort("not computed here"); }
-ggml_tensor * ggml_set_rows(ggml_context *, ggml_tensor *, ggml_tensor *, ggml_tensor *) { null_abort("not computed here"); }
 
 ggml_tensor * ggml_sum_rows(ggml_context * ctx, ggml_tensor * a) {
     ggml_tensor * t = null_tensor(ctx, GGML_TYPE_F32, 1, a->ne[1], a->ne[2], a->ne[3]);
