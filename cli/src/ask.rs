@@ -32,13 +32,23 @@ impl Question {
 pub fn ask(
     session: &Session,
     questions: &[Question],
+    see: impl FnMut(usize, usize, &[f32]),
+) -> Result<Context, Failure> {
+    ask_by(session, TOGETHER, questions, see)
+}
+
+/// The same with `together` questions in a batch at most.
+pub fn ask_by(
+    session: &Session,
+    together: usize,
+    questions: &[Question],
     mut see: impl FnMut(usize, usize, &[f32]),
 ) -> Result<Context, Failure> {
     let longest = questions.iter().map(|q| q.tokens.len()).max().unwrap_or(1);
-    let mut context = Context::new(&session.model, &batch_options(session, longest, TOGETHER))?;
+    let mut context = Context::new(&session.model, &batch_options(session, longest, together))?;
     let lengths: Vec<(usize, usize)> = questions.iter().map(|q| (q.tokens.len(), q.outputs.len())).collect();
     let most = most_outputs(session.model.n_vocab(), longest);
-    for Batch { texts } in batches(&lengths, context.n_batch(), TOGETHER, most) {
+    for Batch { texts } in batches(&lengths, context.n_batch(), together, most) {
         let rows: Vec<Row> = texts
             .iter()
             .enumerate()
@@ -74,11 +84,7 @@ pub fn ask_checked(
     questions: &[Question],
     see: impl FnMut(usize, usize, &[f32]),
 ) -> Result<(), Failure> {
-    let context = ask(session, questions, see)?;
-    // The context still lives, so that its rules can be asked.
-    let problems = plugin.map(|p| Ok::<_, Failure>(Stats::of(p)?.problems())).transpose()?.unwrap_or_default();
-    drop(context);
-    if problems.is_empty() { Ok(()) } else { Err(Failure::new(problems.join("; "))) }
+    checked(plugin, ask(session, questions, see)?)
 }
 
 /// The same under a profile that is loaded for it.
@@ -89,8 +95,27 @@ pub fn ask_under(
     questions: &[Question],
     see: impl FnMut(usize, usize, &[f32]),
 ) -> Result<(), Failure> {
+    ask_under_by(session, plugin, profile, TOGETHER, questions, see)
+}
+
+/// The same with `together` questions in a batch at most.
+pub fn ask_under_by(
+    session: &Session,
+    plugin: &Plugin,
+    profile: &Path,
+    together: usize,
+    questions: &[Question],
+    see: impl FnMut(usize, usize, &[f32]),
+) -> Result<(), Failure> {
     plugin.load_profile(Some(profile))?;
-    let asked = ask_checked(session, Some(plugin), questions, see);
+    let asked = ask_by(session, together, questions, see).and_then(|context| checked(Some(plugin), context));
     plugin.load_profile(None)?;
     asked
+}
+
+/// What the plug-in says of the context, which has to live until it was asked.
+fn checked(plugin: Option<&Plugin>, context: Context) -> Result<(), Failure> {
+    let problems = plugin.map(|p| Ok::<_, Failure>(Stats::of(p)?.problems())).transpose()?.unwrap_or_default();
+    drop(context);
+    if problems.is_empty() { Ok(()) } else { Err(Failure::new(problems.join("; "))) }
 }

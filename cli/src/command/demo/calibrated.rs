@@ -1,4 +1,4 @@
-//! The demo's second part: a habit of one answer, and what a calibration makes of it.
+//! The demo's third part: a habit of one answer, and what a calibration makes of it.
 
 use evenkeel_core::vocabulary::Vocabulary;
 use evenkeel_ffi::host::Plugin;

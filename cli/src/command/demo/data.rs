@@ -34,8 +34,22 @@ pub struct Data {
     /// Commands or ideas to go on with.
     #[serde(default)]
     pub next: Vec<String>,
-    /// A second part: questions of a few labels.
+    /// A second part: the order of documents.
+    pub order: Option<Order>,
+    /// A third part: questions of a few labels.
     pub calibration: Option<Calibration>,
+}
+
+/// Questions over documents, with the one that has the answer at several places.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Order {
+    /// A few lines: what is shown.
+    pub note: String,
+    /// JSON lines with `prompt`, `answer` (one token, as it follows the prompt), `place` and `group`; one of the demo's files.
+    pub questions: PathBuf,
+    /// The profile, as text.
+    pub profile: String,
 }
 
 /// Questions whose answer is one of a few labels.
@@ -67,7 +81,9 @@ pub struct Demo {
     pub data: Data,
     pub model: PathBuf,
     pub profile: PathBuf,
-    /// The second profile and its questions.
+    /// The second part's profile and its questions.
+    pub order: Option<[PathBuf; 2]>,
+    /// The third part's.
     pub calibration: Option<[PathBuf; 2]>,
     /// The profiles were written for this run only, beside files that are the user's.
     passing: bool,
@@ -77,8 +93,8 @@ impl Drop for Demo {
     fn drop(&mut self) {
         if self.passing {
             // Best effort: files of a few lines.
-            let second = self.calibration.iter().map(|[profile, _]| profile);
-            second.chain([&self.profile]).for_each(|file| drop(std::fs::remove_file(file)));
+            let parts = [&self.order, &self.calibration].into_iter().flatten().map(|[profile, _]| profile);
+            parts.chain([&self.profile]).for_each(|file| drop(std::fs::remove_file(file)));
         }
     }
 }
@@ -134,12 +150,12 @@ pub fn demo(args: &args::Demo) -> Result<Demo, Failure> {
         path.canonicalize().map_err(failed)
     };
     let profile = write("profile", &data.profile)?;
-    let calibration = data.calibration.as_ref();
-    let calibration = calibration
-        .map(|c| Ok::<_, Failure>([write("calibrated", &c.profile)?, source.join(&c.questions)]))
-        .transpose()?;
+    let part =
+        |name: &str, profile: &str, questions: &Path| Ok::<_, Failure>([write(name, profile)?, source.join(questions)]);
+    let order = data.order.as_ref().map(|o| part("order", &o.profile, &o.questions)).transpose()?;
+    let calibration = data.calibration.as_ref().map(|c| part("calibrated", &c.profile, &c.questions)).transpose()?;
     let passing = args.data.is_some();
-    Ok(Demo { data, model, profile, calibration, passing })
+    Ok(Demo { data, model, profile, order, calibration, passing })
 }
 
 fn parse(text: &str, path: &Path) -> Result<Data, Failure> {

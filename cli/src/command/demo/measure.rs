@@ -15,6 +15,17 @@ pub struct Share {
     pub mass: f64,
 }
 
+/// The token that an answer is after a prompt, given as text and as tokens. It is tokenized where it stands: some vocabularies
+/// put a space in front of every text.
+pub fn answer(model: &Model, text: &str, prompt: &[Token], answer: &str) -> Result<Token, Failure> {
+    let whole = model.tokenize(&format!("{text}{answer}"), true)?;
+    match whole.strip_prefix(prompt) {
+        Some([token]) => Ok(*token),
+        _ => Err(Failure::usage(format!("\"{answer}\" is not one token after \"{text}\" for this model"))
+            .todo("each answer must be one token; mostly it begins with a space")),
+    }
+}
+
 /// Prompts, and the tokens that the two answers are after each.
 pub struct Questions(Vec<(Vec<Token>, [Token; 2])>);
 
@@ -24,16 +35,8 @@ impl Questions {
         let question = |s: &super::data::Subject| {
             let text = data.prompt.replace("{}", &s.name);
             let prompt = model.tokenize(&text, true)?;
-            // Tokenized where it stands: some vocabularies put a space in front of every text.
-            let answer = |answer: &String| {
-                let whole = model.tokenize(&format!("{text}{answer}"), true)?;
-                match whole.strip_prefix(&prompt[..]) {
-                    Some([token]) => Ok(*token),
-                    _ => Err(Failure::usage(format!("\"{answer}\" is not one token after \"{text}\" for this model"))
-                        .todo("each answer must be one token; mostly it begins with a space")),
-                }
-            };
-            let answers = [answer(&data.answers[0])?, answer(&data.answers[1])?];
+            let [first, second] = &data.answers;
+            let answers = [answer(model, &text, &prompt, first)?, answer(model, &text, &prompt, second)?];
             Ok((prompt, answers))
         };
         Ok(Questions(data.subjects.iter().map(question).collect::<Result<_, Failure>>()?))

@@ -3,6 +3,7 @@
 mod calibrated;
 mod data;
 mod measure;
+mod order;
 
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use self::{
     calibrated::{Calibrated, Labels},
     data::Data,
     measure::{Questions, Share},
+    order::{Documents, Ordered},
 };
 use crate::{
     args,
@@ -31,6 +33,7 @@ struct Report {
     lines: Vec<Line>,
     before: Summary,
     after: Summary,
+    order: Option<Ordered>,
     calibrated: Option<Calibrated>,
     seconds: f64,
     problems: Vec<String>,
@@ -62,6 +65,8 @@ pub fn main(args: &args::Demo, json: bool) -> Outcome {
     let questions = Questions::new(&session.model, &demo.data)?;
     let before = questions.ask(&mut session.context(questions.longest())?)?;
     // Everything plain is asked before the plug-in is there.
+    let documents = Documents::of(&session, &demo)?;
+    let in_order = documents.as_ref().map(|documents| documents.plain(&session)).transpose()?;
     let labels = Labels::of(&session, &demo)?;
     let plain = labels.as_ref().map(|labels| labels.plain(&session)).transpose()?;
     let plugin = session.plugin()?;
@@ -70,6 +75,8 @@ pub fn main(args: &args::Demo, json: bool) -> Outcome {
     let after = questions.ask(&mut steered)?;
     let problems = Stats::of(&plugin)?.problems();
     drop(steered);
+    let order =
+        documents.zip(in_order).map(|(documents, plain)| documents.under(&session, &plugin, plain)).transpose()?;
     let calibrated = labels.zip(plain).map(|(labels, plain)| labels.under(&session, &plugin, plain)).transpose()?;
     let report = Report {
         title: demo.data.title.clone(),
@@ -78,6 +85,7 @@ pub fn main(args: &args::Demo, json: bool) -> Outcome {
         before: summary(&before),
         after: summary(&after),
         lines: lines(&demo.data, &before, &after),
+        order,
         calibrated,
         seconds: begin.elapsed().as_secs_f64(),
         problems,
@@ -146,6 +154,9 @@ fn show(report: &Report, demo: &data::Demo) {
     println!("{} prompts. The profile:\n", report.lines.len());
     for line in demo.data.profile.trim().lines() {
         anstream::println!("    {}", line.dimmed());
+    }
+    if let Some((order, data)) = report.order.as_ref().zip(demo.data.order.as_ref()) {
+        order.show(data);
     }
     if let Some((calibrated, data)) = report.calibrated.as_ref().zip(demo.data.calibration.as_ref()) {
         calibrated.show(data);
