@@ -9,7 +9,8 @@ mod write;
 
 use evenkeel_core::{plan::model_name, vocabulary::Vocabulary};
 
-pub use examples::{Asked, Example, Said, plain, questions, read};
+pub use examples::{Asked, Example, Said, halves, plain, questions, read};
+pub use fit::mean as mean_score;
 pub use picture::picture;
 pub use report::Report;
 pub use score::{Figure, top};
@@ -135,7 +136,7 @@ fn given(args: &args::Calibrate) -> Result<Given, Failure> {
             let what = "contextual is fitted on prompts without content, which say nothing about quality";
             return Err(Failure::usage(what).todo("name answered examples with --test FILE"));
         }
-        None => examples::halves(fit),
+        None => halves(fit),
     };
     let lacks = |list: &[Example]| list.iter().any(|e| e.answer.is_none());
     if !matches!(args.method, Method::Contextual | Method::Batch) && lacks(&fit) {

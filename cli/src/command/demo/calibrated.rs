@@ -47,15 +47,19 @@ pub struct Labels<'a> {
     tokens: Vec<Vec<u32>>,
 }
 
+/// The tokens of each label.
+pub fn label_tokens(session: &Session, labels: &[String]) -> Result<Vec<Vec<u32>>, Failure> {
+    let model = &session.model;
+    tokens(labels, &Vocabulary::new((0..model.n_vocab() as i32).map(|t| model.piece(t))))
+}
+
 impl<'a> Labels<'a> {
     /// Those of the demo, if it has some.
     pub fn of(session: &Session, demo: &'a Demo) -> Result<Option<Labels<'a>>, Failure> {
         let (Some(data), Some([profile, file])) = (&demo.data.calibration, &demo.calibration) else { return Ok(None) };
         let (examples, _) = read(file, &data.labels)?;
         let questions = questions(session, &examples, (false, usize::MAX))?;
-        let model = &session.model;
-        let vocabulary = Vocabulary::new((0..model.n_vocab() as i32).map(|t| model.piece(t)));
-        let tokens = tokens(&data.labels, &vocabulary)?;
+        let tokens = label_tokens(session, &data.labels)?;
         Ok(Some(Labels { data, profile: profile.clone(), examples, questions, tokens }))
     }
 

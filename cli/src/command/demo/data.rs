@@ -38,6 +38,9 @@ pub struct Data {
     pub order: Option<Order>,
     /// A third part: questions of a few labels.
     pub calibration: Option<Calibration>,
+    /// A last part: ratings, labels that are numbers. Shown are the questions that `evenkeel calibrate` reports on where it is
+    /// given this file alone.
+    pub ratings: Option<Calibration>,
 }
 
 /// Questions over documents, with the one that has the answer at several places.
@@ -85,6 +88,8 @@ pub struct Demo {
     pub order: Option<[PathBuf; 2]>,
     /// The third part's.
     pub calibration: Option<[PathBuf; 2]>,
+    /// The last part's.
+    pub ratings: Option<[PathBuf; 2]>,
     /// The profiles were written for this run only, beside files that are the user's.
     passing: bool,
 }
@@ -93,7 +98,8 @@ impl Drop for Demo {
     fn drop(&mut self) {
         if self.passing {
             // Best effort: files of a few lines.
-            let parts = [&self.order, &self.calibration].into_iter().flatten().map(|[profile, _]| profile);
+            let parts =
+                [&self.order, &self.calibration, &self.ratings].into_iter().flatten().map(|[profile, _]| profile);
             parts.chain([&self.profile]).for_each(|file| drop(std::fs::remove_file(file)));
         }
     }
@@ -154,8 +160,9 @@ pub fn demo(args: &args::Demo) -> Result<Demo, Failure> {
         |name: &str, profile: &str, questions: &Path| Ok::<_, Failure>([write(name, profile)?, source.join(questions)]);
     let order = data.order.as_ref().map(|o| part("order", &o.profile, &o.questions)).transpose()?;
     let calibration = data.calibration.as_ref().map(|c| part("calibrated", &c.profile, &c.questions)).transpose()?;
+    let ratings = data.ratings.as_ref().map(|r| part("rated", &r.profile, &r.questions)).transpose()?;
     let passing = args.data.is_some();
-    Ok(Demo { data, model, profile, order, calibration, passing })
+    Ok(Demo { data, model, profile, order, calibration, ratings, passing })
 }
 
 fn parse(text: &str, path: &Path) -> Result<Data, Failure> {

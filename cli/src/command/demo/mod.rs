@@ -4,6 +4,7 @@ mod calibrated;
 mod data;
 mod measure;
 mod order;
+mod rated;
 
 use std::time::Instant;
 
@@ -15,6 +16,7 @@ use self::{
     data::Data,
     measure::{Questions, Share},
     order::{Documents, Ordered},
+    rated::{Rated, Ratings},
 };
 use crate::{
     args,
@@ -35,6 +37,7 @@ struct Report {
     after: Summary,
     order: Option<Ordered>,
     calibrated: Option<Calibrated>,
+    rated: Option<Rated>,
     seconds: f64,
     problems: Vec<String>,
 }
@@ -69,6 +72,8 @@ pub fn main(args: &args::Demo, json: bool) -> Outcome {
     let in_order = documents.as_ref().map(|documents| documents.plain(&session)).transpose()?;
     let labels = Labels::of(&session, &demo)?;
     let plain = labels.as_ref().map(|labels| labels.plain(&session)).transpose()?;
+    let ratings = Ratings::of(&session, &demo)?;
+    let unstretched = ratings.as_ref().map(|ratings| ratings.plain(&session)).transpose()?;
     let plugin = session.plugin()?;
     plugin.load_profile(Some(&demo.profile))?;
     let mut steered = session.context(questions.longest())?;
@@ -78,6 +83,7 @@ pub fn main(args: &args::Demo, json: bool) -> Outcome {
     let order =
         documents.zip(in_order).map(|(documents, plain)| documents.under(&session, &plugin, plain)).transpose()?;
     let calibrated = labels.zip(plain).map(|(labels, plain)| labels.under(&session, &plugin, plain)).transpose()?;
+    let rated = ratings.zip(unstretched).map(|(ratings, plain)| ratings.under(&session, &plugin, plain)).transpose()?;
     let report = Report {
         title: demo.data.title.clone(),
         model: session.model.description(),
@@ -87,6 +93,7 @@ pub fn main(args: &args::Demo, json: bool) -> Outcome {
         lines: lines(&demo.data, &before, &after),
         order,
         calibrated,
+        rated,
         seconds: begin.elapsed().as_secs_f64(),
         problems,
     };
@@ -160,6 +167,9 @@ fn show(report: &Report, demo: &data::Demo) {
     }
     if let Some((calibrated, data)) = report.calibrated.as_ref().zip(demo.data.calibration.as_ref()) {
         calibrated.show(data);
+    }
+    if let Some((rated, data)) = report.rated.as_ref().zip(demo.data.ratings.as_ref()) {
+        rated.show(data);
     }
     for problem in &report.problems {
         anstream::println!("{} {problem}", "problem:".red().bold());

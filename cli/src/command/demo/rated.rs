@@ -6,10 +6,13 @@ use evenkeel_ffi::host::Plugin;
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
-use super::data::{Calibration, Demo};
+use super::{
+    calibrated::label_tokens,
+    data::{Calibration, Demo},
+};
 use crate::{
     ask::{Question, ask_under},
-    command::calibrate::{Asked, Example, Said, halves, label_tokens, mean_score, plain, questions, read},
+    command::calibrate::{Asked, Example, Said, halves, mean_score, plain, questions, read},
     failure::Failure,
     screen,
     session::Session,
@@ -63,7 +66,8 @@ impl<'a> Ratings<'a> {
         // A rating between two is two lines with one prompt.
         let mut lines: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
         for example in &answered {
-            let score = example.answer.as_ref().and_then(|a| data.labels.iter().position(|l| l == a)).map(|l| scores[l]);
+            let score =
+                example.answer.as_ref().and_then(|a| data.labels.iter().position(|l| l == a)).map(|l| scores[l]);
             lines.entry(&example.prompt).or_default().extend(score);
         }
         let mut examples = answered.clone();
@@ -97,7 +101,8 @@ impl<'a> Ratings<'a> {
         let rating = |truth: f64| {
             let here = || (0..self.truth.len()).filter(move |i| self.truth[*i] == truth);
             let n = here().count();
-            let mean = |asked: &[Asked]| here().map(|i| mean_score(&asked[i].shares, &self.scores)).sum::<f64>() / n as f64;
+            let mean =
+                |asked: &[Asked]| here().map(|i| mean_score(&asked[i].shares, &self.scores)).sum::<f64>() / n as f64;
             Rating { truth, questions: n, before: mean(&before), after: mean(&after) }
         };
         let end = |of: fn(f64, f64) -> f64| self.scores.iter().copied().reduce(of).unwrap_or(0.0);
