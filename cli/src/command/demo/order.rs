@@ -185,3 +185,37 @@ impl Ordered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_cannot_be_read_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("order.jsonl");
+        let line = "{\"prompt\": \"a\", \"answer\": \" b\", \"group\": \"0\", \"place\": 1}\n";
+        std::fs::write(&path, format!("{line}{}", line.replace("place", "palce"))).unwrap();
+        let error = read(&path).err().unwrap().to_string();
+        assert!(error.contains("order.jsonl:2: ") && error.contains("palce"), "{error}");
+        std::fs::write(&path, "").unwrap();
+        assert!(read(&path).err().unwrap().to_string().contains("no question"));
+    }
+
+    #[test]
+    fn an_answer_changes_where_one_place_has_another() {
+        let line =
+            |group: &str, place| Line { prompt: String::new(), answer: String::new(), place, group: group.into() };
+        let data = Order { note: String::new(), questions: PathBuf::new(), profile: String::new() };
+        let documents = Documents {
+            data: &data,
+            profile: PathBuf::new(),
+            lines: vec![line("a", 1), line("b", 1), line("a", 2), line("b", 2)],
+            questions: Vec::new(),
+            answers: vec![7, 8, 7, 8],
+        };
+        let said = [7, 9, 7, 8].map(|best| Said { best, probability: 0.5 });
+        assert_eq!(documents.changing(&said), 1);
+        assert_eq!([1, 2].map(|place| documents.answers(place, &said).right), [0.5, 1.0]);
+    }
+}

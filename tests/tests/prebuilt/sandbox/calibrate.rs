@@ -184,14 +184,19 @@ fn ratings_that_shrink_are_stretched() {
 
 /// What is shipped for the demo is what a fit gives today, and the questions are those of the generator.
 #[test]
-fn the_shipped_prior_is_the_fitted_one() {
+fn the_shipped_values_are_the_fitted_ones() {
     let scratch = Scratch::new();
-    let found = calibrate(&scratch, "first", YES_NO, &["contextual"], &labels("yes-no-empty"), Some(&labels("yes-no")));
-    let shipped = evenkeel_core::asset::CalibrationFile::read(&sandbox("labels/yes-no.safetensors")).expect("a file");
-    let fitted: Vec<f64> =
-        found.json["fitted"]["prior"].as_array().expect("a prior").iter().filter_map(Value::as_f64).collect();
-    let gap = fitted.iter().zip(&shipped.fitted.tensors["prior"]).map(|(a, b)| (a - f64::from(*b)).abs());
-    assert!(fitted.len() == 2 && gap.fold(0.0, f64::max) < 1e-3, "{fitted:?} and {:?}", shipped.fitted);
+    let asked = labels("yes-no");
+    let prior = calibrate(&scratch, "first", YES_NO, &["contextual"], &labels("yes-no-empty"), Some(&asked));
+    let line = calibrate(&scratch, "first", STARS, &["linear"], &labels("rating"), None);
+    for (found, file, tensor) in [(&prior, "yes-no", "prior"), (&line, "rating", "line")] {
+        let path = sandbox(&format!("labels/{file}.safetensors"));
+        let shipped = evenkeel_core::asset::CalibrationFile::read(&path).expect("a file");
+        let fitted: Vec<f64> =
+            found.json["fitted"][tensor].as_array().expect("values").iter().filter_map(Value::as_f64).collect();
+        let gap = fitted.iter().zip(&shipped.fitted.tensors[tensor]).map(|(a, b)| (a - f64::from(*b)).abs());
+        assert!(fitted.len() == 2 && gap.fold(0.0, f64::max) < 1e-3, "{fitted:?} and {:?}", shipped.fitted);
+    }
     let script = sandbox("train/write_labels.py");
     let made = Command::new("python3").arg(script).arg("--check").env("PYTHONDONTWRITEBYTECODE", "1").output();
     let made = made.unwrap_or_else(|error| panic!("python3, which this test needs: {error}"));

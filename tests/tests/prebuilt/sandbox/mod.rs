@@ -7,6 +7,7 @@ mod audit;
 mod calibrate;
 mod closed;
 mod cut;
+mod demo;
 mod effects;
 mod endpoint;
 mod inside;
