@@ -4,6 +4,7 @@ use owo_colors::OwoColorize;
 
 use super::{
     report::{Report, interval},
+    segments,
     statistics::Answer,
 };
 use crate::screen;
@@ -31,6 +32,7 @@ pub fn show(report: &Report) {
         }
         screen::print(&table);
     }
+    report.segments.iter().for_each(segments::show);
     println!();
     for check in &report.identical {
         let same = if check.same { "the same bits".green().to_string() } else { "DIFFERENT".red().to_string() };
@@ -62,7 +64,7 @@ pub fn show(report: &Report) {
             Answer::Missed => "missed".red().to_string(),
             Answer::NotResolved => "not resolved on this machine".yellow().to_string(),
         };
-        table.add_row([t.name.to_owned(), t.target.to_owned(), t.measured.clone(), answer]);
+        table.add_row([t.name.clone(), t.target.to_owned(), t.measured.clone(), answer]);
     }
     screen::print(&table);
     println!(
