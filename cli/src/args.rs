@@ -441,8 +441,8 @@ pub struct Bench {
     /// Only these parts [default: all but segments]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
     pub only: Vec<BenchPart>,
-    /// How many documents of 100 tokens the prompts of `--only segments` have
-    #[arg(long, value_delimiter = ',', value_name = "N", default_values_t = [2, 5, 10, 20])]
+    /// How many documents of 100 tokens the prompts of `--only segments` have [default: 2,5,10,20]
+    #[arg(long, value_delimiter = ',', value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(2..=64))]
     pub documents: Vec<u32>,
     /// Steer as a program that contains llama.cpp does: functions handed over, contexts attached, no call redirected

@@ -28,7 +28,11 @@ use crate::{
 };
 
 pub fn main(args: &args::Bench, json: bool) -> Outcome {
-    if args.embedded && args.only.contains(&BenchPart::Segments) {
+    let with_segments = args.only.contains(&BenchPart::Segments);
+    if !args.documents.is_empty() && !with_segments {
+        return Err(Failure::usage("--documents: no prompts with documents are measured").todo("add --only segments"));
+    }
+    if args.embedded && with_segments {
         return Err(Failure::usage("--only segments: [invariance] is refused in programs that contain llama.cpp")
             .todo("leave --embedded out"));
     }
@@ -131,6 +135,7 @@ fn reloads(library: &Library, pairs: usize, report: &mut Report) -> Result<(), F
 
 /// Prompts with documents: P5, P6, P10.
 fn segments(library: &Library, documents: &[u32], pairs: usize, report: &mut Report) -> Result<(), Failure> {
+    let documents = if documents.is_empty() { &segments::DOCUMENTS } else { documents };
     let bar = bar(documents.len() * segments::steps(pairs));
     for documents in documents {
         let measured = segments::measure(library, *documents as usize, pairs, &bar)?;

@@ -9,7 +9,7 @@ mod prompt;
 mod report;
 mod show;
 
-use evenkeel_ffi::host::{ContextOptions, Token};
+use evenkeel_ffi::host::{ContextOptions, Outputs, Token};
 use indicatif::ProgressBar;
 
 use self::{
@@ -30,6 +30,8 @@ use crate::{failure::Failure, stats::Stats};
 
 /// Rounds unless more are asked for: a prompt takes long.
 pub const PAIRS: u32 = 6;
+/// How many documents unless others are asked for.
+pub const DOCUMENTS: [u32; 4] = [2, 5, 10, 20];
 /// Blocks of answer after each prompt.
 const BLOCKS: usize = 4;
 /// Contexts that are compared, in the order in which they are made. The two plain ones come before pine, whose graphs llama.cpp
@@ -77,7 +79,7 @@ pub fn measure(
     let grown = before.zip(Memory::now()).map(|(before, after)| after.own - before.own);
     bed.check()?;
     let measured = |phase, tokens, rounds| Measured { phase, tokens, rounds, worst_call: 0.0 };
-    let phases = [measured(Phase::Prefill, prompt.len(), prefill), measured(Phase::Decode, BLOCK, decode)];
+    let phases = [measured(Phase::Prefill, prompt.len() - 1, prefill), measured(Phase::Decode, BLOCK, decode)];
     let moved = CASES.iter().zip(&logits).map(|(case, [a, b])| OrderRow::new(*case, a, b)).collect();
     let shape = cost::Shape::of(&library.session.model);
     Ok(SegmentsReport::new(&prompt, (pairs, BLOCKS), &phases, shape, moved, (bed.memory, grown)))
@@ -129,8 +131,8 @@ impl<'a> Bed<'a> {
             };
             bed.contenders.push(Contender { case, context, pos: 0 });
             let i = bed.contenders.len() - 1;
-            bed.begin(i)?;
-            bed.feed(i, &tokens)?;
+            bed.begin(i, tokens[0])?;
+            bed.feed(i, &tokens[1..])?;
             bed.contenders[i].decode(&answer)?;
             if let Some((before, after)) = before.zip(Memory::now()) {
                 bed.memory.push(MemoryRow::new(case, after.own - before.own, peak.then_some(after.peak - before.all)));
@@ -145,10 +147,14 @@ impl<'a> Bed<'a> {
         Ok(bed)
     }
 
-    /// Forgets the last request, and announces the segments of the next.
-    fn begin(&mut self, i: usize) -> Result<(), Failure> {
+    /// Forgets the last request, begins the next with its first token, and announces its segments. The token is fed by itself
+    /// as cells are cleared by address here, which the plug-in learns with the next call that decodes.
+    fn begin(&mut self, i: usize, first: Token) -> Result<(), Failure> {
         let contender = &mut self.contenders[i];
         contender.context.clear();
+        contender.context.decode(&[first], 0, 0, Outputs::None)?;
+        contender.context.synchronize();
+        contender.pos = 1;
         if matches!(contender.case, Case::Pine | Case::Set) {
             self.library.plugin()?.set_segments(&contender.context, 0, &self.prompt.segments())?;
         }
@@ -157,16 +163,16 @@ impl<'a> Bed<'a> {
 
     fn feed(&mut self, i: usize, tokens: &[Token]) -> Result<(), Failure> {
         let contender = &mut self.contenders[i];
-        contender.context.decode(tokens, 0, 0, evenkeel_ffi::host::Outputs::Last)?;
-        contender.pos = tokens.len();
+        contender.context.decode(tokens, contender.pos, 0, Outputs::Last)?;
+        contender.pos += tokens.len();
         contender.wait()
     }
 
-    /// Evaluates a prompt from an empty context.
+    /// Evaluates a prompt but for its first token, from an empty context, in one micro-batch.
     fn prompt(&mut self, i: usize, tokens: &[Token]) -> Result<Block, Failure> {
         let plugin = self.library.plugin()?;
-        self.begin(i)?;
-        timed(plugin, || self.feed(i, tokens))
+        self.begin(i, tokens[0])?;
+        timed(plugin, || self.feed(i, &tokens[1..]))
     }
 
     /// Evaluates some of an answer.
