@@ -7,13 +7,8 @@ use crate::screen;
 
 pub fn show(report: &SegmentsReport) {
     let [each, before, after] = report.tokens;
-    anstream::println!(
-        "\n{}: {before} tokens, {} documents of {each}, {after} tokens; {} prompts, {} blocks of answer",
-        format!("{} documents", report.documents).bold(),
-        report.documents,
-        report.prompts,
-        report.blocks
-    );
+    let documents = format!("{} documents", report.documents);
+    anstream::println!("\n{} of {each} tokens, {before} tokens before and {after} after them", documents.bold());
     let mut table =
         screen::table(["phase", "time of / of", "tokens/s", "wall time ×", "CPU time ×", "counted ×", "own µs"]);
     for row in &report.rows {
