@@ -432,15 +432,19 @@ pub struct Bench {
     /// Measure on this model instead of one with random weights
     #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
     pub model: Option<PathBuf>,
-    /// Blocks per case, each compared with the plain block beside it
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(2..=10_000))]
-    pub pairs: u32,
+    /// Blocks per case, each compared with the plain block beside it [default: 40; prompts with segments: 6]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub pairs: Option<u32>,
     /// A tiny model and few blocks: whether it works, not how fast it is
     #[arg(long, conflicts_with = "model")]
     pub quick: bool,
-    /// Only these parts [default: all]
+    /// Only these parts [default: all but segments]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
     pub only: Vec<BenchPart>,
+    /// How many documents of 100 tokens the prompts of `--only segments` have [default: 2,5,10,20]
+    #[arg(long, value_delimiter = ',', value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(2..=64))]
+    pub documents: Vec<u32>,
     /// Steer as a program that contains llama.cpp does: functions handed over, contexts attached, no call redirected
     #[arg(long)]
     pub embedded: bool,
@@ -457,6 +461,8 @@ pub enum BenchPart {
     Batch,
     /// A profile that is reloaded while an answer is generated
     Reload,
+    /// Prompts whose documents count the same in any order, pine and set; takes long
+    Segments,
 }
 
 /// `demo`

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::{CStr, CString, c_char, c_void},
+    ops::Range,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
@@ -53,6 +54,14 @@ pub struct Plugin {
     stats_json: unsafe extern "C" fn(*mut c_char, usize, *mut usize) -> i32,
     reload: unsafe extern "C" fn() -> i32,
     set_profile: unsafe extern "C" fn(*const c_void, i32, *const c_char) -> i32,
+    set_segments: unsafe extern "C" fn(*const c_void, i32, *const Span, usize) -> i32,
+}
+
+/// `ek_span`
+#[repr(C)]
+struct Span {
+    begin: i32,
+    end: i32,
 }
 
 impl Plugin {
@@ -83,6 +92,7 @@ impl Plugin {
         let stats_json = function!("ek_stats_json");
         let reload = function!("ek_reload");
         let set_profile = function!("ek_set_profile");
+        let set_segments = function!("ek_set_segments");
         let all = || {
             let path = path.to_owned();
             Some(Plugin {
@@ -96,6 +106,7 @@ impl Plugin {
                 stats_json: stats_json?,
                 reload: reload?,
                 set_profile: set_profile?,
+                set_segments: set_segments?,
             })
         };
         all().ok_or_else(|| PluginError::Missing { path: path.to_owned(), names: missing })
@@ -157,6 +168,18 @@ impl Plugin {
         // SAFETY: the address is looked up and not followed; a C string that lives across the call.
         let status = unsafe { (self.set_profile)(context.address() as *const c_void, seq, name.as_ptr()) };
         self.check("ek_set_profile", status)
+    }
+
+    /// Says which positions of a sequence are segments whose order shall not count, before their tokens are fed.
+    ///
+    /// # Errors
+    /// [`PluginError::Refused`] if the sequence's profile has no `[invariance]`, or the segments are not what one allows.
+    pub fn set_segments(&self, context: &Context, seq: i32, segments: &[Range<i32>]) -> Result<(), PluginError> {
+        let spans: Vec<Span> = segments.iter().map(|s| Span { begin: s.start, end: s.end }).collect();
+        let address = context.address() as *const c_void;
+        // SAFETY: the address is looked up and not followed; as many spans as are said, which live across the call.
+        let status = unsafe { (self.set_segments)(address, seq, spans.as_ptr(), spans.len()) };
+        self.check("ek_set_segments", status)
     }
 
     /// Changes the strength of a rule that its profile declares adjustable.

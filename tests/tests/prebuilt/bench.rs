@@ -59,3 +59,53 @@ fn a_reload_while_an_answer_is_generated() {
         assert!(answers.len() == 1 && answers[0].0 == "P9" && answers[0].1 != "missed", "{answers:?}");
     }
 }
+
+/// Documents without an order: times with counts beside them, memory, and logits that stay where plain ones move.
+#[test]
+fn prompts_whose_documents_have_no_order() {
+    let report = bench("segments", &["--documents", "2,3"]);
+    let names: Vec<String> = targets(&report).into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["P5", "P6", "P10", "P10", "P10", "P5", "P6", "P10", "P10", "P10"]);
+    let segments = report["segments"].as_array().expect("segments");
+    assert_eq!(segments.len(), 2, "{report:#}");
+    let mut kept = vec![];
+    for (report, documents) in segments.iter().zip([2, 3]) {
+        assert_eq!((&report["documents"], &report["prompts"]), (&documents.into(), &3.into()), "{report:#}");
+        let rows = report["rows"].as_array().expect("rows");
+        assert_eq!(rows.len(), 6, "two plain, set and pine, in two phases: {report:#}");
+        for row in rows {
+            let [low, median, high] = estimate(&row["wall"]);
+            assert!(0.0 < low && low <= median && median <= high, "{row}");
+            let counted = row["counted"].as_f64().unwrap_or_else(|| panic!("{row}"));
+            assert_eq!(counted > 1.0, row["case"] == "pine", "{row}");
+            assert_eq!(row["hook_us"].as_f64().is_some(), row["case"] != "plain again", "{row}");
+        }
+        let row = |list: &str, case: &str| -> Value {
+            let rows = report[list].as_array().unwrap_or_else(|| panic!("{list}: {report:#}"));
+            rows.iter().find(|row| row["case"] == case).unwrap_or_else(|| panic!("{list} {case}: {report:#}")).clone()
+        };
+        let moved = |case| row("order", case)["nmse"].as_f64().unwrap_or_else(|| panic!("{case}: {report:#}"));
+        assert!(moved("plain") > 1e-3 && moved("set") < 1e-3 * moved("plain"), "{report:#}");
+        assert!(moved("pine") < 0.1 * moved("plain") && moved("plain") == moved("plain again"), "{report:#}");
+        let memory =
+            |case, key| row("memory", case)[key].as_f64().unwrap_or_else(|| panic!("{case} {key}: {report:#}"));
+        assert_eq!(memory("set", "kept"), 0.0);
+        assert!(memory("pine", "beyond").is_finite() && memory("pine", "bytes") > memory("pine", "kept"), "{report:#}");
+        kept.push(memory("pine", "kept"));
+    }
+    assert_eq!(kept[0] / 2.0, kept[1] / 3.0, "so much for each document");
+}
+
+/// What cannot be measured is said at once.
+#[test]
+fn documents_that_nothing_would_measure_are_refused() {
+    for (arguments, why) in
+        [(&["--documents", "3"][..], "--only segments"), (&["--only", "segments", "--embedded"], "[invariance]")]
+    {
+        let scratch = Scratch::new();
+        let mut command = Command::new(tool());
+        command.args(["bench", "--quick", "--plugin"]).arg(library()).args(arguments);
+        let finished = run(command, &Setting::new(), scratch.folder());
+        assert!(finished.code == Some(2) && finished.stderr.contains(why), "{finished:?}");
+    }
+}

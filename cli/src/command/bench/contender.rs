@@ -31,6 +31,10 @@ pub enum Case {
     OneAgain,
     /// Many sequences under several profiles of that kind.
     Several,
+    /// Segments that see each other and have no order.
+    Pine,
+    /// Segments that do not see each other.
+    Set,
 }
 
 impl Case {
@@ -49,6 +53,8 @@ impl Case {
             Case::One => "one plan",
             Case::OneAgain => "one plan again",
             Case::Several => "4 plans",
+            Case::Pine => "pine",
+            Case::Set => "set",
         }
     }
 
@@ -129,7 +135,7 @@ impl Contender {
     }
 
     /// Feeds tokens one by one, as generation does, and waits for each one's logits.
-    fn decode(&mut self, tokens: &[Token]) -> Result<(), Failure> {
+    pub fn decode(&mut self, tokens: &[Token]) -> Result<(), Failure> {
         for token in tokens {
             self.context.decode(&[*token], self.pos, 0, Outputs::Last)?;
             self.pos += 1;
@@ -154,7 +160,7 @@ impl Contender {
 }
 
 /// On every layer that the file has.
-const ADD: &str =
+pub const ADD: &str =
     "schema = 1\nname = \"add\"\n[[steer]]\nname = \"random\"\ndirection = \"add.gguf\"\noperator = \"add\"\n";
 
 /// As many rules as a profile may have.

@@ -53,6 +53,14 @@ impl<'a> Library<'a> {
         Ok(context)
     }
 
+    /// A context that is plain: where the plug-in is not loaded, it stays so.
+    pub fn plain(&self, options: &ContextOptions) -> Result<Context, Failure> {
+        match self.loaded.get() {
+            Some(_) => self.context(None, options),
+            None => Ok(Context::new(&self.session.model, options)?),
+        }
+    }
+
     /// A random direction for every layer but the first; small against the residual stream, so that the numbers of a random
     /// model stay in range.
     pub fn vector(&self, seed: u64) -> ControlVector {

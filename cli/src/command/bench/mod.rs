@@ -7,6 +7,7 @@ mod model;
 mod reload;
 mod report;
 mod rounds;
+mod segments;
 mod show;
 mod statistics;
 
@@ -27,6 +28,14 @@ use crate::{
 };
 
 pub fn main(args: &args::Bench, json: bool) -> Outcome {
+    let with_segments = args.only.contains(&BenchPart::Segments);
+    if !args.documents.is_empty() && !with_segments {
+        return Err(Failure::usage("--documents: no prompts with documents are measured").todo("add --only segments"));
+    }
+    if args.embedded && with_segments {
+        return Err(Failure::usage("--only segments: [invariance] is refused in programs that contain llama.cpp")
+            .todo("leave --embedded out"));
+    }
     session::start_clean(&args.host)?;
     let file = model::file(args)?;
     let session = Session::open(&args.host, &file)?;
@@ -34,7 +43,9 @@ pub fn main(args: &args::Bench, json: bool) -> Outcome {
         return Err(Failure::usage("a model of one layer cannot be measured")
             .todo("llama.cpp's control vectors begin at layer 1"));
     }
-    let pairs = args.pairs.min(if args.quick { 4 } else { u32::MAX }) as usize;
+    let limit = if args.quick { 4 } else { u32::MAX };
+    let pairs_of = |default: u32| args.pairs.unwrap_or(default).min(limit) as usize;
+    let pairs = pairs_of(40);
     let library = Library::new(&session, args.embedded);
     let mut report = Report {
         model: session.model.description(),
@@ -45,15 +56,18 @@ pub fn main(args: &args::Bench, json: bool) -> Outcome {
         phases: Vec::new(),
         identical: Vec::new(),
         reloads: None,
+        segments: Vec::new(),
         targets: Vec::new(),
     };
-    let parts = [BenchPart::Single, BenchPart::Batch, BenchPart::Reload];
-    let parts = parts.into_iter().filter(|part| args.only.is_empty() || args.only.contains(part));
+    let parts = [BenchPart::Single, BenchPart::Batch, BenchPart::Reload, BenchPart::Segments];
+    let usual = |part: &BenchPart| args.only.is_empty() && *part != BenchPart::Segments;
+    let parts = parts.into_iter().filter(|part| usual(part) || args.only.contains(part));
     for part in parts {
         match part {
             BenchPart::Single => single(&library, pairs, &mut report)?,
             BenchPart::Batch => batch(&library, pairs, &mut report)?,
             BenchPart::Reload => reloads(&library, pairs, &mut report)?,
+            BenchPart::Segments => segments(&library, &args.documents, pairs_of(segments::PAIRS), &mut report)?,
         }
     }
     if json {
@@ -67,7 +81,8 @@ pub fn main(args: &args::Bench, json: bool) -> Outcome {
     let missed = report.targets.iter().any(|t| t.answer == Answer::Missed) && !args.quick;
     let same = report.identical.iter().all(|i| i.same);
     let wrong = report.reloads.as_ref().is_some_and(|r| !r.is_right());
-    Ok(if missed || wrong || !same { Verdict::Bad } else { Verdict::Good })
+    let counts = report.segments.iter().any(|s| !s.is_still());
+    Ok(if missed || wrong || counts || !same { Verdict::Bad } else { Verdict::Good })
 }
 
 fn bar(blocks: usize) -> ProgressBar {
@@ -115,5 +130,18 @@ fn reloads(library: &Library, pairs: usize, report: &mut Report) -> Result<(), F
     bar.finish_and_clear();
     report.targets.push(report::reload(&reloads));
     report.reloads = Some(reloads);
+    Ok(())
+}
+
+/// Prompts with documents: P5, P6, P10.
+fn segments(library: &Library, documents: &[u32], pairs: usize, report: &mut Report) -> Result<(), Failure> {
+    let documents = if documents.is_empty() { &segments::DOCUMENTS } else { documents };
+    let bar = bar(documents.len() * segments::steps(pairs));
+    for documents in documents {
+        let measured = segments::measure(library, *documents as usize, pairs, &bar)?;
+        report.targets.extend(segments::targets(&measured));
+        report.segments.push(measured);
+    }
+    bar.finish_and_clear();
     Ok(())
 }

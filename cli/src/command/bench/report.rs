@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::{
     contender::Case,
     rounds::{Block, Measured, Phase},
+    segments::SegmentsReport,
     statistics::{Answer, Estimate, at_least, at_most, estimate, median},
 };
 
@@ -19,6 +20,7 @@ pub struct Report {
     pub phases: Vec<PhaseReport>,
     pub identical: Vec<Identical>,
     pub reloads: Option<ReloadReport>,
+    pub segments: Vec<SegmentsReport>,
     pub targets: Vec<Target>,
 }
 
@@ -83,7 +85,7 @@ pub struct Row {
 /// One line of the list of targets.
 #[derive(Serialize)]
 pub struct Target {
-    pub name: &'static str,
+    pub name: String,
     pub target: &'static str,
     pub measured: String,
     pub answer: Answer,
@@ -136,7 +138,7 @@ pub fn single(decode: &Measured, phases: &[PhaseReport], empty: bool, add: bool)
         let own = estimate(&decode.times(Case::Empty, share));
         let answer = if empty { at_least(&own, 0.995) } else { Answer::Missed };
         targets.push(Target {
-            name: "P1 empty profile",
+            name: "P1 empty profile".into(),
             target: "≥ 0.995 of plain",
             measured: format!("{:.5} by its own clock, {} by wall time", own.median, interval(&row.wall)),
             answer,
@@ -144,7 +146,7 @@ pub fn single(decode: &Measured, phases: &[PhaseReport], empty: bool, add: bool)
     }
     if let Some(row) = row(Case::Add) {
         targets.push(Target {
-            name: "P2 add on all layers",
+            name: "P2 add on all layers".into(),
             target: "≥ 0.99 of native",
             measured: format!("{} by wall, {} by CPU time", interval(&row.wall), interval(&row.cpu)),
             answer: if add { at_least(&row.wall, 0.99) } else { Answer::Missed },
@@ -155,7 +157,7 @@ pub fn single(decode: &Measured, phases: &[PhaseReport], empty: bool, add: bool)
     {
         if let Some(row) = find(phases, phase, Case::Gated) {
             targets.push(Target {
-                name,
+                name: name.into(),
                 target: "≥ 0.97 of plain",
                 measured: format!("{} by wall, {} by CPU time", interval(&row.wall), interval(&row.cpu)),
                 answer: at_least(&row.wall, 0.97),
@@ -164,7 +166,7 @@ pub fn single(decode: &Measured, phases: &[PhaseReport], empty: bool, add: bool)
     }
     let hooks = estimate(&decode.hooks(Case::Add));
     targets.push(Target {
-        name: "P8 own work per decode call",
+        name: "P8 own work per decode call".into(),
         target: "≤ 50 µs",
         measured: format!(
             "{:.2} µs [{:.2}, {:.2}], at most {:.0} µs (a graph was built)",
@@ -179,7 +181,7 @@ pub fn single(decode: &Measured, phases: &[PhaseReport], empty: bool, add: bool)
 pub fn batch(phases: &[PhaseReport], apart: bool) -> Option<Target> {
     let row = find(phases, Phase::Batch, Case::Several)?;
     Some(Target {
-        name: "P4 4 plans, 32 gates, batch of 32",
+        name: "P4 4 plans, 32 gates, batch of 32".into(),
         target: "≥ 0.95 of one plan",
         measured: format!("{} by wall, {} by CPU time", interval(&row.wall), interval(&row.cpu)),
         answer: if apart { at_least(&row.wall, 0.95) } else { Answer::Missed },
@@ -195,7 +197,7 @@ pub fn reload(r: &ReloadReport) -> Target {
         answer => answer,
     };
     Target {
-        name: "P9 pause of a hot reload",
+        name: "P9 pause of a hot reload".into(),
         target: "≤ 100 ms, no answer changed",
         measured: format!(
             "{} ms, longest {:.1}; without a reload {} ms",

@@ -80,13 +80,8 @@ pub fn measure(
         for i in order(round, field.contenders.len()) {
             let contender = &mut field.contenders[i];
             contender.prepare(phase)?;
-            let before = Stats::of(plugin)?.hook_ns;
-            let (wall, cpu) = (Instant::now(), cpu_seconds());
-            contender.block(phase, &tokens)?;
-            let (wall, cpu) = (wall.elapsed().as_secs_f64(), cpu_seconds() - cpu);
-            let case = contender.case;
-            let hook = Stats::of(plugin)?.hook_ns.since(&before);
-            blocks.push((case, Block { wall, cpu, hook }));
+            let block = timed(plugin, || contender.block(phase, &tokens))?;
+            blocks.push((contender.case, block));
             bar.inc(1);
         }
         if round > 0 {
@@ -95,6 +90,16 @@ pub fn measure(
     }
     let worst = Stats::of(plugin)?.hook_ns.max as f64 / 1000.0;
     Ok(Measured { phase, tokens: size, rounds, worst_call: worst })
+}
+
+/// Takes the time of some work.
+pub fn timed(plugin: &Plugin, work: impl FnOnce() -> Result<(), Failure>) -> Result<Block, Failure> {
+    let before = Stats::of(plugin)?.hook_ns;
+    let (wall, cpu) = (Instant::now(), cpu_seconds());
+    work()?;
+    let (wall, cpu) = (wall.elapsed().as_secs_f64(), cpu_seconds() - cpu);
+    let hook = Stats::of(plugin)?.hook_ns.since(&before);
+    Ok(Block { wall, cpu, hook })
 }
 
 impl Measured {
@@ -116,12 +121,12 @@ impl Measured {
 }
 
 /// Any tokens do, as the weights are random; the same for all contenders of a round.
-fn tokens(round: usize, size: usize, n_vocab: usize) -> Vec<Token> {
+pub fn tokens(round: usize, size: usize, n_vocab: usize) -> Vec<Token> {
     (0..size).map(|i| ((round * size + i) * 7919 % n_vocab.saturating_sub(8).max(1) + 4) as Token).collect()
 }
 
 /// A permutation that puts everyone at every place and beside everyone equally often.
-fn order(round: usize, n: usize) -> Vec<usize> {
+pub fn order(round: usize, n: usize) -> Vec<usize> {
     let forward: Vec<usize> = (0..n).map(|i| (i + round / 2) % n).collect();
     if round.is_multiple_of(2) { forward } else { forward.into_iter().rev().collect() }
 }

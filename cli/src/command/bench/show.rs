@@ -4,6 +4,7 @@ use owo_colors::OwoColorize;
 
 use super::{
     report::{Report, interval},
+    segments,
     statistics::Answer,
 };
 use crate::screen;
@@ -12,11 +13,18 @@ pub fn show(report: &Report) {
     let millions = report.parameters as f64 / 1e6;
     anstream::println!("{} {} ({millions:.1} million parameters)", "model  ".dimmed(), report.model);
     anstream::println!("{} {}, {} threads", "library".dimmed(), report.library, report.threads);
-    anstream::println!(
-        "{} {} pairs of blocks; speed as a fraction, median [95% bootstrap interval]",
-        "pairs  ".dimmed(),
-        report.pairs
-    );
+    let pairs = "pairs  ".dimmed();
+    if !report.phases.is_empty() {
+        let n = report.pairs;
+        anstream::println!("{pairs} {n} pairs of blocks; speed as a fraction, median [95% bootstrap interval]");
+    }
+    if let Some(segments) = report.segments.first() {
+        let (prompts, blocks) = (segments.prompts, segments.blocks);
+        anstream::println!(
+            "{pairs} {prompts} pairs of prompts with documents, {blocks} of blocks of answer; time as a multiple, median [95% \
+             bootstrap interval]"
+        );
+    }
     for phase in &report.phases {
         anstream::println!("\n{}", phase.phase.bold());
         let mut table = screen::table(["case / of", "tokens/s", "wall time", "CPU time", "own µs"]);
@@ -31,6 +39,7 @@ pub fn show(report: &Report) {
         }
         screen::print(&table);
     }
+    report.segments.iter().for_each(segments::show);
     println!();
     for check in &report.identical {
         let same = if check.same { "the same bits".green().to_string() } else { "DIFFERENT".red().to_string() };
@@ -62,11 +71,16 @@ pub fn show(report: &Report) {
             Answer::Missed => "missed".red().to_string(),
             Answer::NotResolved => "not resolved on this machine".yellow().to_string(),
         };
-        table.add_row([t.name.to_owned(), t.target.to_owned(), t.measured.clone(), answer]);
+        table.add_row([t.name.clone(), t.target.to_owned(), t.measured.clone(), answer]);
     }
     screen::print(&table);
     println!(
-        "\nThe lines `… again` compare two equal contexts, made first and last: no interval is sharper than those."
+        "\nThe lines `… again` compare two equal contexts, made first and later: no interval is sharper than those."
     );
-    println!("All contexts share one process and one set of weights; plain was made before the plug-in was loaded.");
+    println!("All contexts share one process and one set of weights; the first plain one is older than the plug-in.");
+    if !report.segments.is_empty() {
+        println!(
+            "Counted: what operations (prefill) and bytes that are read (decode) say, if both kinds of attention ran equally fast."
+        );
+    }
 }
