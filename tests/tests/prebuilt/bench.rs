@@ -106,6 +106,6 @@ fn documents_that_nothing_would_measure_are_refused() {
         let mut command = Command::new(tool());
         command.args(["bench", "--quick", "--plugin"]).arg(library()).args(arguments);
         let finished = run(command, &Setting::new(), scratch.folder());
-        assert!(finished.code == Some(2) && finished.stderr.contains(why), "{finished:?}");
+        assert!(finished.status.code() == Some(2) && finished.stderr.contains(why), "{finished:?}");
     }
 }
