@@ -1,14 +1,11 @@
 //! `[[calibrate]]`.
 
-use toml::de::DeTable;
-
 use super::error::ProfileError;
 use super::names::Names;
 use super::read::Section;
-use super::reader::Reader;
 use super::text::shorten;
 use super::types::ModelHint;
-use crate::asset::{MAX_LABELS, MAX_RULES};
+use crate::asset::MAX_LABELS;
 use crate::report::{Pos, Spanned};
 
 /// One `[[calibrate]]` table: the probabilities of some answers, corrected among themselves.
@@ -108,27 +105,16 @@ const KEYS: [(&str, &[&str]); 4] = [
     ("form", &["affine", "contextual"]),
 ];
 
-/// All `[[calibrate]]` tables.
-pub(super) fn rules(top: &mut Section<'_, '_, '_>, names: &mut Names) -> Vec<CalibrateRule> {
-    let tables = top.tables("calibrate", MAX_RULES);
-    tables.into_iter().filter_map(|(table, span)| rule(top.reader, names, table, span)).collect()
-}
-
-fn rule<'t>(
-    reader: &mut Reader<'_>,
-    names: &mut Names,
-    table: &'t DeTable<'t>,
-    span: std::ops::Range<usize>,
-) -> Option<CalibrateRule> {
-    let mut section = Section::new(reader, "calibrate", table, span);
+/// One `[[calibrate]]` table.
+pub(super) fn rule(section: &mut Section<'_, '_, '_>, names: &mut Names) -> Option<CalibrateRule> {
     let pos = section.pos();
     ["name", "labels", "method"].iter().for_each(|key| section.require(key));
-    let (name, labels) = (names.take(&mut section), labels(&mut section));
+    let (name, labels) = (names.take(section), labels(section));
     let method = section.choice("method", &METHODS);
-    let file = method.and_then(|method| method_keys(&mut section, method));
+    let file = method.and_then(|method| method_keys(section, method));
     let temperature = section.number_in("temperature", 0.01..=100.0);
     let form = section.choice("form", &[Form::Log, Form::Zhao]).unwrap_or_default();
-    let at = at(&mut section);
+    let at = at(section);
     let min_label_mass = section.number_in("min-label-mass", 0.0..=0.999).map_or(0.5, |m| m.value);
     let model_hint = section.choice("model-hint", &[ModelHint::Check, ModelHint::Ignore]).unwrap_or(ModelHint::Check);
     let method = match method? {

@@ -1,37 +1,23 @@
 //! `[[heads]]`.
 
-use toml::de::DeTable;
-
 use super::error::ProfileError;
 use super::names::Names;
 use super::read::{Section, Value};
-use super::reader::Reader;
 use super::tokens;
 use super::types::{Head, HeadsRule};
 use super::value::describe;
-use crate::asset::{MAX_HEADS, MAX_RULES};
+use crate::asset::MAX_HEADS;
 use crate::report::Spanned;
 
-/// All `[[heads]]` tables.
-pub(super) fn rules(top: &mut Section<'_, '_, '_>, names: &mut Names) -> Vec<HeadsRule> {
-    let tables = top.tables("heads", MAX_RULES);
-    tables.into_iter().filter_map(|(table, span)| rule(top.reader, names, table, span)).collect()
-}
-
-fn rule<'t>(
-    reader: &mut Reader<'_>,
-    names: &mut Names,
-    table: &'t DeTable<'t>,
-    span: std::ops::Range<usize>,
-) -> Option<HeadsRule> {
-    let mut section = Section::new(reader, "heads", table, span);
+/// One `[[heads]]` table.
+pub(super) fn rule(section: &mut Section<'_, '_, '_>, names: &mut Names) -> Option<HeadsRule> {
     let pos = section.pos();
     ["name", "scale", "heads"].iter().for_each(|key| section.require(key));
-    let name = names.take(&mut section);
+    let name = names.take(section);
     let scale = section.number_in("scale", -MAX_SCALE..=MAX_SCALE);
     let adjustable = section.bool("adjustable").unwrap_or(false);
-    let tokens = tokens::tokens(&mut section);
-    let heads = heads(&mut section);
+    let tokens = tokens::tokens(section);
+    let heads = heads(section);
     Some(HeadsRule { pos, name: name?, scale: scale?, heads: heads?, tokens, adjustable })
 }
 

@@ -1,9 +1,10 @@
-//! The names of rules: each once in a profile, whichever table it stands in.
+//! Tables of rules, and the names of rules: each once in a profile, whichever table it stands in.
 
 use std::collections::HashMap;
 
 use super::error::ProfileError;
 use super::read::Section;
+use crate::asset::MAX_RULES;
 use crate::report::{Pos, Spanned};
 
 /// Names so far, each with its first place.
@@ -23,4 +24,16 @@ impl Names {
         }
         Some(name)
     }
+}
+
+/// All tables `[[key]]`, each read by `rule`; what cannot be read is reported and left out.
+pub(super) fn rules<R>(
+    top: &mut Section<'_, '_, '_>,
+    key: &'static str,
+    names: &mut Names,
+    rule: fn(&mut Section<'_, '_, '_>, &mut Names) -> Option<R>,
+) -> Vec<R> {
+    let tables = top.tables(key, MAX_RULES);
+    let read = |(table, span)| rule(&mut Section::new(top.reader, key, table, span), names);
+    tables.into_iter().filter_map(read).collect()
 }

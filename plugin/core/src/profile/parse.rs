@@ -10,7 +10,7 @@ use super::edit;
 use super::error::ProfileError;
 use super::heads;
 use super::invariance;
-use super::names::Names;
+use super::names::{Names, rules};
 use super::read::Section;
 use super::reader::Reader;
 use super::route;
@@ -64,10 +64,10 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>, file: &str) -> Profile {
     let routes = route::routes(&mut top);
     let invariance = table(&mut top, "invariance", invariance::table);
     let mut names = Names::default();
-    let steer = steer::rules(&mut top, &mut names);
-    let heads = heads::rules(&mut top, &mut names);
-    let edits = edit::rules(&mut top, &mut names);
-    let calibrate = calibrate::rules(&mut top, &mut names);
+    let steer = rules(&mut top, "steer", &mut names, steer::rule);
+    let heads = rules(&mut top, "heads", &mut names, heads::rule);
+    let edits = rules(&mut top, "edit", &mut names, edit::rule);
+    let calibrate = rules(&mut top, "calibrate", &mut names, calibrate::rule);
     let file = file_name;
     Profile { file, name, description, model, runtime, requests, routes, invariance, steer, heads, edits, calibrate }
 }

@@ -1,38 +1,26 @@
 //! `[[steer]]`.
 
-use toml::de::{DeTable, DeValue};
+use toml::de::DeValue;
 
 use super::error::ProfileError;
 use super::layers::{LayerItem, Layers};
 use super::names::Names;
 use super::raw;
 use super::read::{Section, Value};
-use super::reader::Reader;
 use super::tokens;
 use super::types::{ModelHint, Operator, SteerRule, Unit};
 use super::value::describe;
 use super::when;
-use crate::asset::{MAX_CONDITIONS, MAX_RULES};
+use crate::asset::MAX_CONDITIONS;
 use crate::plan::Site;
 use crate::report::Spanned;
 
-/// All `[[steer]]` tables.
-pub(super) fn rules(top: &mut Section<'_, '_, '_>, names: &mut Names) -> Vec<SteerRule> {
-    let tables = top.tables("steer", MAX_RULES);
-    tables.into_iter().filter_map(|(table, span)| rule(top.reader, names, table, span)).collect()
-}
-
-fn rule<'t>(
-    reader: &mut Reader<'_>,
-    names: &mut Names,
-    table: &'t DeTable<'t>,
-    span: std::ops::Range<usize>,
-) -> Option<SteerRule> {
-    let mut section = Section::new(reader, "steer", table, span);
+/// One `[[steer]]` table.
+pub(super) fn rule(section: &mut Section<'_, '_, '_>, names: &mut Names) -> Option<SteerRule> {
     let pos = section.pos();
     section.require("name");
-    let name = names.take(&mut section);
-    let (operator, strength) = operator(&mut section);
+    let name = names.take(section);
+    let (operator, strength) = operator(section);
     section.require(operator.file_key());
     let direction = section.text(operator.file_key());
     let plane = section.text("plane");
@@ -43,10 +31,10 @@ fn rule<'t>(
     {
         section.fail(at, "debias", ProfileError::NormDebias);
     }
-    let raw = raw::raw(&mut section);
-    let layers = layers(&mut section).unwrap_or(Spanned { value: Layers::All, pos });
+    let raw = raw::raw(section);
+    let layers = layers(section).unwrap_or(Spanned { value: Layers::All, pos });
     let site = section.choice("site", SITES).unwrap_or(Site::Residual);
-    let tokens = tokens::tokens(&mut section);
+    let tokens = tokens::tokens(section);
     let adjustable = section.bool("adjustable").unwrap_or(false);
     if adjustable && let Some(at) = section.get("debias") {
         section.fail(at, "debias", ProfileError::AdjustableDebias);
