@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use evenkeel_model::Arch;
-use evenkeel_tests::host::CHost;
+use evenkeel_tests::host::{CHost, Decode};
 use evenkeel_tests::{Door, Profile, Recording};
 
 use crate::conditions::{ARCHS, Bench, LAST, READ, bench, column, probe};
@@ -331,6 +331,41 @@ fn a_soft_probe_is_held_and_tokens_leave_the_last_prompt_row_alone() {
             let changed = |i: usize| before[i] != after[i];
             assert!((0..places.len()).all(|i| !changed(i) || places[i].generated == Some(true)), "{arch:?}");
             assert!((0..places.len()).any(changed), "{arch:?}");
+        }
+    }
+}
+
+/// At every site: where the condition holds, what rules for the last prompt row and for generated rows give; where it does
+/// not, the host's own bits.
+#[test]
+fn it_is_held_at_every_site() {
+    let host = CHost::node_llama_cpp();
+    for arch in ARCHS {
+        let case = Case::new(arch, &host, FEEDS[1], false);
+        let decode = Decode { capture: false, ..case.bench.decode.clone() };
+        let run = |profile: &Profile| host.with(&decode, Door::Preload, &case.bench.scratch.profile(profile));
+        let plain = host.plain(&decode);
+        for site in ["residual", "attn-out", "ffn-out", "final-norm"] {
+            // A rule at the probe's own layer would come before what the probe reads, but for the residual stream.
+            let layers = if site == "final-norm" { "\"all\"" } else { "[3, 4]" };
+            for keys in ["strength = 1.5", "operator = \"project\"", "operator = \"clamp\"\nmax = -0.05"] {
+                let rule = |profile: Profile, more: &str| {
+                    profile.and_rule_on(layers, "v.gguf", &format!("{keys}\nsite = \"{site}\"\n{more}"))
+                };
+                let when = |above: &str| {
+                    let typed = format!(
+                        "when = {{ similar-to = \"like.gguf\", layer = {READ}, above = {above}, at = \"prompt\" }}"
+                    );
+                    run(&rule(Profile::empty(), &typed))
+                };
+                let phases = ["last", "generated"].map(|tokens| format!("tokens = \"{tokens}\""));
+                let expected = run(&phases.iter().fold(Profile::empty(), |profile, tokens| rule(profile, tokens)));
+                let what = format!("{arch:?}, {site}, {keys}");
+                assert!(expected.distance(&plain) > 1e-3, "{what}: it does something");
+                let distance = expected.distance(&when("-0.999"));
+                assert!(distance < 1e-4, "{what}: {distance:e}");
+                plain.assert_same(&when("0.999"), &what);
+            }
         }
     }
 }
