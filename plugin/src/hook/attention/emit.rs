@@ -1,4 +1,4 @@
-//! The nodes of one graph.
+//! One graph with its attention rewritten: what it needs, whether there is room, and where the new nodes go.
 
 use std::{ffi::CString, mem::ManuallyDrop, sync::Arc};
 
@@ -11,49 +11,13 @@ use evenkeel_ffi::generated::types::*;
 use super::{
     super::{fallback, library::Host, view::Viewed},
     build::{Build, Tensor},
+    failure::AttentionFailure,
     feed::{AttentionGraph, Fed},
     inputs::{Inputs, Shape},
     kept::{Kept, Wanted},
+    layer::{Edit, Emit, Extents, Piece},
 };
 use crate::state::{Batch, Context, lock};
-
-/// Why a graph's attention could not be rewritten. The graph is then as the host built it.
-#[derive(Debug, thiserror::Error)]
-pub enum AttentionFailure {
-    /// This ggml lacks an operation.
-    #[error("this ggml lacks operations that it is built of")]
-    Operations,
-    /// Scores have a bias by position.
-    #[error("layer {0}: its scores have a bias by position (ALiBi)")]
-    Bias(u32),
-    /// Positions of several kinds.
-    #[error("layer {0}: its positions have several dimensions")]
-    Positions(u32),
-    /// No memory.
-    #[error("no memory for {0}")]
-    Memory(&'static str),
-    /// A graph of an unknown number of rows, or of other rows.
-    #[error("the graph has {found} rows, not the micro-batch's {rows}")]
-    Rows {
-        /// The graph's.
-        found: i64,
-        /// The micro-batch's.
-        rows: usize,
-    },
-    /// The keys of a region are not there.
-    #[error("what a region's keys were kept in is gone")]
-    Gone,
-    /// Too large.
-    #[error("the graph has {nodes} nodes of {capacity}: no room for {new} more")]
-    Capacity {
-        /// Nodes and leafs it has.
-        nodes: usize,
-        /// `ggml_graph_size`
-        capacity: usize,
-        /// Nodes and leafs that are needed.
-        new: usize,
-    },
-}
 
 /// Spare slots of the scheduler's hash set: it also uses them for copies between devices.
 const SPARE: usize = 64;
@@ -84,22 +48,6 @@ impl At {
     pub fn input(part: usize, which: usize) -> usize {
         1 + part * INPUTS + which
     }
-}
-
-/// One region in one graph.
-struct Piece {
-    part: Part,
-    kept: Arc<Kept>,
-}
-
-/// Extents of one layer.
-struct Extents {
-    d: i64,
-    heads: i64,
-    kv_heads: i64,
-    values: i64,
-    n: i64,
-    n_kv: i64,
 }
 
 /// Rewrites the attention of every layer. `None` if no region of the micro-batch needs nodes: the graph's own inputs are
@@ -236,205 +184,6 @@ fn input_shapes(part: &Part, n: i64, heads: i64) -> [Shape; INPUTS] {
         float([k, k, groups]),
         float([1, k, groups]),
     ]
-}
-
-/// New nodes before one of the graph's, and what the graph's becomes.
-struct Edit {
-    at: u32,
-    nodes: Vec<Tensor>,
-    becomes: Option<Tensor>,
-    target: Tensor,
-}
-
-struct Emit<'a> {
-    build: Build<'a>,
-    viewed: &'a Viewed,
-    inputs: &'a Inputs,
-    pieces: &'a [Piece],
-    edits: Vec<Edit>,
-}
-
-impl Emit<'_> {
-    fn input(&self, part: usize, which: usize) -> Tensor {
-        self.inputs.tensors()[At::input(part, which)]
-    }
-
-    /// One layer. Scores over the whole cache and over each region's slots come into one softmax, so that every key counts
-    /// once: the cells of a row's own region are masked in the cache.
-    unsafe fn layer(&mut self, index: usize, site: &AttentionSite, x: &Extents) {
-        let of = |id| self.viewed.tensor(id);
-        // SAFETY: the sites' shapes were compared when they were found.
-        unsafe {
-            let (query, out) = (of(site.query), of(site.out));
-            let (like, caps, scale, sinks) = match &site.form {
-                Form::Scores { products, caps, soft_max } => {
-                    let caps = caps.iter().map(|cap| of(*cap)).collect();
-                    let soft_max = of(*soft_max);
-                    (Some(of(*products)), caps, (*soft_max).op_params[0], (*soft_max).src[2])
-                }
-                Form::Flash => (None, vec![], (*out).op_params[0], (*out).src[4]),
-            };
-            let scale = f32::from_bits(scale as u32);
-            let turned = self.build.permute(query, [0, 2, 1, 3]);
-            let turned = self.build.contiguous(turned);
-            let bare = self.build.permute(of(site.bare_query), [0, 2, 1, 3]);
-            let mut scores = match &site.form {
-                Form::Scores { soft_max, .. } => (*of(*soft_max)).src[0],
-                Form::Flash => {
-                    let keys = uncast(of(site.cached_keys));
-                    self.build.product(keys, turned, None)
-                }
-            };
-            let mut values = vec![];
-            for part in 0..self.pieces.len() {
-                let (mut own, v) = self.region((index, part), site, x, (turned, bare), (like, scale));
-                for cap in &caps {
-                    own = self.build.as_in(*cap, own);
-                }
-                scores = self.build.concat(scores, own);
-                values.push(v);
-            }
-            let mask = self.inputs.tensors()[0];
-            let soft_max = self.build.bare_soft_max(scores, mask, scale, sinks);
-            let weights = match &site.form {
-                Form::Scores { soft_max: id, .. } => {
-                    let nodes = self.build.take();
-                    self.edits.push(Edit { at: id.0, nodes, becomes: Some(soft_max), target: of(*id) });
-                    of(*id)
-                }
-                Form::Flash => self.build.add(soft_max),
-            };
-            // The graph's own softmax gets these extents with the edit; views of it are made as if it had them.
-            let window = |build: &mut Build<'_>, first, n| {
-                let view = build.part(soft_max, first, n);
-                ((*view).src[0], (*view).view_src) = (weights, weights);
-                view
-            };
-            let main = window(&mut self.build, 0, x.n_kv);
-            let cached = match &site.form {
-                Form::Scores { .. } => of(site.cached_values),
-                Form::Flash => {
-                    let v = self.build.permute(uncast(of(site.cached_values)), [1, 0, 2, 3]);
-                    self.build.contiguous(v)
-                }
-            };
-            let mut sum = self.build.product(cached, main, None);
-            let mut first = x.n_kv;
-            for (piece, v) in self.pieces.iter().zip(&values) {
-                let n_slots = piece.part.n_slots() as i64;
-                let part = window(&mut self.build, first, n_slots);
-                let product = self.build.product(*v, part, None);
-                sum = self.build.sum(sum, product);
-                first += n_slots;
-            }
-            if site.form == Form::Flash {
-                let rows = self.build.permute(sum, [0, 2, 1, 3]);
-                sum = self.build.contiguous(rows);
-            }
-            let mut nodes = self.build.take();
-            // The last is not a node of its own: the graph's becomes it.
-            nodes.pop();
-            self.edits.push(Edit { at: site.out.0, nodes, becomes: Some(sum), target: out });
-        }
-    }
-
-    /// The scores of one region, `[n_slots, n_rows, n_head]`, and its values, `[n_slots, n_embd_head, n_head_kv]`.
-    unsafe fn region(
-        &mut self,
-        (index, part): (usize, usize),
-        site: &AttentionSite,
-        x: &Extents,
-        (turned, bare): (Tensor, Tensor),
-        (like, scale): (Option<Tensor>, f32),
-    ) -> (Tensor, Tensor) {
-        let piece = &self.pieces[part];
-        let (shape, kept) = (piece.part, piece.kept.layers[index]);
-        let (slots, k, stride, groups) =
-            (shape.n_slots() as i64, shape.n_segments as i64, shape.stride as i64, shape.n_groups as i64);
-        let of = |id| self.viewed.tensor(id);
-        let input = |which| self.input(part, which);
-        let [rows, counts, member, pool, own, row_groups, sign, weight, before] =
-            [At::ROWS, At::COUNTS, At::MEMBER, At::POOL, At::OWN, At::GROUPS, At::SIGN, At::WEIGHT, At::BEFORE]
-                .map(input);
-        let b = &mut self.build;
-        // SAFETY: as in `layer`.
-        unsafe {
-            let (bare_keys, keys, values) = if shape.fresh {
-                let mut gather = |t: Tensor, width: i64, into: Tensor, turn: bool| {
-                    let all = b.rows(t, width, x.n);
-                    let mut own = b.get_rows(all, rows);
-                    if turn {
-                        let turned = b.permute(own, [1, 0, 2, 3]);
-                        own = b.contiguous(turned);
-                    }
-                    b.copy(own, into)
-                };
-                let (wide, wide_values) = (x.d * x.kv_heads, x.values * x.kv_heads);
-                (
-                    gather(of(site.bare_key), wide, kept.bare, false),
-                    gather(of(site.key), wide, kept.keys, false),
-                    gather(of(site.value), wide_values, kept.values, true),
-                )
-            } else {
-                (kept.bare, kept.keys, kept.values)
-            };
-            // How much each row attends to each segment, positions left out.
-            let bare_keys = b.reshape(bare_keys, [x.d, x.kv_heads, slots, 1]);
-            let bare_keys = b.permute(bare_keys, [0, 2, 1, 3]);
-            let attended = b.product(bare_keys, bare, like);
-            let attended = b.soft_max(attended, counts, scale);
-            let mut importance = b.product(member, attended, None);
-            if shape.fresh {
-                let by_row = b.permute(importance, [1, 0, 2, 3]);
-                let by_row = b.contiguous(by_row);
-                let pooled = b.product(pool, by_row, None);
-                let pooled = b.permute(pooled, [1, 0, 2, 3]);
-                let pooled = b.contiguous(pooled);
-                importance = b.sum(pooled, own);
-            }
-            // The tokens that stand between a segment and the region's end: see `Tables`.
-            let nearer = b.reshape(importance, [k, 1, groups, x.heads]);
-            let nearer = b.repeat(nearer, [k, k, groups, x.heads]);
-            let farther = b.reshape(importance, [1, k, groups, x.heads]);
-            let difference = b.subtract(nearer, farther);
-            let signed = b.times(difference, sign);
-            let stepped = b.step(signed);
-            let weighed = b.times(stepped, weight);
-            let moved = b.sum_rows(weighed);
-            let shift = b.sum(moved, before);
-            let mut shift = b.reshape(shift, [k, groups, x.heads, 1]);
-            if shape.fresh {
-                shift = b.get_rows(shift, row_groups);
-            }
-            let shift = b.permute(shift, [2, 0, 1, 3]);
-            let shift = b.contiguous(shift);
-            let shift = b.reshape(shift, [x.n * x.heads * k, 1, 1, 1]);
-            let shift = b.cast(shift, GGML_TYPE_I32);
-            // Each query once for each segment, turned by as much as that segment's keys should have been.
-            let queries = b.repeat(turned, [x.d, x.n, x.heads, k]);
-            let queries = b.reshape(queries, [x.d, 1, x.n * x.heads * k, 1]);
-            let queries = b.turn(queries, shift, of(site.query));
-            let queries = b.reshape(queries, [x.d, x.n, x.heads, k]);
-            let keys = b.reshape(keys, [x.d, x.kv_heads, stride, k]);
-            let keys = b.permute(keys, [0, 2, 1, 3]);
-            let scores = b.product(keys, queries, like);
-            let scores = b.permute(scores, [0, 2, 3, 1]);
-            let scores = b.contiguous(scores);
-            let scores = b.reshape(scores, [slots, x.n, x.heads, 1]);
-            let values = b.reshape(values, [slots, x.values, x.kv_heads, 1]);
-            (scores, values)
-        }
-    }
-}
-
-/// What a cast to F16 was made of: flash attention's builder casts an F32 cache.
-unsafe fn uncast(t: Tensor) -> Tensor {
-    // SAFETY: a tensor of the graph; a copy's first source is what is copied.
-    unsafe {
-        let source = (*t).src[0];
-        let cast = (*t).type_ == GGML_TYPE_F16 && !source.is_null() && (*source).type_ == GGML_TYPE_F32;
-        if cast { source } else { t }
-    }
 }
 
 /// Puts the new nodes to their places. Returns the first with its place.

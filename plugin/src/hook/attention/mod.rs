@@ -3,9 +3,11 @@
 
 mod build;
 mod emit;
+mod failure;
 mod feed;
 mod inputs;
 mod kept;
+mod layer;
 
 pub use emit::rewrite;
 pub use feed::AttentionGraph;
