@@ -14,6 +14,7 @@ mod elf;
 mod estimate;
 mod examples;
 mod failure;
+mod hash;
 mod locate;
 mod logits;
 mod neutral;

@@ -20,10 +20,7 @@ mod top;
 pub use audit::Measured;
 pub use learn::{Method, Operator, When};
 
-use learn::{
-    file_sha256,
-    write::{tensors as tensors_file, vector as vector_file},
-};
+use learn::write::{tensors as tensors_file, vector as vector_file};
 
 use crate::{
     args::{Cli, Command},

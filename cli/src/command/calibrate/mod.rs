@@ -19,7 +19,7 @@ use self::{
     fit::{Fit, fit},
     report::Reliability,
 };
-use super::{check, file_sha256, learn, report::write as write_report};
+use super::{check, learn, report::write as write_report};
 use crate::{
     args::{self, CalibrateMethod as Method},
     ask::ask_under,
@@ -67,7 +67,7 @@ pub fn main(args: &args::Calibrate, as_json: bool) -> Outcome {
         method: args.method.name().into(),
         form: if args.zhao { "zhao" } else { "log" }.into(),
         model: session.model.description(),
-        model_sha256: file_sha256(&args.model)?,
+        model_sha256: crate::hash::file_sha256(&args.model)?,
         data_sha256: given.sha256,
         evenkeel: env!("CARGO_PKG_VERSION").into(),
         llama: session.llama.path().display().to_string(),
