@@ -95,19 +95,28 @@ fn context(out: &mut String, c: &Context) -> std::fmt::Result {
 }
 
 fn rule(r: &Rule) -> [String; 8] {
-    let rate = match (&r.dropped, r.rows_per_second) {
+    let rate = match (&r.counted.dropped, r.rows_per_second) {
         (Some(why), _) => format!("dropped: {}", plain(why)),
         (None, Some(rate)) => number(rate.round() as u64),
         (None, None) => "–".into(),
     };
-    let layers = match r.layers[..] {
+    let layers = match r.counted.layers[..] {
         [] => "–".into(),
         [one] => one.to_string(),
-        [first, .., last] if (last - first) as usize + 1 == r.layers.len() => format!("{first}..{last}"),
+        [first, .., last] if (last - first) as usize + 1 == r.counted.layers.len() => format!("{first}..{last}"),
         ref some => format!("{} of them", some.len()),
     };
-    let strength = format!("{:.3}", r.strength);
-    [plain(&r.name), plain(&r.profile), strength, layers, plain(&r.tokens), number(r.graphs), number(r.rows), rate]
+    let strength = format!("{:.3}", r.counted.strength);
+    [
+        plain(&r.counted.name),
+        plain(&r.counted.profile),
+        strength,
+        layers,
+        plain(&r.counted.tokens),
+        number(r.counted.graphs),
+        number(r.counted.rows),
+        rate,
+    ]
 }
 
 fn lines(out: &mut String, mut table: Table, numbers: &[usize]) -> std::fmt::Result {

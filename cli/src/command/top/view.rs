@@ -65,20 +65,12 @@ pub struct Context {
 }
 
 /// One rule of one profile.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Rule {
-    pub profile: String,
-    pub name: String,
-    pub strength: f32,
-    pub tokens: String,
-    pub layers: Vec<u32>,
-    /// Why the planner dropped it.
-    pub dropped: Option<String>,
-    /// Evaluated graphs in which it acted.
-    pub graphs: u64,
-    /// Rows that it acted on, summed over its sites.
-    pub rows: u64,
-    /// The same of late.
+    /// Its counters since the process began.
+    #[serde(flatten)]
+    pub counted: RuleStats,
+    /// The rows that it acts on of late.
     pub rows_per_second: Option<f64>,
 }
 
@@ -149,14 +141,7 @@ fn decode(later: &Snapshot, between: Option<&Between>) -> Decode {
 
 fn context(c: &ContextStats, between: Option<&Between>) -> Context {
     let rule = |r: &RuleStats| Rule {
-        profile: r.profile.clone(),
-        name: r.name.clone(),
-        strength: r.strength,
-        tokens: r.tokens.clone(),
-        layers: r.layers.clone(),
-        dropped: r.dropped.clone(),
-        graphs: r.graphs,
-        rows: r.rows,
+        counted: r.clone(),
         rows_per_second: between.and_then(|b| b.rate(b.rows(c.id, r), r.rows)),
     };
     Context {
@@ -198,7 +183,8 @@ mod tests {
         let (one, two) = (snapshot(10_000, [100, 7], 20, 100_000), snapshot(12_000, [300, 7], 30, 180_000));
         let view = View::of(Some(&one), &two, Some(true), 12_500);
         assert_eq!((view.state, view.age), (State::Active, 0.5));
-        let rates: Vec<_> = view.contexts[0].rules.iter().map(|r| (&*r.profile, r.rows, r.rows_per_second)).collect();
+        let rates: Vec<_> =
+            view.contexts[0].rules.iter().map(|r| (&*r.counted.profile, r.counted.rows, r.rows_per_second)).collect();
         assert_eq!(rates, [("a", 300, Some(100.0)), ("b", 7, Some(0.0))]);
         let expected = Decode { calls: 30, calls_per_second: Some(5.0), hook_us: Some(8.0), hook_longest_us: 9.0 };
         assert_eq!(view.decode, expected);
