@@ -15,7 +15,7 @@ use super::{
 use crate::state::{self, ProfileSlot, lock};
 
 /// How many times as many nodes. Attention of one region is about twice the nodes of a layer, in graphs that are half full.
-const FACTOR: usize = 8;
+const FACTOR: usize = 16;
 
 /// Whether a loaded profile, or one that a context still runs under, needs it.
 fn wanted() -> bool {

@@ -251,6 +251,7 @@ impl Regions {
             for part in &batch.parts {
                 (part.evaluated.id, part.fresh).hash(&mut hash);
             }
+            batch.parts().for_each(|(_, _, part)| part.n_after.hash(&mut hash));
             self.signature = hash.finish() | 1;
             self.batch = Some(Arc::new(batch));
         }

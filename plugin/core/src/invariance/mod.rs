@@ -10,13 +10,15 @@
 
 mod fit;
 mod markers;
+mod part;
 mod region;
 mod tables;
 
 pub use fit::unfit;
 pub use markers::{Cut, Marker, MarkerError, Markers, cut};
+pub use part::{Chunk, Part, Seen, chunks};
 pub use region::{MAX_SEGMENTS, Place, Region, RegionError, Span};
-pub use tables::{Part, Seen, Stray, Tables, mask_row};
+pub use tables::{HALF_DROPPED, OwnTables, Stray, Tables};
 
 /// What attention makes of segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,76 +1,50 @@
 //! The numbers that a graph is given about one region: which rows and keys are meant, and who sees what.
-//!
-//! The keys of a region lie in *slots*, a row of as many for each segment as the longest has tokens; those of shorter
-//! segments that are left over are never seen. Rows of the micro-batch that share an order of the segments are a *group*:
-//! the rows of one segment, or one row after the region. Rows that the region does not concern are together in the last.
 
-use super::Region;
-
-/// What a row of the micro-batch has to do with one region.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Seen {
-    /// Nothing: another sequence's, or before the region.
-    Nothing,
-    /// It stands in a segment, or after the region, at this position of the host's.
-    At(i32),
-}
+use super::{
+    Region,
+    part::{Part, Seen, after},
+};
 
 /// A row of a region that is neither in the micro-batch nor in the graph's memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("position {0} of a region is not in this micro-batch")]
 pub struct Stray(pub i32);
 
-/// What the shape of a graph has to say about one region.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Part {
-    /// Segments.
-    pub n_segments: usize,
-    /// Slots of each.
-    pub stride: usize,
-    /// Groups of rows: see [`Tables::groups`].
-    pub n_groups: usize,
-    /// Whether the region's own rows are in this micro-batch.
-    pub fresh: bool,
-}
-
-impl Part {
-    /// Of a region in a micro-batch of these rows.
-    pub fn new(region: &Region, rows: &[Seen], fresh: bool) -> Part {
-        let after = rows.iter().filter(|row| matches!(row, Seen::At(pos) if region.place(*pos).is_none())).count();
-        let n_segments = region.lengths().len();
-        let n_groups = if fresh { n_segments + after + 1 } else { rows.len() };
-        Part { n_segments, stride: region.longest(), n_groups, fresh }
-    }
-
-    /// Slots of all segments.
-    pub fn n_slots(&self) -> usize {
-        self.n_segments * self.stride
-    }
-}
+/// Bits of −∞ in F16; 0 keeps a score.
+pub const HALF_DROPPED: u16 = 0xFC00;
 
 /// The values of a part's inputs, in ggml's order (fastest dimension first).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tables {
-    /// I32 `[n_slots]`: the row whose key stands in a slot. Only of a fresh region.
-    pub rows: Vec<i32>,
-    /// F32 `[n_slots, n_rows]`: 0 where a slot counts for a row's importance, else −∞.
-    pub counts: Vec<f32>,
     /// F32 `[n_slots, n_segments]`: 1 / length where a slot is the segment's.
     pub member: Vec<f32>,
-    /// F32 `[n_rows, n_groups]`: the mean over a group's rows. Only of a fresh region.
-    pub pool: Vec<f32>,
-    /// F32 `[n_segments, n_groups]`: 2 at a segment's own group, more than any importance. Only of a fresh region.
-    pub own: Vec<f32>,
-    /// I32 `[n_rows]`: a row's group. Only of a fresh region.
-    pub groups: Vec<i32>,
+    /// F32 `[n_slots]`: 0 where a slot holds a token, else −∞.
+    pub filled: Vec<f32>,
     /// F32 `[n_segments, n_segments]`: −1 where the first index stands before the second, else 1.
     pub sign: Vec<f32>,
-    /// F32 `[n_segments, n_segments, n_groups]`: the sign times the length of the first; 0 in groups without an order.
+    /// F32 `[n_segments, n_segments]`: the sign times the length of the first.
     pub weight: Vec<f32>,
-    /// F32 `[1, n_segments, n_groups]`: the length of all that stand before; 0 in groups without an order.
+    /// F32 `[n_segments]`: the length of all that stand before.
     pub before: Vec<f32>,
-    /// F32 `[n_slots, n_rows]`: 0 where a row sees a slot, else −∞.
-    pub mask: Vec<f32>,
+    /// What the region's own rows need, if they are in the micro-batch.
+    pub own: Option<OwnTables>,
+    /// I32 `[n_after]`: rows that stand after the region.
+    pub after: Vec<i32>,
+}
+
+/// What the rows of segments need.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OwnTables {
+    /// I32 `[n_slots]`: the row whose token stands in a slot; in one that is left over, the segment's last.
+    pub rows: Vec<i32>,
+    /// F32 `[n_slots, n_segments]`: 0 where a slot counts for the importance to a segment's tokens, else −∞.
+    pub counts: Vec<f32>,
+    /// F32 `[stride, n_segments]`: 1 / length where a slot of a segment's holds a token, for a mean over its rows.
+    pub mean: Vec<f32>,
+    /// F32 `[n_segments, n_segments]`: 2 at a segment's own place, more than any importance.
+    pub nearest: Vec<f32>,
+    /// F16 `[n_seen, stride, n_segments]`: 0 where a row sees a slot, else −∞.
+    pub mask: Vec<u16>,
 }
 
 impl Tables {
@@ -83,112 +57,81 @@ impl Tables {
     /// # Errors
     /// [`Stray`] if the region is fresh and one of its tokens is in no row.
     pub fn new(region: &Region, seen: &[Seen], part: Part) -> Result<Tables, Stray> {
-        let (k, stride, slots, n_rows) = (part.n_segments, part.stride, part.n_slots(), seen.len());
+        let (k, stride, slots) = (part.n_segments, part.stride, part.n_slots());
         let lengths = region.lengths();
-        let filled = |slot: usize| slot % stride < lengths[slot / stride] as usize;
         let mut tables = Tables {
-            rows: vec![],
-            counts: vec![f32::NEG_INFINITY; slots * n_rows],
             member: vec![0.0; slots * k],
-            pool: vec![],
-            own: vec![],
-            groups: vec![],
+            filled: vec![f32::NEG_INFINITY; slots],
             sign: vec![1.0; k * k],
-            weight: vec![0.0; k * k * part.n_groups],
-            before: vec![0.0; k * part.n_groups],
-            mask: vec![f32::NEG_INFINITY; slots * n_rows],
+            weight: vec![0.0; k * k],
+            before: vec![0.0; k],
+            own: None,
+            after: after(region, seen).map(|row| row as i32).collect(),
         };
-        for slot in (0..slots).filter(|slot| filled(*slot)) {
-            tables.member[slot + slots * (slot / stride)] = 1.0 / lengths[slot / stride] as f32;
-        }
-        for s in 0..k {
-            (0..s).for_each(|t| tables.sign[t + k * s] = -1.0);
-        }
-        for (row, seen) in seen.iter().enumerate() {
-            let place = match seen {
-                Seen::Nothing => None,
-                Seen::At(pos) => region.place(*pos),
-            };
-            for slot in (0..slots).filter(|slot| filled(*slot)) {
-                let (segment, offset) = (slot / stride, (slot % stride) as u32);
-                let at = slot + slots * row;
-                // A row without an order counts everything: a softmax over nothing is no number.
-                let own = place.is_some_and(|place| place.segment == segment);
-                if !own || k == 1 {
-                    tables.counts[at] = 0.0;
-                }
-                let sees = match (seen, place) {
-                    (Seen::Nothing, _) => false,
-                    (_, Some(place)) => segment != place.segment || offset <= place.offset,
-                    (_, None) => true,
-                };
-                if sees {
-                    tables.mask[at] = 0.0;
-                }
+        let mut sum = 0.0;
+        for (s, &length) in lengths.iter().enumerate() {
+            for slot in s * stride..s * stride + length as usize {
+                tables.member[slot + slots * s] = 1.0 / length as f32;
+                tables.filled[slot] = 0.0;
+            }
+            tables.before[s] = sum;
+            sum += length as f32;
+            for (t, &other) in lengths.iter().enumerate() {
+                let sign = if t < s { -1.0 } else { 1.0 };
+                (tables.sign[t + k * s], tables.weight[t + k * s]) = (sign, sign * other as f32);
             }
         }
-        let ordered: Vec<usize> = if part.fresh {
-            tables.gather(region, seen, part)?
-        } else {
-            (0..n_rows).filter(|row| seen[*row] != Seen::Nothing).collect()
-        };
-        for group in ordered {
-            let mut sum = 0.0;
-            for s in 0..k {
-                tables.before[s + k * group] = sum;
-                sum += lengths[s] as f32;
-                for (t, length) in lengths.iter().enumerate() {
-                    tables.weight[t + k * (s + k * group)] = tables.sign[t + k * s] * *length as f32;
-                }
-            }
+        if part.fresh {
+            tables.own = Some(OwnTables::new(region, seen, part, &tables.filled)?);
         }
         Ok(tables)
     }
-
-    /// What only a fresh region has. Returns the groups that have an order.
-    fn gather(&mut self, region: &Region, seen: &[Seen], part: Part) -> Result<Vec<usize>, Stray> {
-        let (k, stride, n_rows) = (part.n_segments, part.stride, seen.len());
-        let mut found: Vec<Option<i32>> = vec![None; part.n_slots()];
-        let (mut next, last) = (k, part.n_groups - 1);
-        self.pool = vec![0.0; n_rows * part.n_groups];
-        self.own = vec![0.0; k * part.n_groups];
-        for (row, seen) in seen.iter().enumerate() {
-            let group = match seen {
-                Seen::Nothing => last,
-                Seen::At(pos) => match region.place(*pos) {
-                    Some(place) => {
-                        found[place.segment * stride + place.offset as usize] = Some(row as i32);
-                        self.pool[row + n_rows * place.segment] = 1.0 / region.lengths()[place.segment] as f32;
-                        place.segment
-                    }
-                    None => {
-                        self.pool[row + n_rows * next] = 1.0;
-                        next += 1;
-                        next - 1
-                    }
-                },
-            };
-            self.groups.push(group as i32);
-        }
-        (0..k).for_each(|s| self.own[s + k * s] = 2.0);
-        for (segment, span) in region.spans().enumerate() {
-            for (pos, slot) in (span.first..span.end).zip(&found[segment * stride..]) {
-                slot.ok_or(Stray(pos))?;
-            }
-        }
-        // Slots that are left over hold any row: they are never seen.
-        self.rows = found.into_iter().map(|row| row.unwrap_or(0)).collect();
-        Ok((0..last).collect())
-    }
 }
 
-/// A row of the whole mask: the host's, without the cells of the row's own region, which stand in slots.
-pub fn mask_row(host: &[f32], cells: &[u32], out: &mut [f32]) {
-    out.copy_from_slice(host);
-    for cell in cells {
-        if let Some(value) = out.get_mut(*cell as usize) {
-            *value = f32::NEG_INFINITY;
+impl OwnTables {
+    fn new(region: &Region, seen: &[Seen], part: Part, filled: &[f32]) -> Result<OwnTables, Stray> {
+        let (k, stride, slots, width) = (part.n_segments, part.stride, part.n_slots(), part.n_seen());
+        let lengths = region.lengths();
+        let mut found: Vec<Option<i32>> = vec![None; slots];
+        for (row, seen) in seen.iter().enumerate() {
+            if let Seen::At(pos) = seen
+                && let Some(place) = region.place(*pos)
+            {
+                found[place.segment * stride + place.offset as usize] = Some(row as i32);
+            }
         }
+        let mut rows = Vec::with_capacity(slots);
+        let mut own = OwnTables {
+            rows: vec![],
+            counts: vec![f32::NEG_INFINITY; slots * k],
+            mean: vec![0.0; stride * k],
+            nearest: vec![0.0; k * k],
+            mask: vec![HALF_DROPPED; width * slots],
+        };
+        for (s, span) in region.spans().enumerate() {
+            let (first, length) = (s * stride, lengths[s] as usize);
+            for offset in 0..stride {
+                // What is left over is computed as the last token is, and seen by none.
+                let at = offset.min(length - 1);
+                rows.push(found[first + at].ok_or(Stray(span.first + at as i32))?);
+                let mask = &mut own.mask[(first + offset) * width..][..width];
+                for (slot, value) in mask[..slots].iter_mut().enumerate() {
+                    let sees = if slot / stride == s { slot - first <= at } else { filled[slot] == 0.0 };
+                    if sees {
+                        *value = 0;
+                    }
+                }
+                mask[slots..][..part.n_before].fill(0);
+            }
+            own.mean[stride * s..][..length].fill(1.0 / length as f32);
+            own.nearest[s + k * s] = 2.0;
+            for (slot, value) in own.counts[slots * s..][..slots].iter_mut().enumerate() {
+                if slot / stride != s {
+                    *value = filled[slot];
+                }
+            }
+        }
+        Ok(OwnTables { rows, ..own })
     }
 }
 
@@ -198,11 +141,11 @@ mod tests {
     use super::*;
 
     /// The order that the tables make of importances, as the graph computes it.
-    fn shifts(tables: &Tables, importance: &[f32], group: usize) -> Vec<f32> {
+    fn shifts(tables: &Tables, importance: &[f32]) -> Vec<f32> {
         let k = importance.len();
         let shift = |s: usize| {
             let step = |t: usize| f32::from((importance[t] - importance[s]) * tables.sign[t + k * s] > 0.0);
-            (0..k).map(|t| step(t) * tables.weight[t + k * (s + k * group)]).sum::<f32>() + tables.before[s + k * group]
+            (0..k).map(|t| step(t) * tables.weight[t + k * s]).sum::<f32>() + tables.before[s]
         };
         (0..k).map(shift).collect()
     }
@@ -212,16 +155,15 @@ mod tests {
         Region::new(&spans).unwrap()
     }
 
+    fn tables(seen: &[Seen]) -> Result<Tables, Stray> {
+        Tables::new(&region(), seen, Part::new(&region(), seen, true))
+    }
+
     #[test]
     fn shifts_are_those_of_a_stable_sort() {
         let given: [[f32; 3]; 5] =
             [[0.1, 0.5, 0.2], [0.3, 0.3, 0.3], [0.2, 0.1, 0.2], [0.3, 0.2, 0.1], [0.1, 0.2, 0.3]];
-        let seen: Vec<Seen> = [Seen::Nothing; 2].into_iter().chain((2..9).map(Seen::At)).collect();
-        let part = Part::new(&region(), &seen, true);
-        assert_eq!(part, Part { n_segments: 3, stride: 3, n_groups: 5, fresh: true });
-        let tables = Tables::new(&region(), &seen, part).unwrap();
-        assert_eq!(tables.rows, [2, 3, 0, 4, 0, 0, 5, 6, 7]);
-        assert_eq!(tables.groups, [4, 4, 0, 0, 1, 2, 2, 2, 3]);
+        let tables = Tables::new(&region(), &[], Part::new(&region(), &[], false)).unwrap();
         for importance in given {
             let mut order = [0, 1, 2];
             order.sort_by(|a: &usize, b: &usize| importance[*b].total_cmp(&importance[*a]));
@@ -231,30 +173,33 @@ mod tests {
                 expected[s] = sum;
                 sum += [2.0, 1.0, 3.0][s];
             }
-            assert_eq!(shifts(&tables, &importance, 3), expected, "{importance:?}");
-            assert_eq!(shifts(&tables, &importance, 4), [0.0; 3], "rows before the region");
+            assert_eq!(shifts(&tables, &importance), expected, "{importance:?}");
         }
     }
 
     #[test]
     fn a_row_sees_what_it_should() {
-        let seen =
-            [Seen::Nothing, Seen::At(2), Seen::At(3), Seen::At(4), Seen::At(5), Seen::At(6), Seen::At(7), Seen::At(8)];
-        let tables = Tables::new(&region(), &seen, Part::new(&region(), &seen, true)).unwrap();
-        let open = |table: &[f32], row: usize| (0..9).filter(|slot| table[slot + 9 * row] == 0.0).collect::<Vec<_>>();
-        assert_eq!(open(&tables.mask, 0), [] as [usize; 0]);
-        assert_eq!(open(&tables.mask, 1), [0, 3, 6, 7, 8]);
-        assert_eq!(open(&tables.mask, 5), [0, 1, 3, 6, 7]);
-        assert_eq!(open(&tables.mask, 7), [0, 1, 3, 6, 7, 8]);
-        assert_eq!(open(&tables.counts, 1), [3, 6, 7, 8]);
-        assert_eq!(open(&tables.counts, 7), [0, 1, 3, 6, 7, 8]);
-        // Nothing is no number.
-        assert_eq!(open(&tables.counts, 0), [0, 1, 3, 6, 7, 8]);
+        let seen: Vec<Seen> = [Seen::Nothing; 2].into_iter().chain((2..10).map(Seen::At)).collect();
+        let tables = tables(&seen).unwrap();
+        let own = tables.own.unwrap();
+        assert_eq!(own.rows, [2, 3, 3, 4, 4, 4, 5, 6, 7]);
+        assert_eq!(tables.after, [8, 9]);
+        // One block for the two tokens before the region.
+        let open = |row: usize| (0..12).filter(|slot| own.mask[slot + 12 * row] == 0).collect::<Vec<_>>();
+        assert_eq!(open(0), [0, 3, 6, 7, 8, 9, 10]);
+        assert_eq!(open(1), [0, 1, 3, 6, 7, 8, 9, 10]);
+        assert_eq!(open(2), open(1), "what is left over is as the last");
+        assert_eq!(open(7), [0, 1, 3, 6, 7, 9, 10]);
+        let counted = |s: usize| (0..9).filter(|slot| own.counts[slot + 9 * s] == 0.0).collect::<Vec<_>>();
+        assert_eq!(counted(0), [3, 6, 7, 8]);
+        assert_eq!(counted(2), [0, 1, 3]);
+        assert_eq!((0..9).filter(|slot| tables.filled[*slot] == 0.0).collect::<Vec<_>>(), [0, 1, 3, 6, 7, 8]);
+        assert_eq!(own.mean[..6], [0.5, 0.5, 0.0, 1.0, 0.0, 0.0]);
     }
 
     #[test]
     fn a_region_must_be_whole() {
         let seen = [Seen::At(2), Seen::At(3), Seen::At(4), Seen::At(5), Seen::At(7)];
-        assert_eq!(Tables::new(&region(), &seen, Part::new(&region(), &seen, true)), Err(Stray(6)));
+        assert_eq!(tables(&seen), Err(Stray(6)));
     }
 }

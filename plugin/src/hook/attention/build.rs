@@ -5,6 +5,9 @@ use evenkeel_ffi::generated::{
     types::*,
 };
 
+/// `GGML_PREC_F32`
+const PRECISION_F32: i32 = 10;
+
 /// A tensor of a graph under construction.
 pub type Tensor = *mut ggml_tensor;
 
@@ -34,14 +37,12 @@ impl<'a> Build<'a> {
         t
     }
 
-    /// `a · b`, computed as the host's product `like` is.
-    pub unsafe fn product(&mut self, a: Tensor, b: Tensor, like: Option<Tensor>) -> Tensor {
-        // SAFETY: see [`Build`].
+    /// `a · b`, summed in F32.
+    pub unsafe fn product(&mut self, a: Tensor, b: Tensor) -> Tensor {
+        // SAFETY: see [`Build`]. The first parameter of a product is its precision.
         unsafe {
             let t = (self.a.ggml_mul_mat)(self.ctx, a, b);
-            if let Some(like) = like {
-                (*t).op_params = (*like).op_params;
-            }
+            (*t).op_params[0] = PRECISION_F32;
             self.note(t)
         }
     }
@@ -57,28 +58,29 @@ impl<'a> Build<'a> {
         }
     }
 
-    /// Softmax along the first dimension of `scale · a + mask`.
-    pub unsafe fn soft_max(&mut self, a: Tensor, mask: Tensor, scale: f32) -> Tensor {
-        // SAFETY: see [`Build`].
-        let t = unsafe { (self.a.ggml_soft_max_ext)(self.ctx, a, mask, scale, 0.0) };
-        self.note(t)
-    }
-
-    /// A softmax of which more is to be said before it is a node.
-    pub unsafe fn bare_soft_max(&mut self, a: Tensor, mask: Tensor, scale: f32, sinks: Tensor) -> Tensor {
+    /// Softmax along the first dimension of `scale · a + mask`, with one more score for each of the third (`sinks`, or null).
+    pub unsafe fn soft_max(&mut self, a: Tensor, mask: Tensor, scale: f32, sinks: Tensor) -> Tensor {
         // SAFETY: see [`Build`].
         unsafe {
             let t = (self.a.ggml_soft_max_ext)(self.ctx, a, mask, scale, 0.0);
             if !sinks.is_null() {
                 (self.a.ggml_soft_max_add_sinks)(t, sinks);
             }
-            t
+            self.note(t)
         }
     }
 
-    /// Takes note of a node that was made elsewhere.
-    pub fn add(&mut self, t: Tensor) -> Tensor {
-        self.note(t)
+    /// `cap · tanh(a · scale / cap)`
+    pub unsafe fn cap(&mut self, a: Tensor, scale: f32, cap: f32) -> Tensor {
+        // SAFETY: see [`Build`].
+        unsafe {
+            let scaled = (self.g.ggml_scale)(self.ctx, a, scale / cap);
+            self.note(scaled);
+            let bent = (self.a.ggml_tanh)(self.ctx, scaled);
+            self.note(bent);
+            let t = (self.g.ggml_scale)(self.ctx, bent, cap);
+            self.note(t)
+        }
     }
 
     pub unsafe fn permute(&mut self, a: Tensor, to: [i32; 4]) -> Tensor {
@@ -87,10 +89,16 @@ impl<'a> Build<'a> {
         self.note(t)
     }
 
+    /// A copy, if `a` is not contiguous as it is.
     pub unsafe fn contiguous(&mut self, a: Tensor) -> Tensor {
         // SAFETY: see [`Build`].
-        let t = unsafe { (self.g.ggml_cont)(self.ctx, a) };
-        self.note(t)
+        unsafe {
+            if is_contiguous(a) {
+                return a;
+            }
+            let t = (self.g.ggml_cont)(self.ctx, a);
+            self.note(t)
+        }
     }
 
     pub unsafe fn reshape(&mut self, a: Tensor, ne: [i64; 4]) -> Tensor {
@@ -102,23 +110,40 @@ impl<'a> Build<'a> {
     /// A matrix of rows, also of a tensor that is not contiguous.
     pub unsafe fn rows(&mut self, a: Tensor, width: i64, n_rows: i64) -> Tensor {
         // SAFETY: see [`Build`].
-        let t = unsafe { (self.a.ggml_cont_2d)(self.ctx, a, width, n_rows) };
-        self.note(t)
+        unsafe {
+            if is_contiguous(a) {
+                return self.reshape(a, [width, n_rows, 1, 1]);
+            }
+            let t = (self.a.ggml_cont_2d)(self.ctx, a, width, n_rows);
+            self.note(t)
+        }
     }
 
-    /// `n` of the first dimension, from `first`.
-    pub unsafe fn part(&mut self, a: Tensor, first: i64, n: i64) -> Tensor {
-        // SAFETY: see [`Build`]; F32.
+    /// `n` of one dimension, from `first`; the others whole.
+    pub unsafe fn part(&mut self, a: Tensor, dimension: usize, first: usize, n: usize) -> Tensor {
+        // SAFETY: see [`Build`].
         let t = unsafe {
-            let ([_, ne1, ne2, _], [nb0, nb1, nb2, _]) = ((*a).ne, (*a).nb);
-            (self.a.ggml_view_3d)(self.ctx, a, n, ne1, ne2, nb1, nb2, first as usize * nb0)
+            let (mut ne, nb) = ((*a).ne, (*a).nb);
+            ne[dimension] = n as i64;
+            (self.a.ggml_view_4d)(self.ctx, a, ne[0], ne[1], ne[2], ne[3], nb[1], nb[2], nb[3], first * nb[dimension])
         };
         self.note(t)
     }
 
-    pub unsafe fn concat(&mut self, a: Tensor, b: Tensor) -> Tensor {
+    /// The cells of a cache as rows of `width` numbers, from how attention sees them: `[n_embd_head, n_cells, n_head_kv]`, of
+    /// which a cell's lie together.
+    pub unsafe fn cells(&mut self, a: Tensor, width: i64) -> Tensor {
+        // SAFETY: see [`Build`]; a view of the cache, or the cache itself.
+        let t = unsafe {
+            let (root, offset) = if (*a).view_src.is_null() { (a, 0) } else { ((*a).view_src, (*a).view_offs) };
+            (self.g.ggml_view_2d)(self.ctx, root, width, (*a).ne[1], (*a).nb[1], offset)
+        };
+        self.note(t)
+    }
+
+    pub unsafe fn concat(&mut self, a: Tensor, b: Tensor, dimension: i32) -> Tensor {
         // SAFETY: see [`Build`].
-        let t = unsafe { (self.a.ggml_concat)(self.ctx, a, b, 0) };
+        let t = unsafe { (self.a.ggml_concat)(self.ctx, a, b, dimension) };
         self.note(t)
     }
 
@@ -181,6 +206,13 @@ impl<'a> Build<'a> {
         self.note(t)
     }
 
+    /// Writes `a` to those rows of `into`, which keeps its place.
+    pub unsafe fn set_rows(&mut self, into: Tensor, a: Tensor, rows: Tensor) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.g.ggml_set_rows)(self.ctx, into, a, rows) };
+        self.note(t)
+    }
+
     /// `a` `[n_embd_head, 1, n]`, turned by as much as the positions say, as the host's `like` turns, but with no change of
     /// length: where positions are scaled (YaRN), ggml multiplies at every turn.
     pub unsafe fn turn(&mut self, a: Tensor, positions: Tensor, like: Tensor) -> Tensor {
@@ -199,4 +231,20 @@ impl<'a> Build<'a> {
             self.note(t)
         }
     }
+}
+
+/// As `ggml_is_contiguous`; false for types with blocks, which a copy is right for too.
+unsafe fn is_contiguous(a: Tensor) -> bool {
+    // SAFETY: the caller's promise: a valid tensor.
+    let (kind, ne, nb) = unsafe { ((*a).type_, (*a).ne, (*a).nb) };
+    let mut expected = match kind {
+        GGML_TYPE_F32 | GGML_TYPE_I32 => 4,
+        GGML_TYPE_F16 => 2,
+        _ => return false,
+    };
+    ne.into_iter().zip(nb).all(|(ne, nb)| {
+        let fits = ne == 1 || nb == expected;
+        expected *= ne as usize;
+        fits
+    })
 }

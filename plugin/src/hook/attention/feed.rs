@@ -2,10 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use evenkeel_core::{
-    invariance::{Mode, Tables, mask_row},
-    lower::{AttentionSite, TensorId},
-};
+use evenkeel_core::lower::{AttentionSite, TensorId};
 use evenkeel_ffi::generated::types::*;
 
 use super::{
@@ -14,26 +11,22 @@ use super::{
         view::{Viewed, holds},
     },
     build::Tensor,
-    emit::At,
     inputs::Inputs,
-    kept::Kept,
+    layer::Piece,
 };
 use crate::{
     log,
     state::{self, Batch, Context, lock},
 };
 
-/// Bits of −∞ in F16, which drops a cell; every other value of a mask without a bias keeps one.
-const DROPPED: u16 = 0xFC00;
-
 /// The host's inputs that are read and changed.
 pub struct Fed {
     positions: Tensor,
-    mask: Tensor,
+    pub mask: Tensor,
     cells: Tensor,
     first_node: Tensor,
     signature: Vec<(u64, bool)>,
-    n_rows: usize,
+    pub n_rows: usize,
 }
 
 /// The metadata of new nodes.
@@ -55,8 +48,8 @@ pub struct Rewritten {
     pub inputs: Inputs,
     /// A node that was added, and its place.
     pub anchor: (i32, Tensor),
-    /// Memory that its nodes read and write.
-    pub kept: Vec<Arc<Kept>>,
+    /// Its regions, with the memory that its nodes read and write.
+    pub pieces: Vec<Piece>,
     pub _nodes: Nodes,
 }
 
@@ -67,8 +60,8 @@ pub struct AttentionGraph {
     pub context: Arc<Context>,
     /// The scheduler it was handed to.
     pub sched: usize,
-    fed: Fed,
-    rewritten: Option<Rewritten>,
+    pub(super) fed: Fed,
+    pub(super) rewritten: Option<Rewritten>,
 }
 
 // SAFETY: the tensors are the graph's, which is only touched by the thread that is about to evaluate it, under the state's
@@ -103,7 +96,7 @@ impl AttentionGraph {
 
     /// Whether its nodes read memory of the plug-in's.
     pub fn reads_memory(&self) -> bool {
-        self.rewritten.as_ref().is_some_and(|rewritten| !rewritten.kept.is_empty())
+        self.rewritten.as_ref().is_some_and(|rewritten| !rewritten.pieces.is_empty())
     }
 
     /// Writes the inputs for the evaluation that follows. `batch` is what its micro-batch has to do with regions.
@@ -170,104 +163,9 @@ impl AttentionGraph {
         self.write_masks(batch)
     }
 
-    fn write_masks(&self, batch: &Batch) -> Result<(), &'static str> {
-        // SAFETY: an input of the graph, allocated by now, as before every evaluation.
-        let (n_kv, rows) = unsafe { ((*self.fed.mask).ne[0] as usize, (*self.fed.mask).ne[1] as usize) };
-        let mut mask = self.read_mask(n_kv * rows)?;
-        let mut changed = false;
-        for (row, (pos, of)) in batch.rows.iter().enumerate() {
-            let Some(evaluated) = of.map(|of| &batch.parts[of].evaluated).filter(|e| e.mode == Mode::Set) else {
-                continue;
-            };
-            for (key, cell) in (evaluated.region.first()..).zip(lock(&evaluated.cells).iter()) {
-                let Some(value) = mask.get_mut(row * n_kv + *cell as usize).filter(|_| (*cell as usize) < n_kv) else {
-                    continue;
-                };
-                // What the host lets it see, it sees, but for what the region hides.
-                if key <= *pos && !evaluated.region.sees(*pos, key, Mode::Set) {
-                    *value = f32::NEG_INFINITY;
-                    changed = true;
-                }
-            }
-        }
-        if changed {
-            self.write_mask(&mask)?;
-        }
-        let Some(rewritten) = &self.rewritten else { return Ok(()) };
-        let parts: Vec<_> = batch.parts().collect();
-        let slots: usize = parts.iter().map(|(_, _, part)| part.n_slots()).sum();
-        let (width, n) = (n_kv + slots, self.fed.n_rows);
-        let mut whole = vec![f32::NEG_INFINITY; width * n];
-        for (row, (_, of)) in batch.rows.iter().enumerate() {
-            let evaluated = of.map(|of| &batch.parts[of].evaluated).filter(|e| e.mode == Mode::Pine);
-            let cells = evaluated.map(|e| lock(&e.cells).clone()).unwrap_or_default();
-            mask_row(&mask[row * n_kv..][..n_kv], &cells, &mut whole[row * width..][..n_kv]);
-        }
-        let mut first = n_kv;
-        for (number, (index, batch_part, part)) in parts.into_iter().enumerate() {
-            let tables = Tables::new(&batch_part.evaluated.region, &batch.seen(index), part)
-                .map_err(|_| "a token of a segment is missing")?;
-            for (row, seen) in tables.mask.chunks_exact(part.n_slots()).enumerate() {
-                whole[row * width + first..][..part.n_slots()].copy_from_slice(seen);
-            }
-            first += part.n_slots();
-            let write = |which, values: &[f32]| rewritten.inputs.write(At::input(number, which), values);
-            write(At::COUNTS, &tables.counts);
-            write(At::MEMBER, &tables.member);
-            write(At::SIGN, &tables.sign);
-            write(At::WEIGHT, &tables.weight);
-            write(At::BEFORE, &tables.before);
-            if part.fresh {
-                write(At::POOL, &tables.pool);
-                write(At::OWN, &tables.own);
-                rewritten.inputs.write(At::input(number, At::ROWS), &tables.rows);
-                // The same for every head.
-                let groups = rewritten.inputs.tensors()[At::input(number, At::GROUPS)];
-                // SAFETY: the plug-in's own tensor, `[n_rows, n_head]`.
-                let heads = unsafe { (*groups).ne[1] as usize };
-                rewritten.inputs.write(At::input(number, At::GROUPS), &tables.groups.repeat(heads));
-            }
-        }
-        rewritten.inputs.write(0, &whole);
-        Ok(())
-    }
-
-    /// Whether a host's mask is of F16; it is of F32 otherwise.
-    fn halves(&self) -> bool {
-        // SAFETY: an input of the graph.
-        unsafe { (*self.fed.mask).type_ == GGML_TYPE_F16 }
-    }
-
-    fn read_mask(&self, n: usize) -> Result<Vec<f32>, &'static str> {
-        // SAFETY: the mask has n elements of the type that is read.
-        unsafe {
-            if self.halves() {
-                let mut bits = vec![0u16; n];
-                self.get(self.fed.mask, &mut bits)?;
-                Ok(bits.into_iter().map(|b| if b == DROPPED { f32::NEG_INFINITY } else { 0.0 }).collect())
-            } else {
-                let mut values = vec![0f32; n];
-                self.get(self.fed.mask, &mut values)?;
-                Ok(values)
-            }
-        }
-    }
-
-    fn write_mask(&self, mask: &[f32]) -> Result<(), &'static str> {
-        // SAFETY: as in `read_mask`.
-        unsafe {
-            if self.halves() {
-                let bits: Vec<u16> = mask.iter().map(|v| if *v < 0.0 { DROPPED } else { 0 }).collect();
-                self.set(self.fed.mask, &bits)
-            } else {
-                self.set(self.fed.mask, mask)
-            }
-        }
-    }
-
     /// # Safety
     /// The tensor is null or an input whose elements are of type `T`.
-    unsafe fn get<T: Copy>(&self, tensor: Tensor, values: &mut [T]) -> Result<(), &'static str> {
+    pub(super) unsafe fn get<T: Copy>(&self, tensor: Tensor, values: &mut [T]) -> Result<(), &'static str> {
         // SAFETY: the caller's promise; no more is read than the tensor holds.
         unsafe {
             let bytes = self.allocated(tensor, size_of_val(values))?;
@@ -278,7 +176,7 @@ impl AttentionGraph {
 
     /// # Safety
     /// As [`Self::get`].
-    unsafe fn set<T: Copy>(&self, tensor: Tensor, values: &[T]) -> Result<(), &'static str> {
+    pub(super) unsafe fn set<T: Copy>(&self, tensor: Tensor, values: &[T]) -> Result<(), &'static str> {
         // SAFETY: as above.
         unsafe {
             let bytes = self.allocated(tensor, size_of_val(values))?;

@@ -32,13 +32,13 @@ impl Drop for Inputs {
     }
 }
 
-/// Extents and kind of an input.
+/// Extents and type of an input.
 #[derive(Clone, Copy)]
 pub struct Shape {
-    /// Whether it holds I32 instead of F32.
-    pub whole: bool,
+    /// Its type.
+    pub kind: ggml_type,
     /// Extents, fastest first.
-    pub ne: [i64; 3],
+    pub ne: [i64; 4],
 }
 
 impl Inputs {
@@ -55,9 +55,8 @@ impl Inputs {
             }
             let mut inputs = Inputs { host: host.clone(), ctx, buffer: std::ptr::null_mut(), tensors: vec![] };
             for (i, shape) in shapes.iter().enumerate() {
-                let kind = if shape.whole { GGML_TYPE_I32 } else { GGML_TYPE_F32 };
-                let [a, b, c] = shape.ne;
-                let t = (lib.ggml.ggml_new_tensor_3d)(ctx, kind, a, b, c);
+                let [a, b, c, d] = shape.ne;
+                let t = (lib.ggml.ggml_new_tensor_4d)(ctx, shape.kind, a, b, c, d);
                 let name = CString::new(format!("ek.attention-{i}")).unwrap_or_default();
                 (lib.ggml.ggml_set_name)(t, name.as_ptr());
                 (lib.ggml.ggml_set_input)(t);
@@ -68,8 +67,8 @@ impl Inputs {
             if inputs.buffer.is_null() {
                 return None;
             }
-            for (i, shape) in shapes.iter().enumerate() {
-                inputs.write(i, &vec![0u32; shape.ne.iter().product::<i64>() as usize]);
+            for (i, tensor) in inputs.tensors.iter().enumerate() {
+                inputs.write(i, &vec![0u8; (lib.ggml.ggml_nbytes)(*tensor)]);
             }
             Some(inputs)
         }
@@ -80,9 +79,8 @@ impl Inputs {
         &self.tensors
     }
 
-    /// Writes one: F32, I32 or their bits.
+    /// Writes one, of numbers of its type or their bits.
     pub fn write<T: Copy>(&self, input: usize, values: &[T]) {
-        const { assert!(size_of::<T>() == 4) };
         let tensor = self.tensors[input];
         // SAFETY: the tensor is allocated; no more is written than it holds.
         unsafe {

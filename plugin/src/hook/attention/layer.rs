@@ -1,4 +1,5 @@
-//! The nodes of one layer.
+//! The nodes of one layer. The host's own nodes stay as they are, and what they make of rows that a region concerns is
+//! overwritten behind them: rows of other sequences are exactly what they are without.
 
 use std::sync::Arc;
 
@@ -11,18 +12,20 @@ use evenkeel_ffi::generated::types::*;
 use super::{
     super::view::Viewed,
     build::{Build, Tensor},
-    emit::At,
     inputs::Inputs,
-    kept::Kept,
+    kept::{self, Kept},
+    places::Places,
 };
 
 /// One region in one graph.
 pub struct Piece {
     pub part: Part,
     pub kept: Arc<Kept>,
+    pub inputs: Places,
 }
 
 /// Extents of one layer.
+#[derive(Clone, Copy)]
 pub struct Extents {
     pub d: i64,
     pub heads: i64,
@@ -32,197 +35,155 @@ pub struct Extents {
     pub n_kv: i64,
 }
 
-/// New nodes before one of the graph's, and what the graph's becomes.
+impl Extents {
+    /// Heads of the queries for each of the keys.
+    pub fn group(&self) -> i64 {
+        self.heads / self.kv_heads
+    }
+}
+
+/// New nodes behind one of the graph's.
 pub struct Edit {
-    pub at: u32,
+    pub behind: u32,
     pub nodes: Vec<Tensor>,
-    pub becomes: Option<Tensor>,
-    pub target: Tensor,
 }
 
 pub struct Emit<'a> {
     pub build: Build<'a>,
     pub viewed: &'a Viewed,
     pub inputs: &'a Inputs,
-    pub pieces: &'a [Piece],
+    /// Bytes of scores that are made at once, where it can be chosen.
+    pub budget: usize,
     pub edits: Vec<Edit>,
 }
 
-impl Emit<'_> {
-    fn input(&self, part: usize, which: usize) -> Tensor {
-        self.inputs.tensors()[At::input(part, which)]
+/// What is applied to scores before their softmax.
+pub enum Cap {
+    /// Nothing.
+    None,
+    /// What the host's nodes do.
+    Like(Vec<Tensor>),
+    /// A soft cap, after this scale.
+    At(f32, f32),
+}
+
+/// What a layer's nodes are made of.
+pub struct Layer<'a> {
+    pub site: &'a AttentionSite,
+    pub x: Extents,
+    pub scale: f32,
+    pub cap: Cap,
+    /// Null if there are none.
+    pub sinks: Tensor,
+}
+
+/// A region's keys and values in a layer, as nodes of the graph.
+#[derive(Clone, Copy)]
+pub struct Slots {
+    /// Without positions, `[n_embd_head, n_slots, n_head_kv]`.
+    pub bare: Tensor,
+    /// `[n_embd_k, n_slots]`
+    pub keys: Tensor,
+    /// `[n_slots, n_embd_v]`
+    pub values: Tensor,
+}
+
+impl<'a> Emit<'a> {
+    pub fn of(&self, id: evenkeel_core::lower::TensorId) -> Tensor {
+        self.viewed.tensor(id)
     }
 
-    /// One layer. Scores over the whole cache and over each region's slots come into one softmax, so that every key counts
-    /// once: the cells of a row's own region are masked in the cache.
-    pub unsafe fn layer(&mut self, index: usize, site: &AttentionSite, x: &Extents) {
-        let of = |id| self.viewed.tensor(id);
-        // SAFETY: the sites' shapes were compared when they were found.
+    pub fn input(&self, number: usize) -> Tensor {
+        self.inputs.tensors()[number]
+    }
+
+    /// # Safety
+    /// The site was found in the graph, whose shapes were compared then.
+    pub unsafe fn layer(&mut self, index: usize, site: &'a AttentionSite, x: Extents, pieces: &[Piece]) {
+        // SAFETY: the caller's promise.
         unsafe {
-            let (query, out) = (of(site.query), of(site.out));
-            let (like, caps, scale, sinks) = match &site.form {
-                Form::Scores { products, caps, soft_max } => {
-                    let caps = caps.iter().map(|cap| of(*cap)).collect();
-                    let soft_max = of(*soft_max);
-                    (Some(of(*products)), caps, (*soft_max).op_params[0], (*soft_max).src[2])
+            let out = self.of(site.out);
+            let (cap, scale, sinks) = match &site.form {
+                Form::Scores { caps, soft_max, .. } => {
+                    let soft_max = self.of(*soft_max);
+                    let caps = caps.iter().map(|cap| self.of(*cap)).collect();
+                    (Cap::Like(caps), (*soft_max).op_params[0], (*soft_max).src[2])
                 }
-                Form::Flash => (None, vec![], (*out).op_params[0], (*out).src[4]),
-            };
-            let scale = f32::from_bits(scale as u32);
-            let turned = self.build.permute(query, [0, 2, 1, 3]);
-            let turned = self.build.contiguous(turned);
-            let bare = self.build.permute(of(site.bare_query), [0, 2, 1, 3]);
-            let mut scores = match &site.form {
-                Form::Scores { soft_max, .. } => (*of(*soft_max)).src[0],
                 Form::Flash => {
-                    let keys = uncast(of(site.cached_keys));
-                    self.build.product(keys, turned, None)
+                    let [scale, cap] = [0, 2].map(|i| f32::from_bits((*out).op_params[i] as u32));
+                    let cap = if cap == 0.0 { Cap::None } else { Cap::At(scale, cap) };
+                    (cap, (*out).op_params[0], (*out).src[4])
                 }
             };
-            let mut values = vec![];
-            for part in 0..self.pieces.len() {
-                let (mut own, v) = self.region((index, part), site, x, (turned, bare), (like, scale));
-                for cap in &caps {
-                    own = self.build.as_in(*cap, own);
+            let layer = Layer { site, x, scale: f32::from_bits(scale as u32), cap, sinks };
+            for piece in pieces {
+                let slots = self.slots(&layer, piece, piece.kept.layers[index]);
+                if let Some(own) = &piece.inputs.own {
+                    self.own_rows(&layer, piece, own, slots);
                 }
-                scores = self.build.concat(scores, own);
-                values.push(v);
+                if let Some(after) = &piece.inputs.after {
+                    self.rows_after(&layer, piece, after, slots);
+                }
             }
-            let mask = self.inputs.tensors()[0];
-            let soft_max = self.build.bare_soft_max(scores, mask, scale, sinks);
-            let weights = match &site.form {
-                Form::Scores { soft_max: id, .. } => {
-                    let nodes = self.build.take();
-                    self.edits.push(Edit { at: id.0, nodes, becomes: Some(soft_max), target: of(*id) });
-                    of(*id)
-                }
-                Form::Flash => self.build.add(soft_max),
-            };
-            // The graph's own softmax gets these extents with the edit; views of it are made as if it had them.
-            let window = |build: &mut Build<'_>, first, n| {
-                let view = build.part(soft_max, first, n);
-                ((*view).src[0], (*view).view_src) = (weights, weights);
-                view
-            };
-            let main = window(&mut self.build, 0, x.n_kv);
-            let cached = match &site.form {
-                Form::Scores { .. } => of(site.cached_values),
-                Form::Flash => {
-                    let v = self.build.permute(uncast(of(site.cached_values)), [1, 0, 2, 3]);
-                    self.build.contiguous(v)
-                }
-            };
-            let mut sum = self.build.product(cached, main, None);
-            let mut first = x.n_kv;
-            for (piece, v) in self.pieces.iter().zip(&values) {
-                let n_slots = piece.part.n_slots() as i64;
-                let part = window(&mut self.build, first, n_slots);
-                let product = self.build.product(*v, part, None);
-                sum = self.build.sum(sum, product);
-                first += n_slots;
-            }
-            if site.form == Form::Flash {
-                let rows = self.build.permute(sum, [0, 2, 1, 3]);
-                sum = self.build.contiguous(rows);
-            }
-            let mut nodes = self.build.take();
-            // The last is not a node of its own: the graph's becomes it.
-            nodes.pop();
-            self.edits.push(Edit { at: site.out.0, nodes, becomes: Some(sum), target: out });
+            let nodes = self.build.take();
+            self.edits.push(Edit { behind: site.out.0, nodes });
         }
     }
 
-    /// The scores of one region, `[n_slots, n_rows, n_head]`, and its values, `[n_slots, n_embd_head, n_head_kv]`.
-    unsafe fn region(
-        &mut self,
-        (index, part): (usize, usize),
-        site: &AttentionSite,
-        x: &Extents,
-        (turned, bare): (Tensor, Tensor),
-        (like, scale): (Option<Tensor>, f32),
-    ) -> (Tensor, Tensor) {
-        let piece = &self.pieces[part];
-        let (shape, kept) = (piece.part, piece.kept.layers[index]);
-        let (slots, k, stride, groups) =
-            (shape.n_slots() as i64, shape.n_segments as i64, shape.stride as i64, shape.n_groups as i64);
-        let of = |id| self.viewed.tensor(id);
-        let input = |which| self.input(part, which);
-        let [rows, counts, member, pool, own, row_groups, sign, weight, before] =
-            [At::ROWS, At::COUNTS, At::MEMBER, At::POOL, At::OWN, At::GROUPS, At::SIGN, At::WEIGHT, At::BEFORE]
-                .map(input);
+    /// The keys and values of a region: gathered from the rows of the micro-batch and kept, or as they were kept.
+    unsafe fn slots(&mut self, layer: &Layer<'_>, piece: &Piece, kept: kept::Layer) -> Slots {
+        let x = layer.x;
+        let (key, bare, value) = (self.of(layer.site.key), self.of(layer.site.bare_key), self.of(layer.site.value));
+        let rows = piece.inputs.own.as_ref().map(|own| self.input(own.rows));
         let b = &mut self.build;
         // SAFETY: as in `layer`.
         unsafe {
-            let (bare_keys, keys, values) = if shape.fresh {
-                let mut gather = |t: Tensor, width: i64, into: Tensor, turn: bool| {
-                    let all = b.rows(t, width, x.n);
-                    let mut own = b.get_rows(all, rows);
-                    if turn {
-                        let turned = b.permute(own, [1, 0, 2, 3]);
-                        own = b.contiguous(turned);
-                    }
-                    b.copy(own, into)
-                };
-                let (wide, wide_values) = (x.d * x.kv_heads, x.values * x.kv_heads);
-                (
-                    gather(of(site.bare_key), wide, kept.bare, false),
-                    gather(of(site.key), wide, kept.keys, false),
-                    gather(of(site.value), wide_values, kept.values, true),
-                )
-            } else {
-                (kept.bare, kept.keys, kept.values)
+            let (bare, keys, values) = match rows {
+                Some(rows) => {
+                    let mut gather = |t: Tensor, width: i64, into: Tensor, turn: bool| {
+                        let all = b.rows(t, width, x.n);
+                        let mut own = b.get_rows(all, rows);
+                        if turn {
+                            let turned = b.permute(own, [1, 0, 2, 3]);
+                            own = b.contiguous(turned);
+                        }
+                        b.copy(own, into)
+                    };
+                    let (wide, wide_values) = (x.d * x.kv_heads, x.values * x.kv_heads);
+                    (
+                        gather(bare, wide, kept.bare, false),
+                        gather(key, wide, kept.keys, false),
+                        gather(value, wide_values, kept.values, true),
+                    )
+                }
+                None => (kept.bare, kept.keys, kept.values),
             };
-            // How much each row attends to each segment, positions left out.
-            let bare_keys = b.reshape(bare_keys, [x.d, x.kv_heads, slots, 1]);
-            let bare_keys = b.permute(bare_keys, [0, 2, 1, 3]);
-            let attended = b.product(bare_keys, bare, like);
-            let attended = b.soft_max(attended, counts, scale);
-            let mut importance = b.product(member, attended, None);
-            if shape.fresh {
-                let by_row = b.permute(importance, [1, 0, 2, 3]);
-                let by_row = b.contiguous(by_row);
-                let pooled = b.product(pool, by_row, None);
-                let pooled = b.permute(pooled, [1, 0, 2, 3]);
-                let pooled = b.contiguous(pooled);
-                importance = b.sum(pooled, own);
+            let bare = b.reshape(bare, [x.d, x.kv_heads, piece.part.n_slots() as i64, 1]);
+            let bare = b.permute(bare, [0, 2, 1, 3]);
+            Slots { bare, keys, values }
+        }
+    }
+
+    /// Scores as their softmax takes them, and the scale that is left for it.
+    pub unsafe fn capped(&mut self, layer: &Layer<'_>, mut scores: Tensor) -> (Tensor, f32) {
+        // SAFETY: as in `layer`.
+        unsafe {
+            match &layer.cap {
+                Cap::None => (scores, layer.scale),
+                Cap::Like(caps) => {
+                    for cap in caps {
+                        scores = self.build.as_in(*cap, scores);
+                    }
+                    (scores, layer.scale)
+                }
+                Cap::At(scale, cap) => (self.build.cap(scores, *scale, *cap), 1.0),
             }
-            // The tokens that stand between a segment and the region's end: see `Tables`.
-            let nearer = b.reshape(importance, [k, 1, groups, x.heads]);
-            let nearer = b.repeat(nearer, [k, k, groups, x.heads]);
-            let farther = b.reshape(importance, [1, k, groups, x.heads]);
-            let difference = b.subtract(nearer, farther);
-            let signed = b.times(difference, sign);
-            let stepped = b.step(signed);
-            let weighed = b.times(stepped, weight);
-            let moved = b.sum_rows(weighed);
-            let shift = b.sum(moved, before);
-            let mut shift = b.reshape(shift, [k, groups, x.heads, 1]);
-            if shape.fresh {
-                shift = b.get_rows(shift, row_groups);
-            }
-            let shift = b.permute(shift, [2, 0, 1, 3]);
-            let shift = b.contiguous(shift);
-            let shift = b.reshape(shift, [x.n * x.heads * k, 1, 1, 1]);
-            let shift = b.cast(shift, GGML_TYPE_I32);
-            // Each query once for each segment, turned by as much as that segment's keys should have been.
-            let queries = b.repeat(turned, [x.d, x.n, x.heads, k]);
-            let queries = b.reshape(queries, [x.d, 1, x.n * x.heads * k, 1]);
-            let queries = b.turn(queries, shift, of(site.query));
-            let queries = b.reshape(queries, [x.d, x.n, x.heads, k]);
-            let keys = b.reshape(keys, [x.d, x.kv_heads, stride, k]);
-            let keys = b.permute(keys, [0, 2, 1, 3]);
-            let scores = b.product(keys, queries, like);
-            let scores = b.permute(scores, [0, 2, 3, 1]);
-            let scores = b.contiguous(scores);
-            let scores = b.reshape(scores, [slots, x.n, x.heads, 1]);
-            let values = b.reshape(values, [slots, x.values, x.kv_heads, 1]);
-            (scores, values)
         }
     }
 }
 
 /// What a cast to F16 was made of: flash attention's builder casts an F32 cache.
-unsafe fn uncast(t: Tensor) -> Tensor {
+pub unsafe fn uncast(t: Tensor) -> Tensor {
     // SAFETY: a tensor of the graph; a copy's first source is what is copied.
     unsafe {
         let source = (*t).src[0];

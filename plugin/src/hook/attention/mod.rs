@@ -1,6 +1,7 @@
 //! Attention that does not depend on the order of segments: the nodes of a graph, what is kept for later ones, and the
 //! inputs that are written before each evaluation.
 
+mod after;
 mod build;
 mod emit;
 mod failure;
@@ -8,6 +9,10 @@ mod feed;
 mod inputs;
 mod kept;
 mod layer;
+mod masks;
+mod order;
+mod own;
+mod places;
 
 pub use emit::rewrite;
 pub use feed::AttentionGraph;
