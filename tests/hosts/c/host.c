@@ -162,6 +162,16 @@ static void evaluate(struct llama_context * context, const struct options * opti
     llama_batch_free(batch);
 }
 
+static enum ggml_type cache_type(const char * name) {
+    const enum ggml_type types[] = {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0};
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
+        if (strcmp(name, ggml_type_name(types[i])) == 0) {
+            return types[i];
+        }
+    }
+    fail("unknown type of cache", name);
+}
+
 static void run(struct llama_model * model, const struct options * options) {
     struct llama_context_params params = llama_context_default_params();
     params.n_ctx           = 512;
@@ -171,8 +181,8 @@ static void run(struct llama_model * model, const struct options * options) {
     params.n_threads       = (int32_t) options->threads;
     params.n_threads_batch = (int32_t) options->threads;
     params.flash_attn_type = (enum llama_flash_attn_type) options->flash;
-    if (options->cache && strcmp(options->cache, "f32") == 0) {
-        params.type_k = params.type_v = GGML_TYPE_F32;
+    if (options->cache) {
+        params.type_k = params.type_v = cache_type(options->cache);
     }
     params.cb_eval         = options->count ? count_node : options->capture ? capture_node : NULL;
 

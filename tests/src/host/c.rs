@@ -68,6 +68,8 @@ pub struct Decode {
     pub script: Option<String>,
     /// An F32 cache instead of an F16 one.
     pub wide_cache: bool,
+    /// A cache of another type, by ggml's name for it.
+    pub cache: Option<&'static str>,
     /// Profiles of sequences.
     pub choose: Vec<(u32, String)>,
     /// The profile of every sequence after the prompt.
@@ -104,6 +106,7 @@ impl Decode {
             native: None,
             script: None,
             wide_cache: false,
+            cache: None,
             choose: Vec::new(),
             later: None,
             back: 0,
@@ -137,8 +140,8 @@ impl Decode {
             fs::write(&path, script).expect("a script is written");
             arguments.extend(["--script".into(), path.into()]);
         }
-        if self.wide_cache {
-            arguments.extend(["--cache".into(), "f32".into()]);
+        if let Some(cache) = self.cache.or(self.wide_cache.then_some("f32")) {
+            arguments.extend(["--cache".into(), cache.into()]);
         }
         arguments.extend(self.capture.then(|| "--capture".into()));
         if !self.choose.is_empty() {

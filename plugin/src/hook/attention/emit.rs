@@ -86,7 +86,7 @@ pub unsafe fn rewrite(
             if (*node).op_params[1] != 0 {
                 return Err(AttentionFailure::Bias(site.layer));
             }
-            if (*viewed.tensor(site.query)).op_params[2] & MULTIPLE != 0 {
+            if (*viewed.tensor(site.turned_query)).op_params[2] & MULTIPLE != 0 {
                 return Err(AttentionFailure::Positions(site.layer));
             }
         }

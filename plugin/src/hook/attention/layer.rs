@@ -69,6 +69,9 @@ impl Emit<'_> {
                 Form::Flash => (None, vec![], (*out).op_params[0], (*out).src[4]),
             };
             let scale = f32::from_bits(scale as u32);
+            // Rotated queries may be multiplied before they are read; those without positions are multiplied here.
+            let scales = site.query_scales.iter().map(|id| f32::from_bits((*of(*id)).op_params[0] as u32));
+            let bare_scale = scale * scales.product::<f32>();
             let turned = self.build.permute(query, [0, 2, 1, 3]);
             let turned = self.build.contiguous(turned);
             let bare = self.build.permute(of(site.bare_query), [0, 2, 1, 3]);
@@ -76,12 +79,13 @@ impl Emit<'_> {
                 Form::Scores { soft_max, .. } => (*of(*soft_max)).src[0],
                 Form::Flash => {
                     let keys = uncast(of(site.cached_keys));
-                    self.build.product(keys, turned, None)
+                    let read = self.build.contiguous(of(site.read_query));
+                    self.build.product(keys, read, None)
                 }
             };
             let mut values = vec![];
             for part in 0..self.pieces.len() {
-                let (mut own, v) = self.region((index, part), site, x, (turned, bare), (like, scale));
+                let (mut own, v) = self.region((index, part), site, x, (turned, bare), (like, &caps, bare_scale));
                 for cap in &caps {
                     own = self.build.as_in(*cap, own);
                 }
@@ -108,7 +112,12 @@ impl Emit<'_> {
             let cached = match &site.form {
                 Form::Scores { .. } => of(site.cached_values),
                 Form::Flash => {
-                    let v = self.build.permute(uncast(of(site.cached_values)), [1, 0, 2, 3]);
+                    let mut v = uncast(of(site.cached_values));
+                    // Blocks of a quantised type cannot be transposed.
+                    if !matches!((*v).type_, GGML_TYPE_F32 | GGML_TYPE_F16 | GGML_TYPE_BF16) {
+                        v = self.build.cast(v, GGML_TYPE_F32);
+                    }
+                    let v = self.build.permute(v, [1, 0, 2, 3]);
                     self.build.contiguous(v)
                 }
             };
@@ -139,7 +148,7 @@ impl Emit<'_> {
         site: &AttentionSite,
         x: &Extents,
         (turned, bare): (Tensor, Tensor),
-        (like, scale): (Option<Tensor>, f32),
+        (like, caps, scale): (Option<Tensor>, &[Tensor], f32),
     ) -> (Tensor, Tensor) {
         let piece = &self.pieces[part];
         let (shape, kept) = (piece.part, piece.kept.layers[index]);
@@ -175,7 +184,10 @@ impl Emit<'_> {
             // How much each row attends to each segment, positions left out.
             let bare_keys = b.reshape(bare_keys, [x.d, x.kv_heads, slots, 1]);
             let bare_keys = b.permute(bare_keys, [0, 2, 1, 3]);
-            let attended = b.product(bare_keys, bare, like);
+            let mut attended = b.product(bare_keys, bare, like);
+            for cap in caps {
+                attended = b.as_in(*cap, attended);
+            }
             let attended = b.soft_max(attended, counts, scale);
             let mut importance = b.product(member, attended, None);
             if shape.fresh {
@@ -207,7 +219,7 @@ impl Emit<'_> {
             // Each query once for each segment, turned by as much as that segment's keys should have been.
             let queries = b.repeat(turned, [x.d, x.n, x.heads, k]);
             let queries = b.reshape(queries, [x.d, 1, x.n * x.heads * k, 1]);
-            let queries = b.turn(queries, shift, of(site.query));
+            let queries = b.turn(queries, shift, of(site.turned_query));
             let queries = b.reshape(queries, [x.d, x.n, x.heads, k]);
             let keys = b.reshape(keys, [x.d, x.kv_heads, stride, k]);
             let keys = b.permute(keys, [0, 2, 1, 3]);

@@ -8,7 +8,9 @@ mod feed;
 mod inputs;
 mod kept;
 mod layer;
+mod output;
 
 pub use emit::rewrite;
 pub use feed::AttentionGraph;
 pub use kept::Kept;
+pub use output::put_back;

@@ -20,7 +20,7 @@ impl Live {
         }
         let mut inner = lock(&self.inner);
         inner.settle(seq, self);
-        if region.is_some() && inner.mode(seq).is_none() {
+        if region.is_some() && inner.asked(seq).is_none() {
             return Err(format!("sequence {seq} runs under a profile without [invariance], or under none"));
         }
         let cells = inner.sequences.get(&seq).map_or(0, |s| s.cells.end());
