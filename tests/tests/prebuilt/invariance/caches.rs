@@ -49,7 +49,7 @@ fn no_order_counts(head: u64) {
                 let (rounded, _) = distance(&recording, 0, &expected);
                 let (far, _) = distance(&recording, 0, &plain);
                 // With flash attention the host's own kernel, which sums values in F16, is what computes the mode `set`.
-                let tolerance = if flash && mode == Mode::Set { 1e-2 } else { tolerance };
+                let tolerance = if flash && mode == Mode::Set { 5e-3 } else { tolerance };
                 let what = format!("heads of {head}, {name}, {cache}, flash attention {flash}");
                 println!("{what}: {rounded:.1e} from the oracle, an order moves a logit by {moved:.1e}");
                 assert!(runs == 24 && moved < tolerance, "{what}: an order moves a logit by {moved:e}");
