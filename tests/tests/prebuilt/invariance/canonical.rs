@@ -133,27 +133,6 @@ fn ten_segments_in_random_orders() {
     }
 }
 
-/// Two segments that are not the same, and as important as each other: the prompt's order decides which is nearer, unless it
-/// is taken away.
-#[test]
-fn ties_do_not_count() {
-    let bench = Bench::new(Arch::Llama, FileType::F32);
-    let mut prompt = Prompt::new(93, 3, &[2, 4, 2], 3);
-    prompt.segments[0] = vec![50, 50];
-    prompt.segments[1] = vec![50, 50, 50, 50];
-    let orders = permutations(3);
-    let runs = |canonical| bench.orders(("pine", canonical), &prompt, &orders, Prompt::whole);
-    let moved = runs(false).windows(2).map(|pair| gap(&pair[0], &pair[1])).fold(0.0, f32::max);
-    assert!(moved > 1e-2, "no tie: {moved:e}");
-    assert_same(&runs(true), "ties");
-}
-
-/// The largest difference of a logit.
-fn gap(a: &[Row], b: &[Row]) -> f32 {
-    let gap = |(x, y): (&u32, &u32)| (f32::from_bits(*x) - f32::from_bits(*y)).abs();
-    a.iter().zip(b).flat_map(|(a, b)| a.logits.iter().zip(&b.logits).map(gap)).fold(0.0, f32::max)
-}
-
 /// A prompt whose segments have the markers around them, with blanks between.
 fn marked(order: &[usize], prompt: &Prompt, blanks: [usize; 2]) -> Vec<usize> {
     let ordered = prompt.ordered(order);
