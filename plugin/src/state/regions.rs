@@ -239,6 +239,20 @@ impl Regions {
         }
     }
 
+    /// A sequence's cells came from elsewhere, and segments that were announced with them.
+    pub fn restored(&mut self, seq: i32, region: Option<Region>) {
+        match region {
+            Some(region) => drop(self.held.insert(seq, Held::announced(region, false))),
+            None => self.disturb(seq, "its cells were restored from elsewhere"),
+        }
+    }
+
+    /// The region of a sequence that was announced and is in the cache.
+    pub fn announced_and_evaluated(&self, seq: i32) -> Option<Region> {
+        let held = self.held.get(&seq).filter(|held| !held.found && matches!(held.state, State::Evaluated(_)))?;
+        Some(held.region.clone())
+    }
+
     /// Cells `p0..p1` of one sequence are also another's.
     pub fn copy(&mut self, from: i32, to: i32, p0: i32, p1: i32) {
         let Some(held) = self.held.get(&from) else { return };

@@ -13,6 +13,8 @@
  *   fill SEQUENCE:POSITION:TOKEN,TOKEN...   the same; no row gives logits
  *   remove SEQUENCE FROM TO                 llama_memory_seq_rm
  *   copy FROM TO                            llama_memory_seq_cp, all positions
+ *   save SEQUENCE                           llama_state_seq_get_data, kept until the next one
+ *   load SEQUENCE                           llama_state_seq_set_data of what was saved last
  */
 
 /* As in evenkeel.h, which this program does not know. */
@@ -71,6 +73,24 @@ static void feed(struct llama_context * context, char * rest, bool output, int v
     llama_batch_free(batch);
 }
 
+static uint8_t * saved;
+static size_t    saved_size;
+
+static void save(struct llama_context * context, int sequence) {
+    size_t size = llama_state_seq_get_size(context, sequence);
+    saved       = realloc(saved, size);
+    saved_size  = llama_state_seq_get_data(context, saved, size, sequence);
+    if (saved_size != size) {
+        fail("llama_state_seq_get_data wrote another size than it said", NULL);
+    }
+}
+
+static void load(struct llama_context * context, int sequence) {
+    if (llama_state_seq_set_data(context, saved, saved_size, sequence) != saved_size) {
+        fail("llama_state_seq_set_data read another size than was saved", NULL);
+    }
+}
+
 void run_script(struct llama_context * context, const char * path, void (*row)(const char *, int, int, const float *, int)) {
     int    vocabulary = llama_vocab_n_tokens(llama_model_get_vocab(llama_get_model(context)));
     FILE * script     = fopen(path, "r");
@@ -95,6 +115,10 @@ void run_script(struct llama_context * context, const char * path, void (*row)(c
         } else if (strcmp(line, "remove") == 0) {
             int sequence = (int) strtol(rest, &rest, 10), from = (int) strtol(rest, &rest, 10);
             llama_memory_seq_rm(llama_get_memory(context), sequence, from, (int) strtol(rest, &rest, 10));
+        } else if (strcmp(line, "save") == 0) {
+            save(context, (int) strtol(rest, NULL, 10));
+        } else if (strcmp(line, "load") == 0) {
+            load(context, (int) strtol(rest, NULL, 10));
         } else if (strcmp(line, "copy") == 0) {
             int from = (int) strtol(rest, &rest, 10);
             llama_memory_seq_cp(llama_get_memory(context), from, (int) strtol(rest, &rest, 10), -1, -1);

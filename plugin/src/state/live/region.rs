@@ -27,6 +27,11 @@ impl Live {
         lock(&self.regions).announce(seq, region, cells)
     }
 
+    /// The segments that a program announced for a sequence, if they are in the cache.
+    pub fn announced_segments(&self, seq: i32) -> Option<Region> {
+        lock(&self.regions).announced_and_evaluated(seq)
+    }
+
     /// Takes note of whether its attention fits. True if that was not known.
     pub fn fits(&self, found: Result<(), String>) -> bool {
         self.fit.set(found).is_ok()

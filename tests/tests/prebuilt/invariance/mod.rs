@@ -6,3 +6,4 @@ mod forms;
 mod markers;
 mod mechanism;
 mod reference;
+mod states;
