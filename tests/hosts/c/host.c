@@ -54,6 +54,30 @@ static const char * captured_as(const struct ggml_tensor * tensor) {
     return NULL;
 }
 
+static void write_node(struct ggml_tensor * tensor, const char * name) {
+    size_t n = ggml_nbytes(tensor) / sizeof(uint32_t);
+    uint32_t * bits = malloc(n * sizeof(uint32_t) + 1);
+    ggml_backend_tensor_get(tensor, bits, 0, n * sizeof(uint32_t));
+    fprintf(out, "capture %s %" PRId64, name, tensor->ne[0]);
+    for (size_t i = 0; i < n; i++) {
+        fprintf(out, " %08" PRIx32, bits[i]);
+    }
+    fputc('\n', out);
+    free(bits);
+}
+
+/* Writes the whole numbers that evenkeel's attention computes: by how much each query of a head is turned for each segment. */
+static bool shift_node(struct ggml_tensor * tensor, bool ask, void * data) {
+    (void) data;
+    if (tensor->type != GGML_TYPE_I32 || strncmp(tensor->name, "ek.attention.", 13) != 0) {
+        return false;
+    }
+    if (!ask) {
+        write_node(tensor, tensor->name);
+    }
+    return true;
+}
+
 /* Writes the values of the sites. */
 static bool capture_node(struct ggml_tensor * tensor, bool ask, void * data) {
     (void) data;
@@ -64,15 +88,7 @@ static bool capture_node(struct ggml_tensor * tensor, bool ask, void * data) {
     if (ask) {
         return true;
     }
-    size_t n = ggml_nbytes(tensor) / sizeof(uint32_t);
-    uint32_t * bits = malloc(n * sizeof(uint32_t) + 1);
-    ggml_backend_tensor_get(tensor, bits, 0, n * sizeof(uint32_t));
-    fprintf(out, "capture %s %" PRId64, name, tensor->ne[0]);
-    for (size_t i = 0; i < n; i++) {
-        fprintf(out, " %08" PRIx32, bits[i]);
-    }
-    fputc('\n', out);
-    free(bits);
+    write_node(tensor, name);
     return true;
 }
 
@@ -184,7 +200,7 @@ static void run(struct llama_model * model, const struct options * options) {
     if (options->cache) {
         params.type_k = params.type_v = cache_type(options->cache);
     }
-    params.cb_eval         = options->count ? count_node : options->capture ? capture_node : NULL;
+    params.cb_eval         = options->count ? count_node : options->capture ? capture_node : options->shifts ? shift_node : NULL;
 
     struct llama_context * context = llama_init_from_model(model, params);
     if (!context) {

@@ -39,6 +39,7 @@ struct options {
     bool         separate;   /* each sequence has cells of its own */
     bool         last_only;  /* logits of the last prompt row only */
     bool         count;      /* also write the number of nodes of each evaluation */
+    bool         shifts;     /* also write where attention puts segments: evenkeel's nodes of whole numbers */
     bool         capture;    /* also write the residual stream after every layer; not together with count */
 };
 

@@ -11,6 +11,7 @@
  *                                           lengths: that there are none
  *   feed SEQUENCE:POSITION:TOKEN,TOKEN...   several such groups: one batch; every row gives logits
  *   fill SEQUENCE:POSITION:TOKEN,TOKEN...   the same; no row gives logits
+ *   tail ROWS SEQUENCE:POSITION:TOKEN...    the same; the last ROWS give logits
  *   remove SEQUENCE FROM TO                 llama_memory_seq_rm
  *   copy FROM TO                            llama_memory_seq_cp, all positions
  *   save SEQUENCE                           llama_state_seq_get_data, kept until the next one
@@ -48,7 +49,7 @@ static void segments(struct llama_context * context, char * rest) {
     }
 }
 
-static void feed(struct llama_context * context, char * rest, bool output, int vocabulary,
+static void feed(struct llama_context * context, char * rest, int outputs, int vocabulary,
                  void (*row)(const char *, int, int, const float *, int)) {
     struct llama_batch batch = llama_batch_init(2048, 0, 1);
     for (char * group = strtok(rest, " "); group; group = strtok(NULL, " ")) {
@@ -60,14 +61,17 @@ static void feed(struct llama_context * context, char * rest, bool output, int v
             batch.pos[n]       = position++;
             batch.n_seq_id[n]  = 1;
             batch.seq_id[n][0] = sequence;
-            batch.logits[n]    = output;
         }
+    }
+    int from = outputs < batch.n_tokens ? batch.n_tokens - outputs : 0;
+    for (int n = 0; n < batch.n_tokens; n++) {
+        batch.logits[n] = n >= from;
     }
     int status = llama_decode(context, batch);
     if (status != 0) {
         fail("llama_decode failed", "script");
     }
-    for (int n = 0; output && n < batch.n_tokens; n++) {
+    for (int n = from; n < batch.n_tokens; n++) {
         row("prompt", batch.seq_id[n][0], batch.pos[n], llama_get_logits_ith(context, n), vocabulary);
     }
     llama_batch_free(batch);
@@ -109,9 +113,12 @@ void run_script(struct llama_context * context, const char * path, void (*row)(c
         if (strcmp(line, "segments") == 0) {
             segments(context, rest);
         } else if (strcmp(line, "feed") == 0) {
-            feed(context, rest, true, vocabulary, row);
+            feed(context, rest, 2048, vocabulary, row);
         } else if (strcmp(line, "fill") == 0) {
-            feed(context, rest, false, vocabulary, row);
+            feed(context, rest, 0, vocabulary, row);
+        } else if (strcmp(line, "tail") == 0) {
+            int rows = (int) strtol(rest, &rest, 10);
+            feed(context, rest + 1, rows, vocabulary, row);
         } else if (strcmp(line, "remove") == 0) {
             int sequence = (int) strtol(rest, &rest, 10), from = (int) strtol(rest, &rest, 10);
             llama_memory_seq_rm(llama_get_memory(context), sequence, from, (int) strtol(rest, &rest, 10));

@@ -62,6 +62,8 @@ pub struct Decode {
     pub count: bool,
     /// Write the residual streams (through the same callback; not together with `count`).
     pub capture: bool,
+    /// Write where attention puts segments (through the same callback).
+    pub shifts: bool,
     /// llama.cpp's own control vector.
     pub native: Option<Native>,
     /// What to feed, line by line, instead of a prompt of the program's own: see `hosts/c/script.c`.
@@ -103,6 +105,7 @@ impl Decode {
             rpc: None,
             count: false,
             capture: false,
+            shifts: false,
             native: None,
             script: None,
             wide_cache: false,
@@ -144,6 +147,7 @@ impl Decode {
             arguments.extend(["--cache".into(), cache.into()]);
         }
         arguments.extend(self.capture.then(|| "--capture".into()));
+        arguments.extend(self.shifts.then(|| "--shifts".into()));
         if !self.choose.is_empty() {
             let list: Vec<String> = self.choose.iter().map(|(sequence, name)| format!("{sequence}={name}")).collect();
             arguments.extend(["--choose".into(), list.join(",").into()]);
