@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use evenkeel_model::{
-    Arch, ControlVector, FileType, Shape, TINY_CONTEXT, TINY_EMBD, TINY_LAYERS, TINY_VOCAB, random_llama, tiny_as,
+    Arch, ControlVector, FileType, Shape, TINY_CONTEXT, TINY_EMBD, TINY_LAYERS, TINY_VOCAB, Tiny, random_llama, tiny_as,
 };
 use tempfile::TempDir;
 
@@ -45,6 +45,16 @@ impl Scratch {
     pub fn model(&self, arch: Arch, file_type: FileType) -> PathBuf {
         let path = self.path(&format!("{}-{file_type:?}.gguf", arch.name()));
         tiny_as(arch, file_type, 1, &path).expect("a model is written");
+        path
+    }
+
+    /// A tiny F32 model with attention of another form than its architecture's usual one.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn tiny(&self, tiny: &Tiny) -> PathBuf {
+        let path = self.path("model.gguf");
+        tiny.write(FileType::F32, 1, &path).expect("a model is written");
         path
     }
 

@@ -74,7 +74,13 @@ pub fn before_ubatch(r: &Registers) -> Verdict {
     if let Some(live) = state.live(r.argument(0)) {
         // SAFETY: the host passes a micro-batch by reference.
         match unsafe { rows::read(&live.host.layout, r.argument(1)) } {
-            Some(rows) => live.feed(&rows),
+            Some(rows) => {
+                live.feed(&rows);
+                if let Some(batch) = live.batch() {
+                    // SAFETY: the same micro-batch, whose tokens are llama.cpp's own copy.
+                    unsafe { rows::replace(r.argument(1), &batch.tokens) };
+                }
+            }
             None => {
                 state.trouble.unread.fetch_add(1, Ordering::Relaxed);
                 live.feed(&[]);

@@ -94,9 +94,17 @@ pub fn before_sched_free(r: &Registers) -> Verdict {
 /// Gives a graph what it needs of the regions of its rows.
 fn feed_attention(state: &State, current: Option<usize>, graph: *mut ggml_cgraph) {
     let Some(fed) = lock(&state.attention).get(&(graph as usize)).cloned() else { return };
-    let batch = current.and_then(|address| state.live(address)).and_then(|live| live.batch());
+    let live = current.and_then(|address| state.live(address));
+    let batch = live.as_ref().and_then(|live| live.batch());
     // SAFETY: this thread is about to evaluate the graph, and the host has set its inputs.
     unsafe { lock(&fed).before_compute(graph, batch.as_deref()) };
+    if let (Some(live), Some(batch)) = (live, batch) {
+        // SAFETY: as above.
+        if let Err(why) = unsafe { attention::put_back(&live.host, graph, &batch) } {
+            state.trouble.unread.fetch_add(1, Ordering::Relaxed);
+            log::error!("context {}: rows of segments give logits of others: {why}", live.id);
+        }
+    }
 }
 
 /// Says once that the process generates without the profile that it was given.

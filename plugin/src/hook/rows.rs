@@ -115,6 +115,21 @@ pub unsafe fn read(layout: &Layout, ubatch: usize) -> Option<Vec<RawRow>> {
     }
 }
 
+/// Gives rows of a micro-batch other tokens.
+///
+/// # Safety
+/// `ubatch` is a micro-batch that [`read`] has read just now, whose tokens no other thread uses and no batch of a program
+/// holds; the rows are among its own.
+pub unsafe fn replace(ubatch: usize, tokens: &[(usize, i32)]) {
+    // SAFETY: the caller's promise: `read` found the array of tokens, because without it none would be replaced.
+    unsafe {
+        let token = (*(ubatch as *const Head)).token.cast_mut();
+        for (row, with) in tokens.iter().filter(|_| !token.is_null()) {
+            *token.add(*row) = *with;
+        }
+    }
+}
+
 /// The rows of a batch as a program passes it to `llama_decode`. Where it names no positions, llama.cpp counts on from the
 /// end of the sequence, which `end` tells; where it names no outputs, the last row is one.
 ///

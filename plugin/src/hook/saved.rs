@@ -44,7 +44,7 @@ fn live(r: &Registers) -> Option<Arc<Live>> {
 fn trailer(live: &Live, seq: i32) -> Option<Vec<u8>> {
     let cells = live.cells_of(seq);
     let needed = !cells.is_empty() && live.structure().merged.is_some();
-    needed.then(|| Saved::of(&cells, |id| state::get().identities.hash(id)).to_bytes())
+    needed.then(|| Saved::of(&cells, live.announced_segments(seq), |id| state::get().identities.hash(id)).to_bytes())
 }
 
 /// `size_t llama_state_seq_get_size_ext(ctx, seq, flags)`
@@ -94,11 +94,11 @@ pub fn after_restore(r: &Registers, read: usize) -> usize {
 /// A sequence of a context of ours came from elsewhere.
 fn restored(r: &Registers, seq: i32, saved: Option<Saved>, partial: bool) {
     let Some(live) = live(r) else { return };
-    let cells = match saved {
-        Some(saved) => real(&live, saved.restore(|hash| state::get().identities.id(hash))),
-        None => plain(end_of(&live, seq).unwrap_or(0)),
+    let (cells, region) = match saved {
+        Some(saved) => (real(&live, saved.restore(|hash| state::get().identities.id(hash))), saved.region),
+        None => (plain(end_of(&live, seq).unwrap_or(0)), None),
     };
-    live.restore(seq, cells, partial);
+    live.restore(seq, (cells, region), partial);
 }
 
 /// The cells without tokens that this model does not have: nobody's bytes are fed to the host.

@@ -38,7 +38,7 @@ pub use identity::Identities;
 pub use instance::{Instance, PLAIN, SiteCounter};
 pub use live::{Again, Kept, Live, Prepared, RawRow, Repair, Room, Row};
 pub use profile::ProfileSlot;
-pub use regions::{Batch, BatchPart, Evaluated, Regions};
+pub use regions::{Asked, Batch, BatchPart, Evaluated, Regions};
 pub use sequence::{Pinned, Sequence, Wish};
 pub use shelf::Shelf;
 pub use stats::{plan_text, stats_json};

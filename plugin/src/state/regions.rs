@@ -6,6 +6,7 @@ use std::{
 };
 
 use evenkeel_core::invariance::{Mode, Part, Region, Seen};
+use evenkeel_core::sequence::UNKNOWN_TOKEN;
 use rustc_hash::FxHashMap;
 
 use super::{RawRow, lock};
@@ -19,14 +20,34 @@ pub struct Evaluated {
     pub region: Region,
     /// What attention made of them.
     pub mode: Mode,
+    /// Of which tokens they are, where that is not as the host has them.
+    pub moved: Option<Moved>,
     /// The cells of its positions, from the first on, once its micro-batch is evaluated.
     pub cells: Mutex<Vec<u32>>,
     /// What later rows need of its keys and values.
     pub kept: Mutex<Option<Arc<Kept>>>,
 }
 
+/// A region whose segments were put into their canonical order.
+pub struct Moved {
+    /// The tokens of its cells, from the first on.
+    tokens: Vec<i32>,
+    /// For each of its cells the one where the host has its token.
+    from: Vec<u32>,
+}
+
+/// What a sequence's plan makes of segments.
+#[derive(Clone, Copy)]
+pub struct Asked {
+    /// Its mode.
+    pub mode: Mode,
+    /// Whether they are evaluated in their canonical order.
+    pub canonical: bool,
+}
+
 /// A sequence's region.
 struct Held {
+    /// As the host has it.
     region: Region,
     state: State,
     /// It was found by markers, and is found again if its cells are not what they were.
@@ -57,6 +78,10 @@ pub struct Batch {
     pub parts: Vec<BatchPart>,
     /// By row: its position as the host has it, and which of the regions it belongs to.
     pub rows: Vec<(i32, Option<usize>)>,
+    /// Rows that are evaluated with another token than the host's.
+    pub tokens: Vec<(usize, i32)>,
+    /// Rows whose token is evaluated as another row, and that row.
+    pub moved: Vec<(usize, usize)>,
 }
 
 /// One of them.
@@ -81,6 +106,30 @@ impl Batch {
     pub fn parts(&self) -> impl Iterator<Item = (usize, &BatchPart, Part)> {
         let pine = self.parts.iter().enumerate().filter(|(_, part)| part.evaluated.mode == Mode::Pine);
         pine.map(|(i, part)| (i, part, Part::new(&part.evaluated.region, &self.seen(i), part.fresh)))
+    }
+
+    /// Takes note of where the tokens of a sequence's region are evaluated.
+    fn move_rows(&mut self, seq: i32, raw: &[RawRow], part: &BatchPart) {
+        let (Some(moved), region) = (&part.evaluated.moved, &part.evaluated.region) else { return };
+        let cells = region.first()..region.end();
+        let mut rows = vec![None; region.n_cells()];
+        for (row, r) in raw.iter().enumerate().filter(|(_, r)| r.seq == seq && cells.contains(&r.pos)) {
+            let cell = (r.pos - region.first()) as usize;
+            rows[cell] = Some(row);
+            if moved.tokens[cell] != r.token {
+                self.tokens.push((row, moved.tokens[cell]));
+            }
+        }
+        if !part.fresh {
+            return;
+        }
+        for (cell, from) in moved.from.iter().enumerate() {
+            if let (Some(host), Some(row)) = (rows[*from as usize], rows[cell])
+                && host != row
+            {
+                self.moved.push((host, row));
+            }
+        }
     }
 }
 
@@ -123,7 +172,7 @@ impl Regions {
 
     /// Whether that region of a sequence is in the cache.
     pub fn has(&self, seq: i32, region: &Region) -> bool {
-        self.evaluated(seq).is_some_and(|evaluated| evaluated.region == *region)
+        self.held.get(&seq).is_some_and(|held| held.region == *region && matches!(held.state, State::Evaluated(_)))
     }
 
     /// The host feeds tokens of a sequence's region again, which is evaluated already.
@@ -190,6 +239,20 @@ impl Regions {
         }
     }
 
+    /// A sequence's cells came from elsewhere, and segments that were announced with them.
+    pub fn restored(&mut self, seq: i32, region: Option<Region>) {
+        match region {
+            Some(region) => drop(self.held.insert(seq, Held::announced(region, false))),
+            None => self.disturb(seq, "its cells were restored from elsewhere"),
+        }
+    }
+
+    /// The region of a sequence that was announced and is in the cache.
+    pub fn announced_and_evaluated(&self, seq: i32) -> Option<Region> {
+        let held = self.held.get(&seq).filter(|held| !held.found && matches!(held.state, State::Evaluated(_)))?;
+        Some(held.region.clone())
+    }
+
     /// Cells `p0..p1` of one sequence are also another's.
     pub fn copy(&mut self, from: i32, to: i32, p0: i32, p1: i32) {
         let Some(held) = self.held.get(&from) else { return };
@@ -211,13 +274,13 @@ impl Regions {
         self.held.keys().copied().collect()
     }
 
-    /// A micro-batch is about to be evaluated. `mode` tells what a sequence's plan makes of segments. Returns the sequences
+    /// A micro-batch is about to be evaluated. `asked` tells what a sequence's plan makes of segments. Returns the sequences
     /// that cannot be served; their rows then count as having no region.
-    pub fn feed(&mut self, raw: &[RawRow], mode: impl Fn(i32) -> Option<Mode>) -> Vec<Refusal> {
+    pub fn feed(&mut self, raw: &[RawRow], asked: impl Fn(i32) -> Option<Asked>) -> Vec<Refusal> {
         self.batch = None;
         self.signature = 0;
-        let (mut refused, mut batch) =
-            (Vec::new(), Batch { parts: vec![], rows: raw.iter().map(|r| (r.pos, None)).collect() });
+        let rows = raw.iter().map(|r| (r.pos, None)).collect();
+        let (mut refused, mut batch) = (Vec::new(), Batch { parts: vec![], rows, tokens: vec![], moved: vec![] });
         if self.held.is_empty() {
             return refused;
         }
@@ -225,8 +288,8 @@ impl Regions {
         seqs.sort_unstable();
         seqs.dedup();
         for seq in seqs {
-            let Some(mode) = mode(seq).filter(|_| self.held.contains_key(&seq)) else { continue };
-            match self.part(seq, mode, raw) {
+            let Some(asked) = asked(seq).filter(|_| self.held.contains_key(&seq)) else { continue };
+            match self.part(seq, asked, raw) {
                 Ok(None) => {}
                 Ok(Some(part)) => {
                     let first = part.evaluated.region.first();
@@ -236,6 +299,7 @@ impl Regions {
                             row.1 = Some(index);
                         }
                     }
+                    batch.move_rows(seq, raw, &part);
                     batch.parts.push(part);
                 }
                 Err(why) => {
@@ -259,7 +323,7 @@ impl Regions {
     }
 
     /// What a sequence's region is to its rows in this micro-batch.
-    fn part(&mut self, seq: i32, mode: Mode, raw: &[RawRow]) -> Result<Option<BatchPart>, String> {
+    fn part(&mut self, seq: i32, asked: Asked, raw: &[RawRow]) -> Result<Option<BatchPart>, String> {
         let id = self.next;
         let Some(held) = self.held.get_mut(&seq) else { return Ok(None) };
         let region = &held.region;
@@ -297,8 +361,20 @@ impl Regions {
                 region.n_tokens()
             ));
         }
+        let (mut as_evaluated, mut moved) = (region.clone(), None);
+        if asked.canonical {
+            let cells = region.first()..region.end();
+            let tokens: Vec<i32> = own.iter().filter(|r| cells.contains(&r.pos)).map(|r| r.token).collect();
+            let canonical = region.canonical(&tokens).filter(|_| !tokens.contains(&UNKNOWN_TOKEN));
+            let Some(canonical) = canonical else {
+                return Err("its segments are not fed as tokens, and so have no order of their own (canonical)".into());
+            };
+            let tokens = canonical.from.iter().map(|cell| tokens[*cell as usize]).collect();
+            (as_evaluated, moved) = (canonical.region, Some(Moved { tokens, from: canonical.from }));
+        }
         self.next += 1;
-        let evaluated = Evaluated { id, region: region.clone(), mode, cells: Mutex::default(), kept: Mutex::default() };
+        let (cells, kept) = Default::default();
+        let evaluated = Evaluated { id, region: as_evaluated, mode: asked.mode, moved, cells, kept };
         let evaluated = Arc::new(evaluated);
         held.state = State::Evaluated(evaluated.clone());
         Ok(Some(BatchPart { evaluated, fresh: true }))
@@ -336,8 +412,35 @@ mod tests {
         positions.map(|pos| RawRow { seq, others: [].into(), pos, token: 1, output: true }).collect()
     }
 
-    fn pine(_: i32) -> Option<Mode> {
-        Some(Mode::Pine)
+    fn pine(_: i32) -> Option<Asked> {
+        Some(Asked { mode: Mode::Pine, canonical: false })
+    }
+
+    #[test]
+    fn segments_in_their_own_order() {
+        let mut regions = Regions::default();
+        regions.announce(0, Some(region()), 0).unwrap();
+        let mut raw = rows(0, 0..6);
+        for (row, token) in raw.iter_mut().zip([1, 1, 7, 8, 5, 9]) {
+            row.token = token;
+        }
+        let asked = |_| Some(Asked { mode: Mode::Set, canonical: true });
+        assert!(regions.feed(&raw, asked).is_empty());
+        let batch = regions.batch().unwrap();
+        assert_eq!(batch.parts[0].evaluated.region.lengths(), [1, 2]);
+        assert_eq!(batch.tokens, [(2, 5), (3, 7), (4, 8)]);
+        assert_eq!(batch.moved, [(4, 2), (2, 3), (3, 4)]);
+        assert!(regions.has(0, &region()), "the host's region is in the cache");
+        // Rows that come again are those of the tokens that are there.
+        regions.comes_again(0);
+        assert!(regions.feed(&raw[3..], asked).is_empty());
+        let batch = regions.batch().unwrap();
+        assert_eq!((&batch.tokens[..], &batch.moved[..]), (&[(0, 7), (1, 8)][..], &[][..]));
+        // Without tokens there is no such order.
+        regions.remove(0, 0, -1);
+        regions.announce(0, Some(region()), 0).unwrap();
+        raw[3].token = UNKNOWN_TOKEN;
+        assert_eq!(regions.feed(&raw, asked).len(), 1);
     }
 
     #[test]

@@ -54,6 +54,30 @@ static const char * captured_as(const struct ggml_tensor * tensor) {
     return NULL;
 }
 
+static void write_node(struct ggml_tensor * tensor, const char * name) {
+    size_t n = ggml_nbytes(tensor) / sizeof(uint32_t);
+    uint32_t * bits = malloc(n * sizeof(uint32_t) + 1);
+    ggml_backend_tensor_get(tensor, bits, 0, n * sizeof(uint32_t));
+    fprintf(out, "capture %s %" PRId64, name, tensor->ne[0]);
+    for (size_t i = 0; i < n; i++) {
+        fprintf(out, " %08" PRIx32, bits[i]);
+    }
+    fputc('\n', out);
+    free(bits);
+}
+
+/* Writes the whole numbers that evenkeel's attention computes: by how much each query of a head is turned for each segment. */
+static bool shift_node(struct ggml_tensor * tensor, bool ask, void * data) {
+    (void) data;
+    if (tensor->type != GGML_TYPE_I32 || strncmp(tensor->name, "ek.attention.", 13) != 0) {
+        return false;
+    }
+    if (!ask) {
+        write_node(tensor, tensor->name);
+    }
+    return true;
+}
+
 /* Writes the values of the sites. */
 static bool capture_node(struct ggml_tensor * tensor, bool ask, void * data) {
     (void) data;
@@ -64,15 +88,7 @@ static bool capture_node(struct ggml_tensor * tensor, bool ask, void * data) {
     if (ask) {
         return true;
     }
-    size_t n = ggml_nbytes(tensor) / sizeof(uint32_t);
-    uint32_t * bits = malloc(n * sizeof(uint32_t) + 1);
-    ggml_backend_tensor_get(tensor, bits, 0, n * sizeof(uint32_t));
-    fprintf(out, "capture %s %" PRId64, name, tensor->ne[0]);
-    for (size_t i = 0; i < n; i++) {
-        fprintf(out, " %08" PRIx32, bits[i]);
-    }
-    fputc('\n', out);
-    free(bits);
+    write_node(tensor, name);
     return true;
 }
 
@@ -162,6 +178,16 @@ static void evaluate(struct llama_context * context, const struct options * opti
     llama_batch_free(batch);
 }
 
+static enum ggml_type cache_type(const char * name) {
+    const enum ggml_type types[] = {GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0};
+    for (size_t i = 0; i < sizeof(types) / sizeof(*types); i++) {
+        if (strcmp(name, ggml_type_name(types[i])) == 0) {
+            return types[i];
+        }
+    }
+    fail("unknown type of cache", name);
+}
+
 static void run(struct llama_model * model, const struct options * options) {
     struct llama_context_params params = llama_context_default_params();
     params.n_ctx           = 512;
@@ -171,10 +197,10 @@ static void run(struct llama_model * model, const struct options * options) {
     params.n_threads       = (int32_t) options->threads;
     params.n_threads_batch = (int32_t) options->threads;
     params.flash_attn_type = (enum llama_flash_attn_type) options->flash;
-    if (options->cache && strcmp(options->cache, "f32") == 0) {
-        params.type_k = params.type_v = GGML_TYPE_F32;
+    if (options->cache) {
+        params.type_k = params.type_v = cache_type(options->cache);
     }
-    params.cb_eval         = options->count ? count_node : options->capture ? capture_node : NULL;
+    params.cb_eval         = options->count ? count_node : options->capture ? capture_node : options->shifts ? shift_node : NULL;
 
     struct llama_context * context = llama_init_from_model(model, params);
     if (!context) {

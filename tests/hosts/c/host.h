@@ -29,7 +29,7 @@ struct options {
     int          gpu_layers;
     int          flash;      /* -1 auto, 0 off, 1 on */
     const char * script;     /* what to feed instead of prompt and decode: see script.c; or NULL */
-    const char * cache;      /* type of the cache: f16 (default) or f32 */
+    const char * cache;      /* type of the cache by ggml's name for it, or NULL for f16 */
     int          contexts;   /* contexts made one after the other on one model */
     const char * choose;     /* profiles of sequences, chosen through ek_set_profile, or NULL */
     const char * later;      /* profile chosen for every sequence after the prompt, or NULL */
@@ -39,6 +39,7 @@ struct options {
     bool         separate;   /* each sequence has cells of its own */
     bool         last_only;  /* logits of the last prompt row only */
     bool         count;      /* also write the number of nodes of each evaluation */
+    bool         shifts;     /* also write where attention puts segments: evenkeel's nodes of whole numbers */
     bool         capture;    /* also write the residual stream after every layer; not together with count */
 };
 

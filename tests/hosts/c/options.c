@@ -32,6 +32,7 @@ struct options parse(int argc, char ** argv) {
     const struct { const char * name; bool * value; } switches[] = {
         {"--last-only", &options.last_only}, {"--count", &options.count}, {"--capture", &options.capture},
         {"--exported", &options.exported},   {"--separate", &options.separate},
+        {"--shifts", &options.shifts},
     };
     for (int i = 1; i < argc; i++) {
         bool known = false;

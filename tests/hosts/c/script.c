@@ -11,8 +11,11 @@
  *                                           lengths: that there are none
  *   feed SEQUENCE:POSITION:TOKEN,TOKEN...   several such groups: one batch; every row gives logits
  *   fill SEQUENCE:POSITION:TOKEN,TOKEN...   the same; no row gives logits
+ *   tail ROWS SEQUENCE:POSITION:TOKEN...    the same; the last ROWS give logits
  *   remove SEQUENCE FROM TO                 llama_memory_seq_rm
  *   copy FROM TO                            llama_memory_seq_cp, all positions
+ *   save SEQUENCE                           llama_state_seq_get_data, kept until the next one
+ *   load SEQUENCE                           llama_state_seq_set_data of what was saved last
  */
 
 /* As in evenkeel.h, which this program does not know. */
@@ -46,7 +49,7 @@ static void segments(struct llama_context * context, char * rest) {
     }
 }
 
-static void feed(struct llama_context * context, char * rest, bool output, int vocabulary,
+static void feed(struct llama_context * context, char * rest, int outputs, int vocabulary,
                  void (*row)(const char *, int, int, const float *, int)) {
     struct llama_batch batch = llama_batch_init(2048, 0, 1);
     for (char * group = strtok(rest, " "); group; group = strtok(NULL, " ")) {
@@ -58,17 +61,38 @@ static void feed(struct llama_context * context, char * rest, bool output, int v
             batch.pos[n]       = position++;
             batch.n_seq_id[n]  = 1;
             batch.seq_id[n][0] = sequence;
-            batch.logits[n]    = output;
         }
+    }
+    int from = outputs < batch.n_tokens ? batch.n_tokens - outputs : 0;
+    for (int n = 0; n < batch.n_tokens; n++) {
+        batch.logits[n] = n >= from;
     }
     int status = llama_decode(context, batch);
     if (status != 0) {
         fail("llama_decode failed", "script");
     }
-    for (int n = 0; output && n < batch.n_tokens; n++) {
+    for (int n = from; n < batch.n_tokens; n++) {
         row("prompt", batch.seq_id[n][0], batch.pos[n], llama_get_logits_ith(context, n), vocabulary);
     }
     llama_batch_free(batch);
+}
+
+static uint8_t * saved;
+static size_t    saved_size;
+
+static void save(struct llama_context * context, int sequence) {
+    size_t size = llama_state_seq_get_size(context, sequence);
+    saved       = realloc(saved, size);
+    saved_size  = llama_state_seq_get_data(context, saved, size, sequence);
+    if (saved_size != size) {
+        fail("llama_state_seq_get_data wrote another size than it said", NULL);
+    }
+}
+
+static void load(struct llama_context * context, int sequence) {
+    if (llama_state_seq_set_data(context, saved, saved_size, sequence) != saved_size) {
+        fail("llama_state_seq_set_data read another size than was saved", NULL);
+    }
 }
 
 void run_script(struct llama_context * context, const char * path, void (*row)(const char *, int, int, const float *, int)) {
@@ -89,12 +113,19 @@ void run_script(struct llama_context * context, const char * path, void (*row)(c
         if (strcmp(line, "segments") == 0) {
             segments(context, rest);
         } else if (strcmp(line, "feed") == 0) {
-            feed(context, rest, true, vocabulary, row);
+            feed(context, rest, 2048, vocabulary, row);
         } else if (strcmp(line, "fill") == 0) {
-            feed(context, rest, false, vocabulary, row);
+            feed(context, rest, 0, vocabulary, row);
+        } else if (strcmp(line, "tail") == 0) {
+            int rows = (int) strtol(rest, &rest, 10);
+            feed(context, rest + 1, rows, vocabulary, row);
         } else if (strcmp(line, "remove") == 0) {
             int sequence = (int) strtol(rest, &rest, 10), from = (int) strtol(rest, &rest, 10);
             llama_memory_seq_rm(llama_get_memory(context), sequence, from, (int) strtol(rest, &rest, 10));
+        } else if (strcmp(line, "save") == 0) {
+            save(context, (int) strtol(rest, NULL, 10));
+        } else if (strcmp(line, "load") == 0) {
+            load(context, (int) strtol(rest, NULL, 10));
         } else if (strcmp(line, "copy") == 0) {
             int from = (int) strtol(rest, &rest, 10);
             llama_memory_seq_cp(llama_get_memory(context), from, (int) strtol(rest, &rest, 10), -1, -1);

@@ -21,6 +21,22 @@ pub enum Arch {
     Qwen2Moe,
     /// Hybrid: short convolutions, whose state cannot be rolled back, and attention in every second layer.
     Lfm2,
+    /// A llama whose feed-forward networks are mixtures of experts.
+    Mixtral,
+    /// Fused query-key-value matrices with biases; rotary positions in half of a head's dimensions, adjacent pairs.
+    ChatGlm,
+    /// Layer norms with biases; half-split rotary positions in half of a head's dimensions.
+    StableLm,
+    /// A soft cap on attention's scores without a window. Its experts' gates are zero: a block is its attention.
+    Grok,
+    /// A llama whose every fourth layer has no positions.
+    SmolLm3,
+    /// Positions as a bias on the scores (ALiBi).
+    Refact,
+    /// Norms on queries and keys after their rotation.
+    Maincoder,
+    /// Compressed keys and values, positions in a part of a head of their own.
+    Plm,
 }
 
 /// The extents of a model.
@@ -30,14 +46,36 @@ pub(crate) struct Extents {
     pub heads: u64,
     pub kv_heads: u64,
     pub head: u64,
+    /// Dimensions of a head that rotary positions turn.
+    pub rot: u64,
+    pub positions: Positions,
     pub ff: u64,
     pub vocab: u64,
     pub context: u64,
 }
 
+/// How a model's rotary positions are changed for longer contexts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Positions {
+    /// They are not.
+    Plain,
+    /// Divided by 4.
+    Linear,
+    /// YaRN (Peng et al. 2023), by 4, from an eighth of the context.
+    Yarn,
+    /// Each frequency divided by a number of its own (`rope_freqs.weight`), as Llama 3.1 does.
+    Factors,
+}
+
+/// What positions are divided by where they are scaled.
+const SCALED_BY: f32 = 4.0;
+
 /// Experts of a mixture, and how many of them a token uses.
 const EXPERTS: u64 = 4;
 const EXPERTS_USED: u64 = 2;
+
+/// Width of compressed keys and values.
+const COMPRESSED: u64 = 16;
 
 /// Rows that a short convolution sees.
 const CONVOLUTION: u64 = 3;
@@ -56,6 +94,8 @@ pub(crate) enum Fill {
     Scale,
     /// A bias: close to 0.
     Bias,
+    /// Divisors of frequencies: 1, 2, 3 and so on.
+    Factors,
 }
 
 /// A tensor that the model has.
@@ -81,7 +121,20 @@ impl Arch {
             Self::Gpt2 => "gpt2",
             Self::Qwen2Moe => "qwen2moe",
             Self::Lfm2 => "lfm2",
+            Self::Mixtral => "llama",
+            Self::ChatGlm => "chatglm",
+            Self::StableLm => "stablelm",
+            Self::Grok => "grok",
+            Self::SmolLm3 => "smollm3",
+            Self::Refact => "refact",
+            Self::Maincoder => "maincoder",
+            Self::Plm => "plm",
         }
+    }
+
+    /// Whether its norms subtract the mean and have biases.
+    fn layer_norms(self) -> bool {
+        matches!(self, Self::Gpt2 | Self::StableLm)
     }
 
     /// The hyperparameters, keys prefixed with the architecture's name.
@@ -102,14 +155,20 @@ impl Arch {
             pairs.push(("shortconv.l_cache", int(CONVOLUTION)));
             pairs.push(("vocab_size", int(extents.vocab)));
         }
-        if self == Self::Gpt2 {
-            pairs.push(("attention.layer_norm_epsilon", Value::F32(1e-5)));
-        } else {
-            pairs.push(("attention.layer_norm_rms_epsilon", Value::F32(1e-5)));
-            pairs.push(("rope.dimension_count", int(extents.head)));
+        let epsilon =
+            if self.layer_norms() { "attention.layer_norm_epsilon" } else { "attention.layer_norm_rms_epsilon" };
+        pairs.push((epsilon, Value::F32(1e-5)));
+        if self != Self::Gpt2 {
+            pairs.push(("rope.dimension_count", int(extents.rot)));
             pairs.push(("rope.freq_base", Value::F32(10_000.0)));
         }
-        if matches!(self, Self::Qwen3 | Self::Gemma2) {
+        if matches!(extents.positions, Positions::Linear | Positions::Yarn) {
+            let kind = if extents.positions == Positions::Yarn { "yarn" } else { "linear" };
+            pairs.push(("rope.scaling.type", Value::Text(kind.into())));
+            pairs.push(("rope.scaling.factor", Value::F32(SCALED_BY)));
+            pairs.push(("rope.scaling.original_context_length", int(extents.context / 8)));
+        }
+        if extents.head != extents.embd / extents.heads || matches!(self, Self::Qwen3 | Self::Gemma2 | Self::Plm) {
             pairs.push(("attention.key_length", int(extents.head)));
             pairs.push(("attention.value_length", int(extents.head)));
         }
@@ -119,9 +178,21 @@ impl Arch {
             pairs.push(("attn_logit_softcapping", Value::F32(50.0)));
             pairs.push(("final_logit_softcapping", Value::F32(30.0)));
         }
-        if self == Self::Qwen2Moe {
+        if self == Self::Grok {
+            // A cap that random scores come near.
+            pairs.push(("attention.output_scale", Value::F32(0.25)));
+            pairs.push(("attn_logit_softcapping", Value::F32(2.0)));
+            pairs.push(("embedding_scale", Value::F32(1.5)));
+            pairs.push(("logit_scale", Value::F32(0.75)));
+        }
+        if self == Self::Plm {
+            pairs.push(("attention.kv_lora_rank", int(COMPRESSED)));
+        }
+        if matches!(self, Self::Qwen2Moe | Self::Mixtral | Self::Grok) {
             pairs.push(("expert_count", int(EXPERTS)));
             pairs.push(("expert_used_count", int(EXPERTS_USED)));
+        }
+        if self == Self::Qwen2Moe {
             pairs.push(("expert_feed_forward_length", int(extents.ff / EXPERTS_USED)));
             pairs.push(("expert_shared_feed_forward_length", int(extents.ff)));
         }
@@ -136,8 +207,11 @@ impl Arch {
             list.matrix("position_embd.weight", &[extents.embd, extents.context], 0.2);
         }
         list.norm(self, if self == Self::Lfm2 { "token_embd_norm" } else { "output_norm" }, extents.embd);
+        if extents.positions == Positions::Factors {
+            list.push("rope_freqs.weight", &[extents.rot / 2], Fill::Factors);
+        }
         // These tie their output to the embedding.
-        if !matches!(self, Self::Gemma2 | Self::Lfm2) {
+        if !matches!(self, Self::Gemma2 | Self::Lfm2 | Self::Plm) {
             list.linear("output.weight", &[extents.embd, extents.vocab]);
         }
         for layer in 0..extents.layers {
@@ -163,7 +237,14 @@ impl Arch {
     fn layer(self, list: &mut List, blk: &str, x: &Extents) {
         let (q, kv) = (x.heads * x.head, x.kv_heads * x.head);
         list.norm(self, &format!("{blk}.attn_norm"), x.embd);
-        if matches!(self, Self::Phi3 | Self::Gpt2) {
+        if self == Self::Plm {
+            // A head is a part without positions and a part with them, whose keys all heads share.
+            let bare = x.head - x.rot;
+            list.linear(&format!("{blk}.attn_q.weight"), &[x.embd, q]);
+            list.linear(&format!("{blk}.attn_kv_a_mqa.weight"), &[x.embd, COMPRESSED + x.rot]);
+            list.scale(&format!("{blk}.attn_kv_a_norm.weight"), COMPRESSED);
+            list.linear(&format!("{blk}.attn_kv_b.weight"), &[COMPRESSED, x.heads * (bare + x.head)]);
+        } else if matches!(self, Self::Phi3 | Self::Gpt2 | Self::ChatGlm) {
             list.linear(&format!("{blk}.attn_qkv.weight"), &[x.embd, q + 2 * kv]);
         } else {
             for (name, rows) in [("q", q), ("k", kv), ("v", kv)] {
@@ -177,7 +258,7 @@ impl Arch {
                     list.bias(&format!("{blk}.attn_{name}"), rows);
                 }
             }
-            Self::Qwen3 | Self::Lfm2 => {
+            Self::Qwen3 | Self::Lfm2 | Self::Maincoder => {
                 list.norm(self, &format!("{blk}.attn_q_norm"), x.head);
                 list.norm(self, &format!("{blk}.attn_k_norm"), x.head);
             }
@@ -191,7 +272,12 @@ impl Arch {
                 list.bias(&format!("{blk}.ffn_up"), x.ff);
                 list.bias(&format!("{blk}.ffn_down"), x.embd);
             }
-            Self::Llama | Self::Phi3 => {}
+            Self::ChatGlm => list.bias(&format!("{blk}.attn_qkv"), q + 2 * kv),
+            Self::Grok => {
+                list.norm(self, &format!("{blk}.attn_output_norm"), x.embd);
+                list.norm(self, &format!("{blk}.layer_output_norm"), x.embd);
+            }
+            Self::Llama | Self::Phi3 | Self::Mixtral | Self::StableLm | Self::SmolLm3 | Self::Refact | Self::Plm => {}
         }
         list.norm(self, &format!("{blk}.ffn_norm"), x.embd);
         self.feed_forward(list, blk, x);
@@ -199,11 +285,11 @@ impl Arch {
 
     fn feed_forward(self, list: &mut List, blk: &str, x: &Extents) {
         match self {
-            Self::Gpt2 => {
+            Self::Gpt2 | Self::Plm => {
                 list.linear(&format!("{blk}.ffn_up.weight"), &[x.embd, x.ff]);
                 list.linear(&format!("{blk}.ffn_down.weight"), &[x.ff, x.embd]);
             }
-            Self::Phi3 => {
+            Self::Phi3 | Self::ChatGlm => {
                 list.linear(&format!("{blk}.ffn_up.weight"), &[x.embd, 2 * x.ff]);
                 list.linear(&format!("{blk}.ffn_down.weight"), &[x.ff, x.embd]);
             }
@@ -218,7 +304,22 @@ impl Arch {
                 list.linear(&format!("{blk}.ffn_down_shexp.weight"), &[x.ff, x.embd]);
                 list.linear(&format!("{blk}.ffn_up_shexp.weight"), &[x.embd, x.ff]);
             }
-            Self::Llama | Self::Qwen2 | Self::Qwen3 | Self::Gemma2 | Self::Lfm2 => {
+            Self::Mixtral | Self::Grok => {
+                let gate = if self == Self::Grok { 0.0 } else { 1.0 / (x.embd as f32).sqrt() };
+                list.linear(&format!("{blk}.ffn_gate_inp.weight"), &[x.embd, EXPERTS]);
+                list.matrix(&format!("{blk}.ffn_gate_exps.weight"), &[x.embd, x.ff, EXPERTS], gate);
+                list.linear(&format!("{blk}.ffn_down_exps.weight"), &[x.ff, x.embd, EXPERTS]);
+                list.linear(&format!("{blk}.ffn_up_exps.weight"), &[x.embd, x.ff, EXPERTS]);
+            }
+            Self::Llama
+            | Self::Qwen2
+            | Self::Qwen3
+            | Self::Gemma2
+            | Self::Lfm2
+            | Self::StableLm
+            | Self::SmolLm3
+            | Self::Refact
+            | Self::Maincoder => {
                 list.linear(&format!("{blk}.ffn_gate.weight"), &[x.embd, x.ff]);
                 list.linear(&format!("{blk}.ffn_down.weight"), &[x.ff, x.embd]);
                 list.linear(&format!("{blk}.ffn_up.weight"), &[x.embd, x.ff]);
@@ -252,10 +353,10 @@ impl List {
         self.push(&format!("{name}.bias"), &[length], Fill::Bias);
     }
 
-    /// A norm: RMS everywhere, except that GPT-2's has a bias.
+    /// A norm, with a bias where it subtracts the mean.
     fn norm(&mut self, arch: Arch, name: &str, length: u64) {
         self.scale(&format!("{name}.weight"), length);
-        if arch == Arch::Gpt2 {
+        if arch.layer_norms() {
             self.bias(name, length);
         }
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use crate::arch::{Arch, Extents};
+use crate::arch::{Arch, Extents, Positions};
 use crate::file_type::FileType;
 use crate::tiny::model;
 
@@ -45,6 +45,8 @@ impl Shape {
             heads: self.heads.into(),
             kv_heads: self.kv_heads.into(),
             head: (self.embd / self.heads).into(),
+            rot: (self.embd / self.heads).into(),
+            positions: Positions::Plain,
             ff: self.ff.into(),
             vocab: self.vocab.into(),
             context: self.context.into(),

@@ -18,10 +18,10 @@ mod random;
 mod tiny;
 mod vocabulary;
 
-pub use arch::Arch;
+pub use arch::{Arch, Positions};
 pub use direction::{ControlVector, control_vector};
 pub use file_type::FileType;
 pub use gguf::{Tensor, Value, Writer};
 pub use large::{Shape, random_llama};
 pub use random::Random;
-pub use tiny::{TINY_CONTEXT, TINY_EMBD, TINY_LAYERS, TINY_VOCAB, tiny, tiny_as};
+pub use tiny::{TINY_CONTEXT, TINY_EMBD, TINY_LAYERS, TINY_VOCAB, Tiny, tiny, tiny_as};

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use crate::arch::{Arch, Extents, Fill, Part};
+use crate::arch::{Arch, Extents, Fill, Part, Positions};
 use crate::file_type::FileType;
 use crate::gguf::{Tensor, Value, Writer};
 use crate::random::Random;
@@ -18,6 +18,9 @@ pub const TINY_EMBD: u32 = 64;
 pub const TINY_VOCAB: u32 = 320;
 /// Its context length.
 pub const TINY_CONTEXT: u32 = 512;
+
+/// Attention heads.
+const HEADS: u64 = 4;
 
 /// Weights that are generated and written at a time.
 const CHUNK: usize = 1 << 18;
@@ -35,20 +38,52 @@ pub fn tiny(arch: Arch, seed: u64, path: &Path) -> io::Result<()> {
 /// # Errors
 /// What the file system answers.
 pub fn tiny_as(arch: Arch, file_type: FileType, seed: u64, path: &Path) -> io::Result<()> {
-    let heads = 4;
-    let extents = Extents {
-        layers: TINY_LAYERS.into(),
-        embd: TINY_EMBD.into(),
-        heads,
-        // GPT-2 has no grouped queries.
-        kv_heads: if arch == Arch::Gpt2 { heads } else { 2 },
+    Tiny::new(arch).write(file_type, seed, path)
+}
+
+/// A tiny model's attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tiny {
+    /// Its architecture.
+    pub arch: Arch,
+    /// Dimensions of a head.
+    pub head: u64,
+    /// Those of them that rotary positions turn.
+    pub rot: u64,
+    /// How positions are scaled.
+    pub positions: Positions,
+}
+
+impl Tiny {
+    /// As the architecture has it.
+    pub fn new(arch: Arch) -> Self {
         // Heads wider than embd / heads where the architecture allows it.
-        head: if matches!(arch, Arch::Qwen3 | Arch::Gemma2) { 32 } else { u64::from(TINY_EMBD) / heads },
-        ff: 128,
-        vocab: TINY_VOCAB.into(),
-        context: TINY_CONTEXT.into(),
-    };
-    model(arch, &extents, file_type, seed, File::create(path)?, &mut |_, _| {})
+        let wide = matches!(arch, Arch::Qwen3 | Arch::Gemma2);
+        let head = if wide { 32 } else { u64::from(TINY_EMBD) / HEADS };
+        let part = matches!(arch, Arch::ChatGlm | Arch::StableLm | Arch::Plm);
+        Self { arch, head, rot: if part { head / 2 } else { head }, positions: Positions::Plain }
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// What the file system answers.
+    pub fn write(&self, file_type: FileType, seed: u64, path: &Path) -> io::Result<()> {
+        let extents = Extents {
+            layers: TINY_LAYERS.into(),
+            embd: TINY_EMBD.into(),
+            heads: HEADS,
+            // These have no grouped queries.
+            kv_heads: if matches!(self.arch, Arch::Gpt2 | Arch::Plm) { HEADS } else { 2 },
+            head: self.head,
+            rot: self.rot,
+            positions: self.positions,
+            ff: 128,
+            vocab: TINY_VOCAB.into(),
+            context: TINY_CONTEXT.into(),
+        };
+        model(self.arch, &extents, file_type, seed, File::create(path)?, &mut |_, _| {})
+    }
 }
 
 /// Writes a model: metadata, vocabulary, random weights. `progress` gets the bytes written and the bytes in all.
@@ -87,6 +122,7 @@ pub(crate) fn model(
                 Fill::Matrix(deviation) => storage.fill(&mut random, deviation, count, &mut bytes),
                 Fill::Scale => shifted(&mut random, 1.0, count, &mut bytes),
                 Fill::Bias => shifted(&mut random, 0.0, count, &mut bytes),
+                Fill::Factors => (0..count).for_each(|i| bytes.extend((i as f32 + 1.0).to_le_bytes())),
             }
             writer.data(&bytes)?;
             done += bytes.len() as u64;

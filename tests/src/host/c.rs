@@ -62,12 +62,16 @@ pub struct Decode {
     pub count: bool,
     /// Write the residual streams (through the same callback; not together with `count`).
     pub capture: bool,
+    /// Write where attention puts segments (through the same callback).
+    pub shifts: bool,
     /// llama.cpp's own control vector.
     pub native: Option<Native>,
     /// What to feed, line by line, instead of a prompt of the program's own: see `hosts/c/script.c`.
     pub script: Option<String>,
     /// An F32 cache instead of an F16 one.
     pub wide_cache: bool,
+    /// A cache of another type, by ggml's name for it.
+    pub cache: Option<&'static str>,
     /// Profiles of sequences.
     pub choose: Vec<(u32, String)>,
     /// The profile of every sequence after the prompt.
@@ -101,9 +105,11 @@ impl Decode {
             rpc: None,
             count: false,
             capture: false,
+            shifts: false,
             native: None,
             script: None,
             wide_cache: false,
+            cache: None,
             choose: Vec::new(),
             later: None,
             back: 0,
@@ -137,10 +143,11 @@ impl Decode {
             fs::write(&path, script).expect("a script is written");
             arguments.extend(["--script".into(), path.into()]);
         }
-        if self.wide_cache {
-            arguments.extend(["--cache".into(), "f32".into()]);
+        if let Some(cache) = self.cache.or(self.wide_cache.then_some("f32")) {
+            arguments.extend(["--cache".into(), cache.into()]);
         }
         arguments.extend(self.capture.then(|| "--capture".into()));
+        arguments.extend(self.shifts.then(|| "--shifts".into()));
         if !self.choose.is_empty() {
             let list: Vec<String> = self.choose.iter().map(|(sequence, name)| format!("{sequence}={name}")).collect();
             arguments.extend(["--choose".into(), list.join(",").into()]);

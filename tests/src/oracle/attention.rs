@@ -20,22 +20,44 @@ fn softmax(scores: &[f64]) -> Vec<f64> {
     weights.into_iter().map(|w| w / sum).collect()
 }
 
+/// How a query and a key make a score.
+#[derive(Clone, Debug)]
+pub struct Score {
+    /// What turns both.
+    pub rope: Rope,
+    /// What their product is multiplied by.
+    pub scale: f64,
+    /// What scores stay below, by a hyperbolic tangent; `None`: they are not capped.
+    pub cap: Option<f64>,
+}
+
+impl Score {
+    /// Products over the root of a head's width.
+    pub fn plain(rope: Rope, width: usize) -> Self {
+        Self { rope, scale: 1.0 / (width as f64).sqrt(), cap: None }
+    }
+
+    fn of(&self, query: &[f64], key: &[f64]) -> f64 {
+        let score = dot(query, key) * self.scale;
+        self.cap.map_or(score, |cap| cap * (score / cap).tanh())
+    }
+}
+
 /// What every query gets, and by query and head the order of the segments where there is one.
 ///
 /// Under [`Mode::Pine`] the importance of a segment is the mean over its tokens of a softmax over the region of the scores
-/// without positions. For a query in a segment its own segment is left out of the softmax and comes first, and the
-/// importance is summed over the segment's queries.
+/// without positions, and so without the length that a rotation gives (YaRN). For a query in a segment its own segment is
+/// left out of the softmax and comes first, and the importance is summed over the segment's queries.
 pub fn attend(
     q: &Heads,
     k: &Heads,
     v: &Heads,
-    rope: &Rope,
+    score: &Score,
     segments: &Segments,
     mode: Mode,
 ) -> (Heads, Vec<Vec<Order>>) {
-    let (n, heads, width) = (q.len(), q[0].len(), q[0][0].len());
+    let (n, heads) = (q.len(), q[0].len());
     let group = heads / k[0].len();
-    let scale = 1.0 / (width as f64).sqrt();
     let count = segments.lengths.len();
     let region: Vec<usize> = (segments.prefix..segments.end().min(n)).collect();
     let importance = |token: usize, head: usize, without: Option<usize>| -> Vec<f64> {
@@ -44,7 +66,7 @@ pub fn attend(
             .copied()
             .filter(|j| segments.place(*j).map(|(s, _)| s) != without || without.is_none())
             .collect();
-        let scores: Vec<f64> = seen.iter().map(|j| dot(&q[token][head], &k[*j][head / group]) * scale).collect();
+        let scores: Vec<f64> = seen.iter().map(|j| score.of(&q[token][head], &k[*j][head / group])).collect();
         let mut sums = vec![0.0; count];
         if !seen.is_empty() {
             for (j, weight) in seen.iter().zip(softmax(&scores)) {
@@ -84,7 +106,7 @@ pub fn attend(
                 _ => vec![],
             };
             let seen: Vec<usize> = (0..n).filter(|j| segments.sees(token, *j, mode)).collect();
-            let query = rope.turn(&queries[head], segments.position(token, mode));
+            let query = score.rope.turn(&queries[head], segments.position(token, mode));
             let position = |j: usize| match segments.place(j).filter(|_| !order.is_empty()) {
                 Some((s, c)) => {
                     let nearer = order.iter().take_while(|t| **t != s).map(|t| segments.lengths[*t]).sum::<usize>();
@@ -92,8 +114,8 @@ pub fn attend(
                 }
                 None => segments.position(j, mode),
             };
-            let score = |j: &usize| dot(&query, &rope.turn(&k[*j][head / group], position(*j))) * scale;
-            let weights = softmax(&seen.iter().map(score).collect::<Vec<_>>());
+            let of = |j: &usize| score.of(&query, &score.rope.turn(&k[*j][head / group], position(*j)));
+            let weights = softmax(&seen.iter().map(of).collect::<Vec<_>>());
             let mut sum = vec![0.0; v[0][0].len()];
             for (j, weight) in seen.iter().zip(weights) {
                 sum.iter_mut().zip(&v[*j][head / group]).for_each(|(sum, v)| *sum += weight * v);

@@ -8,6 +8,7 @@ use std::path::Path;
 pub struct Weights {
     tensors: BTreeMap<String, (Vec<usize>, Vec<f64>)>,
     numbers: BTreeMap<String, f64>,
+    texts: BTreeMap<String, String>,
     /// `general.architecture`.
     pub arch: String,
 }
@@ -67,12 +68,12 @@ impl Weights {
         assert_eq!(&bytes.take::<4>(), b"GGUF");
         assert_eq!(bytes.u32(), 3, "version");
         let (n_tensors, n_values) = (bytes.length(), bytes.length());
-        let (mut numbers, mut arch) = (BTreeMap::new(), String::new());
+        let (mut numbers, mut texts) = (BTreeMap::new(), BTreeMap::new());
         for _ in 0..n_values {
             let (key, kind) = (bytes.text(), bytes.u32());
             match bytes.value(kind) {
                 (Some(number), _) => drop(numbers.insert(key, number)),
-                (None, Some(text)) if key == "general.architecture" => arch = text,
+                (None, Some(text)) => drop(texts.insert(key, text)),
                 _ => {}
             }
         }
@@ -91,7 +92,8 @@ impl Weights {
             (name, (shape, wide))
         };
         let tensors = entries.into_iter().map(tensor).collect();
-        Self { tensors, numbers, arch }
+        let arch = texts["general.architecture"].clone();
+        Self { tensors, numbers, texts, arch }
     }
 
     /// A hyperparameter, its key without the architecture.
@@ -99,7 +101,23 @@ impl Weights {
     /// # Panics
     /// When the file has none of that name.
     pub fn number(&self, key: &str) -> f64 {
-        self.numbers[&format!("{}.{key}", self.arch)]
+        self.find(key).unwrap_or_else(|| panic!("no {}.{key}", self.arch))
+    }
+
+    /// A hyperparameter that a file need not have.
+    pub fn find(&self, key: &str) -> Option<f64> {
+        self.numbers.get(&format!("{}.{key}", self.arch)).copied()
+    }
+
+    /// A hyperparameter that is a text.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.texts.get(&format!("{}.{key}", self.arch)).map(String::as_str)
+    }
+
+    /// Dimensions of a head.
+    pub fn head(&self) -> usize {
+        let whole = || self.number("embedding_length") / self.number("attention.head_count");
+        self.find("attention.key_length").unwrap_or_else(whole) as usize
     }
 
     /// A vector, or `None` if the file has none of that name.
@@ -124,5 +142,16 @@ impl Weights {
         let (shape, values) = &self.tensors[name];
         assert_eq!(shape[0], x.len(), "{name}");
         values.chunks_exact(shape[0]).map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum()).collect()
+    }
+
+    /// One of several matrices of a tensor, times a vector.
+    ///
+    /// # Panics
+    /// When the file has no such tensor.
+    pub fn times_one(&self, name: &str, index: usize, x: &[f64]) -> Vec<f64> {
+        let (shape, values) = &self.tensors[name];
+        assert_eq!(shape[0], x.len(), "{name}");
+        let one = &values[index * shape[0] * shape[1]..][..shape[0] * shape[1]];
+        one.chunks_exact(shape[0]).map(|row| row.iter().zip(x).map(|(w, x)| w * x).sum()).collect()
     }
 }

@@ -10,7 +10,7 @@ mod prompt;
 mod rope;
 mod segments;
 
-pub use attention::{Heads, Order, attend};
+pub use attention::{Heads, Order, Score, attend};
 pub use decoder::{Decoder, Passed, distance};
 pub use gguf::Weights;
 pub use prompt::{Prompt, permutations};

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Answer, Ask, Profiles, cache::Random};
 use crate::Scratch;
 use crate::host::{Arguments, Server, ServerKind};
+use crate::oracle::permutations;
 
 /// The special tokens of the tiny models' vocabulary, here around each segment.
 const OPEN: u32 = 1;
@@ -126,5 +127,33 @@ pub fn segments_count_the_same_wherever_they_stand(kind: ServerKind, count: usiz
         assert!(log.contains("position 2: a segment ends that has not begun"), "{log}");
         let errors = log.lines().filter(|l| l.contains("evenkeel: error") && !l.contains("that has not begun"));
         assert_eq!(errors.collect::<Vec<_>>(), [""; 0]);
+    }
+}
+
+/// Under `canonical` every order of a request's segments is answered alike, to the last digit; without it, some are not.
+///
+/// # Panics
+/// When it is not so.
+pub fn no_order_of_segments_moves_a_digit(kind: ServerKind) {
+    let scratch = Scratch::new();
+    let arguments = Arguments::new(&scratch.model(Arch::Llama, FileType::F32)).exact().parallel(1);
+    for mode in ["pine", "set"] {
+        for canonical in [true, false] {
+            let profiles = Profiles::new(&scratch, Arch::Llama);
+            let markers = "segments = { open = \"<s>\", close = \"</s>\" }";
+            let table = format!("[invariance]\nmode = \"{mode}\"\ncanonical = {canonical}\n{markers}\n");
+            profiles.write("default", &table);
+            let server = Server::start(kind, &arguments, &profiles.setting());
+            let answers =
+                |segments: Vec<usize>| Question { prefix: 1, segments, suffix: 2, more: 0 }.ask().send(&server);
+            let first = answers(vec![0, 1, 2, 3]);
+            let orders = permutations(4);
+            let differ = orders.iter().filter(|order| answers((*order).clone()).steps != first.steps).count();
+            println!(
+                "{kind:?}, {mode}, canonical {canonical}: {differ} of {} orders are answered otherwise",
+                orders.len()
+            );
+            assert_eq!(differ == 0, canonical, "{mode}, canonical {canonical}: {differ} orders");
+        }
     }
 }

@@ -67,3 +67,8 @@ fn many_clients_at_once() {
     let seconds = std::env::var("EVENKEEL_LOAD_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(10);
     serving::requests_of_many_clients(KIND, serving::Load { slots: 16, time: Duration::from_secs(seconds) });
 }
+
+#[test]
+fn no_order_of_segments_moves_a_digit() {
+    serving::no_order_of_segments_moves_a_digit(KIND);
+}

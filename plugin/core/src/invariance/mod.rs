@@ -8,12 +8,14 @@
 //! With the keys of a segment that ends at position `y`, cached at positions that end at the region's end `x`, the score of
 //! a query at `p` is that of the query at `p + (x - y)` with the cached key, because rotations add up.
 
+mod canonical;
 mod fit;
 mod markers;
 mod part;
 mod region;
 mod tables;
 
+pub use canonical::Canonical;
 pub use fit::unfit;
 pub use markers::{Cut, Marker, MarkerError, Markers, cut};
 pub use part::{Chunk, Part, Seen, chunks};
@@ -49,6 +51,8 @@ pub struct Invariance {
     pub markers: Option<MarkerTexts>,
     /// More segments than that are refused.
     pub max_segments: u32,
+    /// Whether they are evaluated in an order of their own, whatever the prompt's is.
+    pub canonical: bool,
 }
 
 /// The texts around each segment, which belong to it.

@@ -17,10 +17,10 @@ pub struct Span {
 /// Segments, one after the other, between a prefix and a suffix. What stands between two of them is seen by no other token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Region {
-    first: i32,
-    lengths: Vec<u32>,
+    pub(super) first: i32,
+    pub(super) lengths: Vec<u32>,
     /// Tokens that stand before each segment and in none, since the one before.
-    gaps: Vec<u32>,
+    pub(super) gaps: Vec<u32>,
 }
 
 /// Where a token of a region stands.

@@ -12,10 +12,18 @@ use super::graph::{GraphView, Op, TensorId};
 pub struct AttentionSite {
     /// Block, from 0.
     pub layer: u32,
-    /// Queries after their rotation, F32 `[n_embd_head, n_head, n_rows]`.
+    /// Queries after their rotation and what they are multiplied by then, F32 `[n_embd_head, n_head, n_rows]`.
     pub query: TensorId,
+    /// Their rotation.
+    pub turned_query: TensorId,
     /// The same before it.
     pub bare_query: TensorId,
+    /// What rotated queries are multiplied by before they are read: scales, the last first.
+    pub query_scales: Vec<TensorId>,
+    /// Queries as attention reads them, `[n_embd_head, n_rows, n_head]`.
+    pub read_query: TensorId,
+    /// The orthogonal matrix by which queries and keys are mixed before they meet in a quantised cache.
+    pub mixed_by: Option<TensorId>,
     /// Keys of the micro-batch's rows after their rotation, F32 `[n_embd_head, n_head_kv, n_rows]`.
     pub key: TensorId,
     /// The same before it.
@@ -117,16 +125,30 @@ impl Search<'_> {
         self.graph.tensor(id).op
     }
 
-    /// The rotation whose result this is, views and copies aside; and what goes into it.
-    fn rotation(&self, id: TensorId) -> Result<(TensorId, TensorId), &'static str> {
-        let mut at = id;
-        while matches!(self.op(at), Op::View | Op::Cont | Op::Copy) {
-            at = self.src(at, 0).ok_or("a view of nothing")?;
+    /// What this is a view or a copy of.
+    fn source(&self, mut id: TensorId) -> Result<TensorId, &'static str> {
+        while matches!(self.op(id), Op::View | Op::Cont | Op::Copy) {
+            id = self.src(id, 0).ok_or("a view of nothing")?;
         }
-        match self.op(at) {
-            Op::Rope => {}
-            Op::MulMat => return Err("queries and keys are mixed after their rotation (a quantised cache of keys)"),
-            _ => return Err("queries or keys have no rotary positions, or are changed after their rotation"),
+        Ok(id)
+    }
+
+    /// What this is of, but for the matrix by which llama.cpp mixes queries and keys alike before they meet in a quantised
+    /// cache: no score depends on it.
+    fn unmixed(&self, id: TensorId) -> Result<(TensorId, Option<TensorId>), &'static str> {
+        let at = self.source(id)?;
+        let matrix = self.src(at, 0).filter(|_| self.op(at) == Op::MulMat);
+        let base = matrix.and_then(|matrix| self.graph.base_of_copy(matrix));
+        if base.is_none() || base != self.graph.leaf("attn_inp_k_rot") {
+            return Ok((at, None));
+        }
+        Ok((self.source(self.src(at, 1).ok_or("a product of nothing")?)?, matrix))
+    }
+
+    /// The rotation whose result this is, and what goes into it.
+    fn rotation(&self, at: TensorId) -> Result<(TensorId, TensorId), &'static str> {
+        if self.op(at) != Op::Rope {
+            return Err("queries or keys have no rotary positions, or are changed after their rotation");
         }
         let positions = self.src(at, 1).and_then(|p| self.graph.base(p));
         if positions.is_none() || positions != self.graph.leaf("inp_pos") {
@@ -149,15 +171,29 @@ impl Search<'_> {
             return Err("its cache of keys is read more than once");
         }
         let stored = |id| self.src(id, 0).ok_or("a store of nothing");
-        let (key, bare_key) = self.rotation(stored(self.stores)?)?;
+        let (key, mixed_by) = self.unmixed(stored(self.stores)?)?;
+        let (key, bare_key) = self.rotation(key)?;
         let cells = self.src(self.stores, 1).ok_or("a store to nowhere")?;
         let value = stored(self.value)?;
-        let site = |query, cached_keys, cached_values, mask, form, out| -> Result<AttentionSite, &'static str> {
-            let (query, bare_query) = self.rotation(query)?;
+        let site = |read_query, cached_keys, cached_values, mask, form, out| -> Result<AttentionSite, &'static str> {
+            let (query, query_mixed_by) = self.unmixed(read_query)?;
+            if query_mixed_by.is_some() != mixed_by.is_some() {
+                return Err("queries and keys are mixed by different matrices");
+            }
+            let (mut at, mut query_scales) = (query, vec![]);
+            while self.op(at) == Op::Scale {
+                query_scales.push(at);
+                at = self.source(self.src(at, 0).ok_or("a scale of nothing")?)?;
+            }
+            let (turned_query, bare_query) = self.rotation(at)?;
             let site = AttentionSite {
                 layer: self.layer,
                 query,
+                turned_query,
                 bare_query,
+                query_scales,
+                read_query,
+                mixed_by,
                 key,
                 bare_key,
                 value,

@@ -40,6 +40,9 @@ impl fmt::Display for Plan {
         }
         if let Some(invariance) = &self.invariance {
             write!(f, "\nattention of sequences with segments: {}, all layers", invariance.mode.name())?;
+            if invariance.canonical {
+                write!(f, ", in the order of their tokens")?;
+            }
             if let Some(markers) = &invariance.markers {
                 let kind = if markers.in_text { "text" } else { "special tokens" };
                 write!(f, "; segments from \"{}\" to \"{}\" ({kind})", markers.open, markers.close)?;

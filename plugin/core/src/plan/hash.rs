@@ -34,6 +34,9 @@ impl Plan {
         hash.update(self.model.n_layer.to_le_bytes());
         if let Some(invariance) = &self.invariance {
             text(&mut hash, invariance.mode.name());
+            if invariance.canonical {
+                text(&mut hash, "canonical");
+            }
             if let Some(markers) = &invariance.markers {
                 text(&mut hash, &markers.open);
                 text(&mut hash, &markers.close);

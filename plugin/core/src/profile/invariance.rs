@@ -12,6 +12,7 @@ pub(super) fn table(s: &mut Section<'_, '_, '_>) -> Option<InvarianceTable> {
     let mode = s.choice("mode", &[Mode::Pine, Mode::Set]);
     let in_text = s.bool("markers-in-text");
     let max_segments = s.count_up_to("max-segments", MAX_SEGMENTS as u32).unwrap_or(MAX_SEGMENTS as u32);
+    let canonical = s.bool("canonical").unwrap_or(false);
     let markers = s.get("segments").and_then(|at| {
         let Some(inner) = at.get_ref().as_table() else { return s.wrong_type(at, "segments") };
         let mut inner = Section::new(s.reader, "invariance.segments", inner, at.span());
@@ -28,5 +29,5 @@ pub(super) fn table(s: &mut Section<'_, '_, '_>) -> Option<InvarianceTable> {
         s.fail_here("markers-in-text", ProfileError::NoMarkers);
     }
     let mode = mode?;
-    Some(InvarianceTable { pos, invariance: Invariance { mode, markers, max_segments } })
+    Some(InvarianceTable { pos, invariance: Invariance { mode, markers, max_segments, canonical } })
 }

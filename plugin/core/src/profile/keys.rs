@@ -187,6 +187,15 @@ pub const KEYS: &[Key] = &[
         "A prompt with more segments is refused as on-error says.",
     ),
     Key::new(
+        "invariance.canonical",
+        Kind::Bool,
+        "true or false",
+        "false",
+        "Whether segments are evaluated in an order of their own, by their tokens, whatever the prompt's is. Prompts that differ in \
+         the order of their segments only are then one computation: equal to the last bit, where otherwise rounding differs and \
+         two segments that are as important as each other keep the prompt's order.",
+    ),
+    Key::new(
         "invariance.markers-in-text",
         Kind::Bool,
         "true or false",
@@ -672,7 +681,7 @@ pub const KEYS: &[Key] = &[
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
 /// Keys and tables that the language has and this version lacks.
-pub(super) const PLANNED: &[&str] = &["contrast", "invariance.canonical"];
+pub(super) const PLANNED: &[&str] = &["contrast"];
 
 /// Values that the language has and this version lacks.
 pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[

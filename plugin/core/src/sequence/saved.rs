@@ -1,6 +1,8 @@
 //! What goes with a saved sequence, so that whoever restores it knows what its keys and values were computed under.
 //!
-//! It stands behind the host's own bytes: cells, then their length and a mark, so that it is found from the end.
+//! It stands behind the host's own bytes: cells and segments, then their length and a mark, so that it is found from the end.
+
+use crate::invariance::{MAX_SEGMENTS, Region, Span};
 
 use super::cells::{Cell, Cells, Identity, PlanId};
 use super::phase::Phase;
@@ -12,6 +14,8 @@ pub const TRAILER_END: usize = 8 + MARK.len();
 const CELL: usize = 4 + 2 + 1;
 /// Bytes per plan: SHA-256.
 const PLAN: usize = 32;
+/// Bytes per segment: its first position and its end.
+const SEGMENT: usize = 4 + 4;
 
 /// Cells with the plans' own hashes, which mean the same in another process.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -20,12 +24,14 @@ pub struct Saved {
     pub plans: Vec<[u8; PLAN]>,
     /// The cells.
     pub cells: Cells,
+    /// Segments among them that a program announced, if they were evaluated as such.
+    pub region: Option<Region>,
 }
 
 impl Saved {
     /// The trailer of cells that are known by the process's own numbers; `hash` tells a plan's hash.
-    pub fn of(cells: &Cells, mut hash: impl FnMut(PlanId) -> Option<[u8; PLAN]>) -> Saved {
-        let mut saved = Saved { plans: vec![], cells: cells.clone() };
+    pub fn of(cells: &Cells, region: Option<Region>, mut hash: impl FnMut(PlanId) -> Option<[u8; PLAN]>) -> Saved {
+        let mut saved = Saved { plans: vec![], cells: cells.clone(), region };
         let mut known: Vec<(PlanId, PlanId)> = vec![(PlanId::NONE, PlanId::NONE)];
         let mut number = |id: PlanId, plans: &mut Vec<[u8; PLAN]>| {
             if let Some((_, local)) = known.iter().find(|(global, _)| *global == id) {
@@ -69,7 +75,8 @@ impl Saved {
 
     /// Number of bytes.
     pub fn size(&self) -> usize {
-        8 + self.plans.len() * PLAN + self.cells.end() as usize * CELL + TRAILER_END
+        let segments = self.region.as_ref().map_or(0, |region| region.lengths().len());
+        8 + self.plans.len() * PLAN + self.cells.end() as usize * CELL + segments * SEGMENT + TRAILER_END
     }
 
     /// As bytes.
@@ -84,6 +91,10 @@ impl Saved {
             bytes.extend(shown.token.to_le_bytes());
             bytes.extend(plan.to_le_bytes());
             bytes.push(if cell.is_some() { 1 + shown.identity.phase as u8 } else { 0 });
+        }
+        for span in self.region.iter().flat_map(Region::spans) {
+            bytes.extend(span.first.to_le_bytes());
+            bytes.extend(span.end.to_le_bytes());
         }
         bytes.extend((bytes.len() as u64).to_le_bytes());
         bytes.extend(MARK);
@@ -114,12 +125,21 @@ impl Saved {
         let word = |at: usize| Some(u32::from_le_bytes(body.get(at..at + 4)?.try_into().ok()?) as usize);
         let (n_plans, n_cells) = (word(0)?, word(4)?);
         let first_cell = n_plans.checked_mul(PLAN)?.checked_add(8)?;
-        if body.len() != n_cells.checked_mul(CELL)?.checked_add(first_cell)? {
+        let segments = body.get(n_cells.checked_mul(CELL)?.checked_add(first_cell)?..)?;
+        let cells_end = body.len() - segments.len();
+        if segments.len() % SEGMENT != 0 || segments.len() > MAX_SEGMENTS * SEGMENT {
+            return None;
+        }
+        let end = |bytes: &[u8]| Some(i32::from_le_bytes(bytes.try_into().ok()?));
+        let span = |bytes: &[u8]| Some(Span { first: end(&bytes[..4])?, end: end(&bytes[4..])? });
+        let spans: Vec<Span> = segments.chunks_exact(SEGMENT).map(span).collect::<Option<_>>()?;
+        let region = if spans.is_empty() { None } else { Some(Region::with_gaps(&spans).ok()?) };
+        if region.as_ref().is_some_and(|region| region.end() as usize > n_cells) {
             return None;
         }
         let plans = body[8..first_cell].chunks_exact(PLAN).map(|p| p.try_into().ok()).collect::<Option<_>>()?;
         let mut cells = Cells::default();
-        for (pos, bytes) in (0..).zip(body[first_cell..].chunks_exact(CELL)) {
+        for (pos, bytes) in (0..).zip(body[first_cell..cells_end].chunks_exact(CELL)) {
             let Some(phase) = bytes[6].checked_sub(1) else { continue };
             let token = i32::from_le_bytes(bytes[..4].try_into().ok()?);
             let plan = match u16::from_le_bytes([bytes[4], bytes[5]]) {
@@ -128,7 +148,7 @@ impl Saved {
             };
             cells.put(pos, Cell { token, identity: Identity { plan, phase: Phase::from_number(phase)? } });
         }
-        Some(Saved { plans, cells })
+        Some(Saved { plans, cells, region })
     }
 }
 
@@ -152,24 +172,31 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_again_under_new_numbers() {
-        let saved = Saved::of(&cells(), hash);
-        let mut bytes = b"the host's".to_vec();
-        bytes.extend(saved.to_bytes());
-        assert_eq!(Saved::length_in(&bytes), Some(saved.size()));
-        let read = Saved::read(&bytes).expect("a trailer");
-        assert_eq!(read, saved);
-        let restored = read.restore(|hash| {
-            assert_eq!(hash, &[7; 32]);
-            PlanId(7)
-        });
-        assert_eq!(restored, cells());
+        let spans = [(1, 2), (3, 5)].map(|(first, end)| Span { first, end });
+        for region in [None, Some(Region::with_gaps(&spans).unwrap())] {
+            let saved = Saved::of(&cells(), region, hash);
+            let mut bytes = b"the host's".to_vec();
+            bytes.extend(saved.to_bytes());
+            assert_eq!(Saved::length_in(&bytes), Some(saved.size()));
+            let read = Saved::read(&bytes).expect("a trailer");
+            assert_eq!(read, saved);
+            let restored = read.restore(|hash| {
+                assert_eq!(hash, &[7; 32]);
+                PlanId(7)
+            });
+            assert_eq!(restored, cells());
+        }
+        // Segments beyond the cells are none.
+        let beyond = Region::new(&[Span { first: 1, end: 6 }]).unwrap();
+        assert_eq!(Saved::read(&Saved::of(&cells(), Some(beyond), hash).to_bytes()), Some(Saved::default()));
     }
 
     #[test]
     fn a_state_without_a_trailer_has_none_and_a_broken_one_knows_nothing() {
         assert_eq!(Saved::read(b"evenkeel cells 1"), None);
         assert_eq!(Saved::read(&[0; 100]), None);
-        let whole = Saved::of(&cells(), hash).to_bytes();
+        let region = Region::new(&[Span { first: 1, end: 3 }]).unwrap();
+        let whole = Saved::of(&cells(), Some(region), hash).to_bytes();
         for at in 0..whole.len() - TRAILER_END {
             let mut bytes = whole.clone();
             bytes[at] ^= 0xff;

@@ -21,6 +21,7 @@ impl Emit<'_> {
         let at_once = (self.budget / row as usize).clamp(1, n);
         let site = layer.site;
         let (query, bare, out) = (self.of(site.query), self.of(site.bare_query), self.of(site.out));
+        let read = self.of(site.read_query);
         let numbers = self.input(places.rows);
         let b = &mut self.build;
         let wide = x.d * x.heads;
@@ -30,6 +31,15 @@ impl Emit<'_> {
             let queries = b.get_rows(all, numbers);
             let all = b.rows(bare, wide, x.n);
             let bare = b.get_rows(all, numbers);
+            let bare = b.scale(bare, layer.query_scale);
+            // As the cached keys are: mixed, if they are.
+            let read = if site.mixed_by.is_none() {
+                queries
+            } else {
+                let turned = b.permute(read, [0, 2, 1, 3]);
+                let all = b.rows(turned, wide, x.n);
+                b.get_rows(all, numbers)
+            };
             let out = match site.form {
                 Form::Flash => out,
                 Form::Scores { .. } => b.permute(out, [0, 2, 1, 3]),
@@ -38,8 +48,8 @@ impl Emit<'_> {
             let host = b.get_rows(all, numbers);
             for first in (0..n).step_by(at_once) {
                 let n = at_once.min(n - first);
-                let [queries, bare, host] = [queries, bare, host].map(|t| self.build.part(t, 1, first, n));
-                self.attend_after(layer, piece, places, slots, (first, n), [queries, bare, host]);
+                let rows = [queries, bare, read, host].map(|t| self.build.part(t, 1, first, n));
+                self.attend_after(layer, piece, places, slots, (first, n), rows);
             }
         }
     }
@@ -51,7 +61,7 @@ impl Emit<'_> {
         places: &AfterPlaces,
         slots: Slots,
         (first, n): (usize, usize),
-        [queries, bare, host]: [Tensor; 3],
+        [queries, bare, read, host]: [Tensor; 4],
     ) {
         let x = layer.x;
         let (k, stride, n_slots) =
@@ -59,8 +69,6 @@ impl Emit<'_> {
         let rows = n as i64;
         let (mask, targets) = (self.input(places.mask), self.input(places.targets));
         let cached = self.of(layer.site.cached_keys);
-        // Heads that share keys are rows of one product.
-        let grouped = [x.d, x.group(), x.kv_heads, rows];
         // SAFETY: as in `layer`.
         unsafe {
             let shift = self.order_after(layer, piece, (slots, bare), rows);
@@ -70,7 +78,8 @@ impl Emit<'_> {
             let turned = b.reshape(queries, [x.d, x.heads * rows, 1, 1]);
             let turned = b.repeat(turned, [x.d, x.heads * rows, k, 1]);
             let turned = b.reshape(turned, [x.d, 1, x.heads * rows * k, 1]);
-            let turned = b.turn(turned, shift, self.viewed.tensor(layer.site.query));
+            let turned = b.turn(turned, shift, self.viewed.tensor(layer.site.turned_query));
+            // Heads that share keys are rows of one product.
             let turned = b.reshape(turned, [x.d, x.group(), x.kv_heads, rows * k]);
             let keys = b.reshape(slots.keys, [x.d, x.kv_heads, stride, k]);
             let keys = b.permute(keys, [0, 2, 1, 3]);
@@ -79,8 +88,8 @@ impl Emit<'_> {
             let own = b.permute(own, [0, 2, 1, 3]);
             let own = b.contiguous(own);
             let own = b.reshape(own, [n_slots, 1, x.heads, rows]);
-            let grouped_queries = b.reshape(queries, grouped);
-            let others = b.product(uncast(cached), grouped_queries);
+            let read = b.reshape(read, [x.d, x.group(), x.kv_heads, rows]);
+            let others = b.product(uncast(cached), read);
             let others = b.reshape(others, [x.n_kv, 1, x.heads, rows]);
             let scores = b.concat(own, others, 0);
             let (scores, scale) = self.capped(layer, scores);

@@ -47,6 +47,19 @@ impl<'a> Build<'a> {
         }
     }
 
+    /// Takes the orthogonal `matrix` out of keys that were multiplied by it, head by head or in parts of heads.
+    pub unsafe fn unmix(&mut self, keys: Tensor, matrix: Tensor) -> Tensor {
+        // SAFETY: see [`Build`]; the width of the keys is a multiple of the matrix's.
+        unsafe {
+            let (ne, n) = ((*keys).ne, (*matrix).ne[0]);
+            let back = self.permute(matrix, [1, 0, 2, 3]);
+            let back = self.contiguous(back);
+            let parts = self.reshape(keys, [n, ne[0] / n * ne[1], 1, 1]);
+            let parts = self.product(back, parts);
+            self.reshape(parts, ne)
+        }
+    }
+
     /// The same elementwise operation as `like`, of `a`.
     pub unsafe fn as_in(&mut self, like: Tensor, a: Tensor) -> Tensor {
         // SAFETY: see [`Build`]; the operation has one operand, and a result of its shape.
@@ -68,6 +81,16 @@ impl<'a> Build<'a> {
             }
             self.note(t)
         }
+    }
+
+    /// `a`, times a number.
+    pub unsafe fn scale(&mut self, a: Tensor, by: f32) -> Tensor {
+        if by == 1.0 {
+            return a;
+        }
+        // SAFETY: see [`Build`].
+        let t = unsafe { (self.g.ggml_scale)(self.ctx, a, by) };
+        self.note(t)
     }
 
     /// `cap · tanh(a · scale / cap)`

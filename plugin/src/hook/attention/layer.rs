@@ -72,6 +72,8 @@ pub struct Layer<'a> {
     pub site: &'a AttentionSite,
     pub x: Extents,
     pub scale: f32,
+    /// What the host multiplies rotated queries by; those without positions are multiplied by the same.
+    pub query_scale: f32,
     pub cap: Cap,
     /// Null if there are none.
     pub sinks: Tensor,
@@ -115,7 +117,9 @@ impl<'a> Emit<'a> {
                     (cap, (*out).op_params[0], (*out).src[4])
                 }
             };
-            let layer = Layer { site, x, scale: f32::from_bits(scale as u32), cap, sinks };
+            let scales = site.query_scales.iter().map(|id| f32::from_bits((*self.of(*id)).op_params[0] as u32));
+            let query_scale = scales.product();
+            let layer = Layer { site, x, scale: f32::from_bits(scale as u32), query_scale, cap, sinks };
             for piece in pieces {
                 let slots = self.slots(&layer, piece, piece.kept.layers[index]);
                 if let Some(own) = &piece.inputs.own {

@@ -11,9 +11,11 @@ mod kept;
 mod layer;
 mod masks;
 mod order;
+mod output;
 mod own;
 mod places;
 
 pub use emit::rewrite;
 pub use feed::AttentionGraph;
 pub use kept::Kept;
+pub use output::put_back;

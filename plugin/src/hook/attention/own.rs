@@ -76,6 +76,7 @@ impl Emit<'_> {
             // Of two segments, the other is the farther.
             let importance = if k > 2 {
                 let bare = self.in_slots(self.of(layer.site.bare_query), piece, places, x);
+                let bare = self.build.scale(bare, layer.query_scale);
                 let of_others = self.importance(layer, piece, places, (bare, slots), ranked);
                 self.build.sum(of_others, nearest)
             } else {
@@ -154,12 +155,16 @@ impl Emit<'_> {
         let x = layer.x;
         let (cached_keys, cached_values) = (self.of(layer.site.cached_keys), self.of(layer.site.cached_values));
         let cells = self.input(places.cells_before);
+        let mixed_by = layer.site.mixed_by.map(|id| self.of(id));
         let b = &mut self.build;
         let (wide, wide_values) = (x.d * x.kv_heads, x.values * x.kv_heads);
         // SAFETY: as in `layer`.
         unsafe {
             let all = b.cells(uncast(cached_keys), wide);
-            let before = b.get_rows(all, cells);
+            let mut before = b.get_rows(all, cells);
+            if let Some(matrix) = mixed_by {
+                before = b.unmix(before, matrix);
+            }
             let keys = b.concat(slots.keys, before, 1);
             let all = match layer.site.form {
                 Form::Flash => b.cells(uncast(cached_values), wide_values),
@@ -209,7 +214,7 @@ impl Emit<'_> {
             let turned = b.reshape(queries, [x.d, stride * heads * n, 1, 1]);
             let turned = b.repeat(turned, [x.d, stride * heads * n, blocks, 1]);
             let turned = b.reshape(turned, [x.d, stride, heads * n * blocks, 1]);
-            let turned = b.turn(turned, shift, self.viewed.tensor(layer.site.query));
+            let turned = b.turn(turned, shift, self.viewed.tensor(layer.site.turned_query));
             let turned = b.reshape(turned, [x.d, stride, heads, n * blocks]);
             let scores = b.product(keys, turned);
             let scores = b.reshape(scores, [stride, stride * heads * n, blocks, 1]);

@@ -5,9 +5,20 @@ use std::sync::Arc;
 use evenkeel_core::sequence::{Cell, Cells, Phase, UNKNOWN_TOKEN};
 use rustc_hash::FxHashMap;
 
-use super::super::{Choice, held, instance::PLAIN, lock};
+use super::super::{Batch, Choice, held, instance::PLAIN, lock};
 use super::{Live, RawRow, Row};
 use crate::log;
+
+/// Rows are what is evaluated in their place.
+fn as_evaluated(batch: &Batch, rows: &mut [Row]) {
+    for (row, token) in &batch.tokens {
+        rows[*row].token = *token;
+    }
+    let after: Vec<u64> = batch.moved.iter().map(|(host, _)| rows[*host].after).collect();
+    for ((_, row), after) in batch.moved.iter().zip(after) {
+        rows[*row].after = after;
+    }
+}
 
 impl Live {
     /// A micro-batch is about to be evaluated: its rows are the sequences' next cells. True if its graph needs another
@@ -91,7 +102,11 @@ impl Live {
             let plan = plan.and_then(|p| inner.structure.position(&p));
             Row { plan, ..row }
         };
-        inner.rows = fed.into_iter().map(place).collect();
+        let mut rows: Vec<Row> = fed.into_iter().map(place).collect();
+        if let Some(batch) = lock(&self.regions).batch().filter(|_| rows.len() == raw.len()) {
+            as_evaluated(&batch, &mut rows);
+        }
+        inner.rows = rows.into();
     }
 
     /// Which of these texts the token at `pos` completes, by bit.

@@ -1,6 +1,9 @@
 //! What a host does with a sequence's cells.
 
-use evenkeel_core::sequence::{Cell, Cells, PlanId, UNKNOWN_TOKEN};
+use evenkeel_core::{
+    invariance::Region,
+    sequence::{Cell, Cells, PlanId, UNKNOWN_TOKEN},
+};
 
 use super::super::{Book, lock};
 use super::{Live, request::ended, same};
@@ -77,8 +80,8 @@ impl Live {
     }
 
     /// A sequence has these cells now, restored from elsewhere. `partial`: only what cannot be rolled back came, so that a
-    /// cell is known only where both agree.
-    pub fn restore(&self, seq: i32, cells: Cells, partial: bool) {
+    /// cell is known only where both agree. Segments among them that a program had announced are evaluated again.
+    pub fn restore(&self, seq: i32, (cells, region): (Cells, Option<Region>), partial: bool) {
         let book = self.book();
         let mut inner = lock(&self.inner);
         let sequence = inner.sequences.entry(seq).or_default();
@@ -96,7 +99,7 @@ impl Live {
             sequence.cells = cells;
             sequence.await_last();
         }
-        lock(&self.regions).disturb(seq, "its cells were restored from elsewhere");
+        lock(&self.regions).restored(seq, region.filter(|_| !partial));
         sequence.unverified = true;
         drop(inner);
         if !book.routes.is_empty() {
@@ -108,7 +111,7 @@ impl Live {
     pub fn forget(&self) {
         let mut inner = lock(&self.inner);
         let mut regions = lock(&self.regions);
-        regions.sequences().into_iter().for_each(|seq| regions.disturb(seq, "its cells were restored from elsewhere"));
+        regions.sequences().into_iter().for_each(|seq| regions.restored(seq, None));
         drop(regions);
         for sequence in inner.sequences.values_mut() {
             for pos in 0..sequence.cells.end() {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use evenkeel_core::{invariance::Mode, model::ModelFacts, profile::OnError};
+use evenkeel_core::{model::ModelFacts, profile::OnError};
 
-use super::super::{Instance, Pinned, Sequence, Structure, Wish, lock};
+use super::super::{Asked, Instance, Pinned, Sequence, Structure, Wish, lock};
 use super::{Inner, Live, RawRow, add, same};
 use crate::log;
 
@@ -58,16 +58,18 @@ impl Inner {
     }
 
     /// What a sequence's plan makes of segments.
-    pub(super) fn mode(&self, seq: i32) -> Option<Mode> {
+    pub(super) fn asked(&self, seq: i32) -> Option<Asked> {
         let sequence = self.sequences.get(&seq)?;
         let pinned = sequence.pinned.as_ref().filter(|p| !p.refused)?;
-        pinned.plan(&sequence.router, sequence.cells.end())?.plan.invariance.as_ref().map(|i| i.mode)
+        let plan = pinned.plan(&sequence.router, sequence.cells.end())?;
+        let invariance = plan.plan.invariance.as_ref()?;
+        Some(Asked { mode: invariance.mode, canonical: invariance.canonical })
     }
 
     /// Takes note of what a micro-batch has to do with regions, and refuses the sequences whose regions cannot be served.
     pub(super) fn feed_regions(&mut self, raw: &[RawRow], live: &Live) {
         let mut regions = lock(&live.regions);
-        for (seq, why) in regions.feed(raw, |seq| self.mode(seq)) {
+        for (seq, why) in regions.feed(raw, |seq| self.asked(seq)) {
             let pinned = self.refuse(seq, live, &why);
             if let Some(sequence) = self.sequences.get_mut(&seq) {
                 sequence.pinned = Some(pinned);

@@ -20,11 +20,16 @@ impl Live {
         }
         let mut inner = lock(&self.inner);
         inner.settle(seq, self);
-        if region.is_some() && inner.mode(seq).is_none() {
+        if region.is_some() && inner.asked(seq).is_none() {
             return Err(format!("sequence {seq} runs under a profile without [invariance], or under none"));
         }
         let cells = inner.sequences.get(&seq).map_or(0, |s| s.cells.end());
         lock(&self.regions).announce(seq, region, cells)
+    }
+
+    /// The segments that a program announced for a sequence, if they are in the cache.
+    pub fn announced_segments(&self, seq: i32) -> Option<Region> {
+        lock(&self.regions).announced_and_evaluated(seq)
     }
 
     /// Takes note of whether its attention fits. True if that was not known.

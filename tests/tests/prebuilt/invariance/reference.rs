@@ -3,7 +3,7 @@
 //! `reference.txt` was printed by a program in numpy, written apart from the oracle, that agrees with the published PyTorch
 //! classes of PINE to the precision of their float32 parts.
 
-use evenkeel_tests::oracle::{Heads, Mode, Rope, Segments, Style, attend, permutations};
+use evenkeel_tests::oracle::{Heads, Mode, Rope, Score, Segments, Style, attend, permutations};
 
 /// The same numbers as in the other program.
 struct Numbers(u64);
@@ -34,12 +34,13 @@ fn check(line: &str, seed: u64) {
     let factors: Vec<f64> = (0..n_rot / 2).map(|_| 1.0 + 7.0 * (numbers.next() / 4.0 + 0.5)).collect();
     let style = if words[0] == "norm" { Style::Norm } else { Style::Neox };
     let rope = Rope::new(style, n_rot, 10_000.0, (words[5] == "1").then_some(&factors[..]));
+    let score = Score::plain(rope, width);
     let mode = match words[9] {
         "pine" => Mode::Pine,
         "set" => Mode::Set,
         _ => Mode::Plain,
     };
-    let (out, _) = attend(&q, &k, &v, &rope, &segments, mode);
+    let (out, _) = attend(&q, &k, &v, &score, &segments, mode);
     assert_eq!(out.len(), words.len() - 10, "{line:.60}");
     for (token, (row, expected)) in out.iter().zip(&words[10..]).enumerate() {
         let sum: f64 = row.concat().iter().enumerate().map(|(i, x)| (i as f64).cos() * x).sum();
@@ -62,17 +63,17 @@ fn the_oracle_does_not_depend_on_the_order() {
     let n = prefix + lengths.iter().sum::<usize>() + suffix;
     let mut numbers = Numbers(77);
     let (q, k, v) = (numbers.heads(n, 4, 8), numbers.heads(n, 2, 8), numbers.heads(n, 2, 8));
-    let rope = Rope::new(Style::Neox, 8, 10_000.0, None);
+    let score = Score::plain(Rope::new(Style::Neox, 8, 10_000.0, None), 8);
     let original = Segments { prefix, lengths: lengths.to_vec() };
     for mode in [Mode::Pine, Mode::Set, Mode::Plain] {
-        let (expected, _) = attend(&q, &k, &v, &rope, &original, mode);
+        let (expected, _) = attend(&q, &k, &v, &score, &original, mode);
         let mut largest = 0f64;
         for order in permutations(4) {
             let region = order.iter().flat_map(|s| original.first(*s)..original.first(*s) + lengths[*s]);
             let tokens: Vec<usize> = (0..prefix).chain(region).chain(original.end()..n).collect();
             let pick = |heads: &Heads| tokens.iter().map(|t| heads[*t].clone()).collect::<Heads>();
             let segments = Segments { prefix, lengths: order.iter().map(|s| lengths[*s]).collect() };
-            let (out, _) = attend(&pick(&q), &pick(&k), &pick(&v), &rope, &segments, mode);
+            let (out, _) = attend(&pick(&q), &pick(&k), &pick(&v), &score, &segments, mode);
             for (row, token) in out.iter().zip(&tokens) {
                 let pairs = row.concat().into_iter().zip(expected[*token].concat());
                 largest = pairs.map(|(a, b)| (a - b).abs()).fold(largest, f64::max);
