@@ -35,6 +35,8 @@ pub enum Arch {
     Refact,
     /// Norms on queries and keys after their rotation.
     Maincoder,
+    /// Qwen2 with positions of several dimensions.
+    Qwen2Vl,
     /// Compressed keys and values, positions in a part of a head of their own.
     Plm,
 }
@@ -128,6 +130,7 @@ impl Arch {
             Self::SmolLm3 => "smollm3",
             Self::Refact => "refact",
             Self::Maincoder => "maincoder",
+            Self::Qwen2Vl => "qwen2vl",
             Self::Plm => "plm",
         }
     }
@@ -184,6 +187,9 @@ impl Arch {
             pairs.push(("attn_logit_softcapping", Value::F32(2.0)));
             pairs.push(("embedding_scale", Value::F32(1.5)));
             pairs.push(("logit_scale", Value::F32(0.75)));
+        }
+        if self == Self::Qwen2Vl {
+            pairs.push(("rope.dimension_sections", Value::I32s(vec![4, 2, 2, 0])));
         }
         if self == Self::Plm {
             pairs.push(("attention.kv_lora_rank", int(COMPRESSED)));
@@ -253,7 +259,7 @@ impl Arch {
         }
         list.linear(&format!("{blk}.attn_output.weight"), &[q, x.embd]);
         match self {
-            Self::Qwen2 | Self::Qwen2Moe => {
+            Self::Qwen2 | Self::Qwen2Moe | Self::Qwen2Vl => {
                 for (name, rows) in [("q", q), ("k", kv), ("v", kv)] {
                     list.bias(&format!("{blk}.attn_{name}"), rows);
                 }
@@ -319,7 +325,8 @@ impl Arch {
             | Self::StableLm
             | Self::SmolLm3
             | Self::Refact
-            | Self::Maincoder => {
+            | Self::Maincoder
+            | Self::Qwen2Vl => {
                 list.linear(&format!("{blk}.ffn_gate.weight"), &[x.embd, x.ff]);
                 list.linear(&format!("{blk}.ffn_down.weight"), &[x.ff, x.embd]);
                 list.linear(&format!("{blk}.ffn_up.weight"), &[x.embd, x.ff]);
