@@ -128,6 +128,7 @@ fn refused_by_name() {
         (Arch::Lfm2, "its order enters through a recurrent state or a convolution"),
         (Arch::Gemma2, "some of its layers see a window only, or have no positions"),
         (Arch::SmolLm3, "some of its layers see a window only, or have no positions"),
+        (Arch::GptOss, "some of its layers see a window only, or have no positions"),
         (Arch::Plm, "its keys are compressed, or chosen by an index"),
     ] {
         let scratch = Scratch::new();
@@ -168,5 +169,22 @@ fn refused_by_the_graph() {
             let plain = host.plain(&Decode { script: Some(feed(&prompt)), ..decode });
             recording.assert_same(&plain, "without segments it runs as it was");
         }
+    }
+}
+
+/// Sequences with caches of their own (`kv_unified` off): segments are refused, and say so.
+#[test]
+fn refused_where_sequences_have_caches_of_their_own() {
+    let (host, scratch) = (CHost::node_llama_cpp(), Scratch::new());
+    let prompt = Prompt::new(74, 3, &[4, 2, 5], 4);
+    let base = Decode { sequences: 2, separate: true, ..Decode::new(&scratch.tiny(&Tiny::new(Arch::Llama))) };
+    for mode in ["pine", "set"] {
+        let decode = Decode { script: Some(prompt.whole()), ..base.clone() };
+        let (finished, recording) = host.try_run(&decode, Some(Door::Preload), &setting(&scratch, mode));
+        let log = finished.stderr;
+        assert!(log.contains("layer 0: each sequence has a cache of its own (kv_unified is off)"), "{log}");
+        let recording = recording.unwrap_or_else(|| panic!("{log}"));
+        let plain = host.plain(&Decode { script: Some(feed(&prompt)), ..base.clone() });
+        recording.assert_same(&plain, "without segments it runs as it was");
     }
 }
