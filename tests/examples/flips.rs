@@ -24,7 +24,7 @@ const SUFFIX: usize = 6;
 /// Orders of each prompt.
 const ORDERS: usize = 4;
 /// Prompts of one run of the host.
-const TOGETHER: usize = 20;
+const TOGETHER: usize = 10;
 
 /// Decisions and how many of them the order changed.
 #[derive(Default)]
