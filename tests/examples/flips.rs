@@ -7,6 +7,7 @@
 //!
 //! `cargo run -p evenkeel-tests --example flips -- MODEL.gguf [PROMPTS]`
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,14 +15,16 @@ use evenkeel_tests::host::{CHost, Decode};
 use evenkeel_tests::oracle::Prompt;
 use evenkeel_tests::{Door, Profile, Recording, Row, Scratch, Setting};
 
-const CACHES: [&str; 5] = ["f32", "f16", "bf16", "q8_0", "q4_0"];
+/// Types, and whether flash attention is on: llama.cpp takes quantised ones with it only.
+const CACHES: [(&str, bool); 6] =
+    [("f32", false), ("f16", false), ("f16", true), ("bf16", true), ("q8_0", true), ("q4_0", true)];
 const LENGTHS: [usize; 6] = [9, 6, 11, 8, 7, 10];
 const PREFIX: usize = 5;
 const SUFFIX: usize = 6;
 /// Orders of each prompt.
 const ORDERS: usize = 4;
 /// Prompts of one run of the host.
-const TOGETHER: usize = 20;
+const TOGETHER: usize = 10;
 
 /// Decisions and how many of them the order changed.
 #[derive(Default)]
@@ -52,10 +55,36 @@ fn order(prompt: usize, number: usize) -> Vec<usize> {
     order
 }
 
-fn tokens(seed: usize, n_vocab: usize) -> Prompt {
+/// Tokens that the model itself finds likely somewhere. Of others it learned nothing: to it they are all the same token.
+fn words(host: &CHost, decode: &Decode) -> Vec<usize> {
+    let plain = Decode { shifts: false, ..decode.clone() };
+    let run = |script: String| host.plain(&Decode { script: Some(script), ..plain.clone() }).rows;
+    let n_vocab = run("feed 0:0:1\n".into())[0].logits.len();
+    let prompt = |seed| {
+        let tokens: Vec<String> = Prompt::new(seed, 400, &[], 0)
+            .prefix
+            .iter()
+            .map(|token| (3 + token * 7 % (n_vocab - 3)).to_string())
+            .collect();
+        format!("remove 0 0 -1\nfeed 0:0:{}\n", tokens.join(","))
+    };
+    let mut words = BTreeSet::new();
+    for row in run((0..4).map(prompt).collect()) {
+        let mut likely: Vec<usize> = (3..n_vocab).collect();
+        likely.sort_by(|a, b| f32::from_bits(row.logits[*b]).total_cmp(&f32::from_bits(row.logits[*a])));
+        words.extend(&likely[..4]);
+    }
+    words.into_iter().collect()
+}
+
+fn tokens(seed: usize, words: &[usize]) -> Prompt {
     let mut prompt = Prompt::new(seed + 1, PREFIX, &LENGTHS, SUFFIX);
+    let mut x = seed as u64;
     let all = [&mut prompt.prefix, &mut prompt.suffix].into_iter().chain(&mut prompt.segments);
-    all.flatten().for_each(|token| *token = 3 + *token % (n_vocab - 3));
+    all.flatten().for_each(|token| {
+        x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *token = words[(x >> 33) as usize % words.len()];
+    });
     prompt
 }
 
@@ -99,17 +128,16 @@ fn main() -> ExitCode {
         eprintln!("flips MODEL.gguf [PROMPTS]");
         return ExitCode::FAILURE;
     };
-    let n = arguments.get(1).map_or(200, |n| n.parse().expect("a number of prompts"));
+    let n = arguments.get(1).map_or(120, |n| n.parse().expect("a number of prompts"));
     let (host, scratch) = (CHost::node_llama_cpp(), Scratch::new());
     let setting = scratch.profile(&Profile::empty().with("[invariance]\nmode = \"pine\""));
     let base = Decode { shifts: true, ..Decode::new(Path::new(model)) };
-    let one = Decode { script: Some("feed 0:0:1\n".into()), ..base.clone() };
-    let n_vocab = host.plain(&one).rows[0].logits.len();
-    println!("{model}: {n} prompts of {} segments in {ORDERS} orders", LENGTHS.len());
+    let words = words(&host, &base);
+    println!("{model}: {n} prompts of {} segments in {ORDERS} orders, {} words", LENGTHS.len(), words.len());
     println!("| cache | flash attention | rank flips per million decisions | greedy flips per million tokens |");
     println!("|---|---|---|---|");
-    for (cache, flash) in CACHES.iter().flat_map(|cache| [(*cache, false), (*cache, true)]) {
-        let flips = measure(&host, &Decode { cache: Some(cache), flash, ..base.clone() }, &setting, (n, n_vocab));
+    for (cache, flash) in CACHES {
+        let flips = measure(&host, &Decode { cache: Some(cache), flash, ..base.clone() }, &setting, (n, &words));
         let on = if flash { "on" } else { "off" };
         match flips {
             Some([rank, greedy]) => {
@@ -122,10 +150,10 @@ fn main() -> ExitCode {
 }
 
 /// `None` if llama.cpp does not take the type for this model.
-fn measure(host: &CHost, decode: &Decode, setting: &Setting, (n, n_vocab): (usize, usize)) -> Option<[Count; 2]> {
+fn measure(host: &CHost, decode: &Decode, setting: &Setting, (n, words): (usize, &[usize])) -> Option<[Count; 2]> {
     let mut counts = [Count::default(), Count::default()];
     for first in (0..n).step_by(TOGETHER) {
-        let prompts: Vec<Prompt> = (first..n.min(first + TOGETHER)).map(|seed| tokens(seed, n_vocab)).collect();
+        let prompts: Vec<Prompt> = (first..n.min(first + TOGETHER)).map(|seed| tokens(seed, words)).collect();
         let mut script = String::new();
         for (i, prompt) in prompts.iter().enumerate() {
             for o in 0..ORDERS {

@@ -247,6 +247,15 @@ impl Regions {
         }
     }
 
+    /// A sequence's cells came from elsewhere, and nobody saw their tokens: a region that was among them cannot be found again.
+    pub fn lose(&mut self, seq: i32) {
+        if let Some(held) = self.held.get_mut(&seq)
+            && matches!(held.state, State::Evaluated(_))
+        {
+            held.state = State::Broken("its cells were restored from elsewhere");
+        }
+    }
+
     /// The region of a sequence that was announced and is in the cache.
     pub fn announced_and_evaluated(&self, seq: i32) -> Option<Region> {
         let held = self.held.get(&seq).filter(|held| !held.found && matches!(held.state, State::Evaluated(_)))?;

@@ -16,6 +16,7 @@
  *   copy FROM TO                            llama_memory_seq_cp, all positions
  *   save SEQUENCE                           llama_state_seq_get_data, kept until the next one
  *   load SEQUENCE                           llama_state_seq_set_data of what was saved last
+ *   save all, load all                      the same of the whole context, by llama_state_get_data and llama_state_set_data
  */
 
 /* As in evenkeel.h, which this program does not know. */
@@ -80,18 +81,22 @@ static void feed(struct llama_context * context, char * rest, int outputs, int v
 static uint8_t * saved;
 static size_t    saved_size;
 
-static void save(struct llama_context * context, int sequence) {
-    size_t size = llama_state_seq_get_size(context, sequence);
-    saved       = realloc(saved, size);
-    saved_size  = llama_state_seq_get_data(context, saved, size, sequence);
+static void save(struct llama_context * context, const char * what) {
+    bool   all      = strcmp(what, "all") == 0;
+    int    sequence = atoi(what);
+    size_t size     = all ? llama_state_get_size(context) : llama_state_seq_get_size(context, sequence);
+    saved           = realloc(saved, size);
+    saved_size      = all ? llama_state_get_data(context, saved, size) : llama_state_seq_get_data(context, saved, size, sequence);
     if (saved_size != size) {
-        fail("llama_state_seq_get_data wrote another size than it said", NULL);
+        fail("a state was written with another size than was said", what);
     }
 }
 
-static void load(struct llama_context * context, int sequence) {
-    if (llama_state_seq_set_data(context, saved, saved_size, sequence) != saved_size) {
-        fail("llama_state_seq_set_data read another size than was saved", NULL);
+static void load(struct llama_context * context, const char * what) {
+    bool   all  = strcmp(what, "all") == 0;
+    size_t read = all ? llama_state_set_data(context, saved, saved_size) : llama_state_seq_set_data(context, saved, saved_size, atoi(what));
+    if (read != saved_size) {
+        fail("another size of a state was read than was saved", what);
     }
 }
 
@@ -123,9 +128,9 @@ void run_script(struct llama_context * context, const char * path, void (*row)(c
             int sequence = (int) strtol(rest, &rest, 10), from = (int) strtol(rest, &rest, 10);
             llama_memory_seq_rm(llama_get_memory(context), sequence, from, (int) strtol(rest, &rest, 10));
         } else if (strcmp(line, "save") == 0) {
-            save(context, (int) strtol(rest, NULL, 10));
+            save(context, rest);
         } else if (strcmp(line, "load") == 0) {
-            load(context, (int) strtol(rest, NULL, 10));
+            load(context, rest);
         } else if (strcmp(line, "copy") == 0) {
             int from = (int) strtol(rest, &rest, 10);
             llama_memory_seq_cp(llama_get_memory(context), from, (int) strtol(rest, &rest, 10), -1, -1);

@@ -35,6 +35,10 @@ pub enum Arch {
     Refact,
     /// Norms on queries and keys after their rotation.
     Maincoder,
+    /// Qwen2 with positions of several dimensions.
+    Qwen2Vl,
+    /// Attention sinks, and a window in every second layer.
+    GptOss,
     /// Compressed keys and values, positions in a part of a head of their own.
     Plm,
 }
@@ -128,6 +132,8 @@ impl Arch {
             Self::SmolLm3 => "smollm3",
             Self::Refact => "refact",
             Self::Maincoder => "maincoder",
+            Self::Qwen2Vl => "qwen2vl",
+            Self::GptOss => "gpt-oss",
             Self::Plm => "plm",
         }
     }
@@ -185,10 +191,17 @@ impl Arch {
             pairs.push(("embedding_scale", Value::F32(1.5)));
             pairs.push(("logit_scale", Value::F32(0.75)));
         }
+        if self == Self::Qwen2Vl {
+            pairs.push(("rope.dimension_sections", Value::I32s(vec![4, 2, 2, 0])));
+        }
+        if self == Self::GptOss {
+            pairs.push(("attention.sliding_window", int(16)));
+            pairs.push(("expert_feed_forward_length", int(extents.ff)));
+        }
         if self == Self::Plm {
             pairs.push(("attention.kv_lora_rank", int(COMPRESSED)));
         }
-        if matches!(self, Self::Qwen2Moe | Self::Mixtral | Self::Grok) {
+        if matches!(self, Self::Qwen2Moe | Self::Mixtral | Self::Grok | Self::GptOss) {
             pairs.push(("expert_count", int(EXPERTS)));
             pairs.push(("expert_used_count", int(EXPERTS_USED)));
         }
@@ -253,7 +266,12 @@ impl Arch {
         }
         list.linear(&format!("{blk}.attn_output.weight"), &[q, x.embd]);
         match self {
-            Self::Qwen2 | Self::Qwen2Moe => {
+            Self::GptOss => {
+                list.bias(&format!("{blk}.attn_output"), x.embd);
+                list.push(&format!("{blk}.attn_sinks.weight"), &[x.heads], Fill::Bias);
+                list.norm(self, &format!("{blk}.post_attention_norm"), x.embd);
+            }
+            Self::Qwen2 | Self::Qwen2Moe | Self::Qwen2Vl => {
                 for (name, rows) in [("q", q), ("k", kv), ("v", kv)] {
                     list.bias(&format!("{blk}.attn_{name}"), rows);
                 }
@@ -279,7 +297,9 @@ impl Arch {
             }
             Self::Llama | Self::Phi3 | Self::Mixtral | Self::StableLm | Self::SmolLm3 | Self::Refact | Self::Plm => {}
         }
-        list.norm(self, &format!("{blk}.ffn_norm"), x.embd);
+        if self != Self::GptOss {
+            list.norm(self, &format!("{blk}.ffn_norm"), x.embd);
+        }
         self.feed_forward(list, blk, x);
     }
 
@@ -304,6 +324,14 @@ impl Arch {
                 list.linear(&format!("{blk}.ffn_down_shexp.weight"), &[x.ff, x.embd]);
                 list.linear(&format!("{blk}.ffn_up_shexp.weight"), &[x.embd, x.ff]);
             }
+            Self::GptOss => {
+                list.linear(&format!("{blk}.ffn_gate_inp.weight"), &[x.embd, EXPERTS]);
+                list.bias(&format!("{blk}.ffn_gate_inp"), EXPERTS);
+                for (name, from, to) in [("gate", x.embd, x.ff), ("up", x.embd, x.ff), ("down", x.ff, x.embd)] {
+                    list.linear(&format!("{blk}.ffn_{name}_exps.weight"), &[from, to, EXPERTS]);
+                    list.push(&format!("{blk}.ffn_{name}_exps.bias"), &[to, EXPERTS], Fill::Bias);
+                }
+            }
             Self::Mixtral | Self::Grok => {
                 let gate = if self == Self::Grok { 0.0 } else { 1.0 / (x.embd as f32).sqrt() };
                 list.linear(&format!("{blk}.ffn_gate_inp.weight"), &[x.embd, EXPERTS]);
@@ -319,7 +347,8 @@ impl Arch {
             | Self::StableLm
             | Self::SmolLm3
             | Self::Refact
-            | Self::Maincoder => {
+            | Self::Maincoder
+            | Self::Qwen2Vl => {
                 list.linear(&format!("{blk}.ffn_gate.weight"), &[x.embd, x.ff]);
                 list.linear(&format!("{blk}.ffn_down.weight"), &[x.ff, x.embd]);
                 list.linear(&format!("{blk}.ffn_up.weight"), &[x.embd, x.ff]);

@@ -24,4 +24,6 @@ pub use refuse::a_bad_request_touches_nobody_else;
 pub use reload::a_reload_concerns_what_begins_afterwards;
 pub use route::a_route_holds_from_the_first_row_after_its_text;
 pub use said::each_request_has_its_line;
-pub use segments::{no_order_of_segments_moves_a_digit, segments_count_the_same_wherever_they_stand};
+pub use segments::{
+    no_order_of_segments_moves_a_digit, saved_slots_keep_their_segments, segments_count_the_same_wherever_they_stand,
+};

@@ -157,3 +157,52 @@ pub fn no_order_of_segments_moves_a_digit(kind: ServerKind) {
         }
     }
 }
+
+/// A slot with segments that is saved and restored goes on as if it had never been away: with more of the conversation, and
+/// with its segments in another order.
+///
+/// # Panics
+/// When it is not so.
+pub fn saved_slots_keep_their_segments(kind: ServerKind) {
+    let scratch = Scratch::new();
+    let folder = scratch.path("slots");
+    std::fs::create_dir(&folder).expect("a folder");
+    let arguments = Arguments::new(&scratch.model(Arch::Llama, FileType::F32)).exact().parallel(2);
+    let arguments = match kind {
+        ServerKind::Program | ServerKind::ProgramRpc => {
+            arguments.extra("--slot-save-path").extra(format!("{}/", folder.display()))
+        }
+        ServerKind::Xllamacpp => arguments.extra(format!("slot_save_path={}/", folder.display())),
+    };
+    for mode in ["pine", "set"] {
+        let profiles = Profiles::new(&scratch, Arch::Llama);
+        let markers = "segments = { open = \"<s>\", close = \"</s>\" }";
+        profiles.write("default", &format!("[invariance]\nmode = \"{mode}\"\n{markers}\n"));
+        let server = Server::start(kind, &arguments, &profiles.setting());
+        let slot = |slot: u32, action: &str| {
+            let body = json!({ "filename": "state.bin" });
+            server
+                .post(&format!("/slots/{slot}?action={action}"), &body)
+                .unwrap_or_else(|e| panic!("{action}: {e}\n{}", server.log()))
+        };
+        let begun = Question { prefix: 1, segments: vec![2, 0, 1], suffix: 1, more: 0 };
+        let mut reused = 0;
+        for next in [
+            Question { more: 10, ..begun.clone() },
+            begun.sorted(),
+            Question { segments: vec![2, 0, 3], ..begun.clone() },
+        ] {
+            let fresh = next.ask().on(0).send(&server);
+            begun.ask().on(0).send(&server);
+            slot(0, "save");
+            slot(1, "erase");
+            slot(1, "restore");
+            let answer = next.ask().on(1).warm().send(&server);
+            reused += answer.cached;
+            let distance = answer.distance(&fresh);
+            assert!(distance < TOLERANCE, "{mode}, {:?}: {distance}\n{}", next.segments, server.log());
+        }
+        assert!(reused > 0, "{mode}: restored cells are reused");
+        assert!(!server.log().contains("evenkeel: error"), "{}", server.log());
+    }
+}

@@ -72,3 +72,8 @@ fn many_clients_at_once() {
 fn no_order_of_segments_moves_a_digit() {
     serving::no_order_of_segments_moves_a_digit(KIND);
 }
+
+#[test]
+fn saved_slots_keep_their_segments() {
+    serving::saved_slots_keep_their_segments(KIND);
+}

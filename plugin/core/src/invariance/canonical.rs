@@ -41,10 +41,13 @@ mod tests {
     use super::super::Span;
     use super::*;
 
+    /// Where segments begin and end.
+    type Bounds = &'static [(i32, i32)];
+
     #[test]
     fn all_orders_have_the_same() {
         // 9 stands between segments.
-        let prompts: [(&[i32], &[(i32, i32)]); 3] = [
+        let prompts: [(&[i32], Bounds); 3] = [
             (&[5, 6, 9, 5, 2, 7, 8], &[(2, 4), (5, 6), (6, 9)]),
             (&[5, 9, 2, 7, 8, 5, 6], &[(2, 3), (4, 7), (7, 9)]),
             (&[2, 7, 8, 9, 5, 6, 5], &[(2, 5), (6, 8), (8, 9)]),

@@ -259,6 +259,9 @@ impl Search<'_> {
         if cached[0] != k[0] || cached[2] != k[1] {
             return Err("the cached keys are not those of the micro-batch");
         }
+        if self.graph.leaf("inp_pos").is_none_or(|positions| ne(positions)[0] != q[2]) {
+            return Err("its positions have several dimensions");
+        }
         let values: i64 = ne(site.value).iter().product();
         if values % (k[1] * k[2]) != 0 {
             return Err("values and keys have different heads");

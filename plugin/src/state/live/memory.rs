@@ -111,7 +111,7 @@ impl Live {
     pub fn forget(&self) {
         let mut inner = lock(&self.inner);
         let mut regions = lock(&self.regions);
-        regions.sequences().into_iter().for_each(|seq| regions.restored(seq, None));
+        regions.sequences().into_iter().for_each(|seq| regions.lose(seq));
         drop(regions);
         for sequence in inner.sequences.values_mut() {
             for pos in 0..sequence.cells.end() {

@@ -128,6 +128,7 @@ fn refused_by_name() {
         (Arch::Lfm2, "its order enters through a recurrent state or a convolution"),
         (Arch::Gemma2, "some of its layers see a window only, or have no positions"),
         (Arch::SmolLm3, "some of its layers see a window only, or have no positions"),
+        (Arch::GptOss, "some of its layers see a window only, or have no positions"),
         (Arch::Plm, "its keys are compressed, or chosen by an index"),
     ] {
         let scratch = Scratch::new();
@@ -146,22 +147,44 @@ fn refused_by_name() {
     }
 }
 
-/// An architecture whose name says nothing, and whose graph does: segments are refused when it is seen.
+/// Architectures whose name says nothing, and whose graph does: segments are refused when it is seen.
 #[test]
 fn refused_by_the_graph() {
-    let scratch = Scratch::new();
-    let prompt = Prompt::new(73, 3, &[4, 2, 5], 4);
-    let model = scratch.tiny(&Tiny::new(Arch::Maincoder));
+    let host = CHost::node_llama_cpp();
+    for (arch, why) in [
+        (Arch::Maincoder, "queries or keys have no rotary positions, or are changed after their rotation"),
+        (Arch::Qwen2Vl, "its positions have several dimensions"),
+    ] {
+        let scratch = Scratch::new();
+        let prompt = Prompt::new(73, 3, &[4, 2, 5], 4);
+        let model = scratch.tiny(&Tiny::new(arch));
+        for mode in ["pine", "set"] {
+            let decode = Decode { script: Some(prompt.whole()), ..Decode::new(&model) };
+            let (finished, recording) = host.try_run(&decode, Some(Door::Preload), &setting(&scratch, mode));
+            let log = finished.stderr;
+            let refused = format!("[invariance] cannot be used, and segments are refused: layer 0: {why}");
+            assert!(log.contains(&refused), "{log}");
+            assert!(log.contains(&format!("cannot be made independent of their order: layer 0: {why}")), "{log}");
+            let recording = recording.unwrap_or_else(|| panic!("{log}"));
+            let plain = host.plain(&Decode { script: Some(feed(&prompt)), ..decode });
+            recording.assert_same(&plain, "without segments it runs as it was");
+        }
+    }
+}
+
+/// Sequences with caches of their own (`kv_unified` off): segments are refused, and say so.
+#[test]
+fn refused_where_sequences_have_caches_of_their_own() {
+    let (host, scratch) = (CHost::node_llama_cpp(), Scratch::new());
+    let prompt = Prompt::new(74, 3, &[4, 2, 5], 4);
+    let base = Decode { sequences: 2, separate: true, ..Decode::new(&scratch.tiny(&Tiny::new(Arch::Llama))) };
     for mode in ["pine", "set"] {
-        let decode = Decode { script: Some(prompt.whole()), ..Decode::new(&model) };
-        let (finished, recording) =
-            CHost::node_llama_cpp().try_run(&decode, Some(Door::Preload), &setting(&scratch, mode));
+        let decode = Decode { script: Some(prompt.whole()), ..base.clone() };
+        let (finished, recording) = host.try_run(&decode, Some(Door::Preload), &setting(&scratch, mode));
         let log = finished.stderr;
-        let why = "layer 0: queries or keys have no rotary positions, or are changed after their rotation";
-        assert!(log.contains(&format!("[invariance] cannot be used, and segments are refused: {why}")), "{log}");
-        assert!(log.contains(&format!("cannot be made independent of their order: {why}")), "{log}");
+        assert!(log.contains("layer 0: each sequence has a cache of its own (kv_unified is off)"), "{log}");
         let recording = recording.unwrap_or_else(|| panic!("{log}"));
-        let plain = CHost::node_llama_cpp().plain(&Decode { script: Some(feed(&prompt)), ..decode });
+        let plain = host.plain(&Decode { script: Some(feed(&prompt)), ..base.clone() });
         recording.assert_same(&plain, "without segments it runs as it was");
     }
 }

@@ -113,6 +113,31 @@ fn restored_states() {
     }
 }
 
+/// A whole context's state says nothing of its tokens: what follows a region in it ends, with the reason, until the region's
+/// cells are gone.
+#[test]
+fn restored_contexts() {
+    let bench = Bench::new();
+    let prompt = marked(107);
+    let (end, n) = (prompt.cut().end(), prompt.tokens().len());
+    for (mode, name) in MODES {
+        for markers in [true, false] {
+            let announce = if markers { String::new() } else { prompt.announce(0) };
+            let keys = if markers { MARKERS } else { "" };
+            let begun = format!("{announce}feed {}\nsave all\nload all\n", prompt.group(0, 0..end + 4));
+            let script = format!("{begun}feed {}\n", prompt.group(0, end + 4..n));
+            let (log, recording) = bench.run(name, keys, &script);
+            let fate = bench.fate(&recording, 0, &prompt, end + 4, mode);
+            assert_eq!(fate, Fate::Refused, "{name}, markers {markers}\n{log}");
+            let why = "the region of its segments is of no use: its cells were restored from elsewhere";
+            assert!(log.contains(why), "{log}");
+            let script = format!("{begun}remove 0 0 -1\n{announce}feed {}\n", prompt.group(0, 0..n));
+            let (log, recording) = bench.run(name, keys, &script);
+            assert_eq!(bench.fate(&recording, 0, &prompt, 0, mode), Fate::Right, "{name}, markers {markers}\n{log}");
+        }
+    }
+}
+
 /// A restored state and another prompt: what is kept of it ends before, in and after the region.
 #[test]
 fn prompts_after_a_restored_state() {
@@ -198,7 +223,6 @@ fn copies_of_a_region() {
     }
 }
 
-/// Copies of a part of a region are of no use, and say so.
 #[test]
 fn a_region_with_more_segments_than_allowed() {
     let bench = Bench::new();
