@@ -1,7 +1,7 @@
 # evenkeel. `make help` lists the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build fetch hosts bindings test test-hosts check install uninstall package try-packages wheel bench-static clean
+.PHONY: help demo build fetch hosts bindings test test-hosts load check install uninstall package try-packages wheel bench-static clean
 
 CARGO ?= cargo
 PREFIX ?= /usr/local
@@ -32,6 +32,9 @@ bindings: fetch ## write ffi/src/generated anew from llama.cpp's headers
 test-hosts: test hosts ## run also the tests on compiled hosts and on the Vulkan backend
 	ffi/generate/run --check
 	$(CARGO) test --locked --package evenkeel-tests --test compiled --test vulkan
+
+load: build fetch ## an hour of 16 clients at one server, a reload each second (LOAD: other seconds)
+	EVENKEEL_LOAD_SECONDS=$(or $(LOAD),3600) $(CARGO) test --locked --package evenkeel-tests --test prebuilt -- many_clients --nocapture
 
 check: ## check format, lints and documentation
 	$(CARGO) fmt --all --check

@@ -48,8 +48,8 @@ fn no_order_counts(head: u64) {
                 recording.rows.truncate(n);
                 let (rounded, _) = distance(&recording, 0, &expected);
                 let (far, _) = distance(&recording, 0, &plain);
-                // With flash attention the host's own kernel, which sums values in F16, is what computes the mode `set`.
-                let tolerance = if flash && mode == Mode::Set { 5e-3 } else { tolerance };
+                // Flash attention's builder casts an F32 cache to F16, and its kernel sums values in F16.
+                let tolerance = if flash { tolerance.max(5e-3) } else { tolerance };
                 let what = format!("heads of {head}, {name}, {cache}, flash attention {flash}");
                 println!("{what}: {rounded:.1e} from the oracle, an order moves a logit by {moved:.1e}");
                 assert!(runs == 24 && moved < tolerance, "{what}: an order moves a logit by {moved:e}");
