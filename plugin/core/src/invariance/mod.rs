@@ -20,7 +20,7 @@ pub use fit::unfit;
 pub use markers::{Cut, Marker, MarkerError, Markers, cut};
 pub use part::{Chunk, Part, Seen, chunks};
 pub use region::{MAX_SEGMENTS, Place, Region, RegionError, Span};
-pub use tables::{HALF_DROPPED, OwnTables, Stray, Tables};
+pub use tables::{OwnTables, Stray, Tables};
 
 /// What attention makes of segments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,9 +1,9 @@
 //! The shape of what a graph computes for one region: how its keys lie, which rows of the micro-batch they concern, and in
 //! which pieces the scores are made.
 //!
-//! The keys of a region lie in *slots*, a block of as many for each segment as the longest has tokens; those of shorter
-//! segments that are left over are never seen. Where the region's own rows are evaluated, the tokens before the region stand
-//! in blocks of the same size behind them.
+//! The keys of a region lie in *slots*, a block of as many for each segment as the longest has tokens, and some more for the
+//! sake of fast products; those that are left over are never seen. Where the region's own rows are evaluated, the tokens
+//! before the region stand in blocks of the same size behind them.
 
 use std::ops::Range;
 
@@ -23,8 +23,10 @@ pub enum Seen {
 pub struct Part {
     /// Segments.
     pub n_segments: usize,
-    /// Slots of each.
+    /// Slots of each: a multiple of [`Part::LANES`].
     pub stride: usize,
+    /// Tokens of the longest: as many rows are computed for each.
+    pub longest: usize,
     /// Tokens before the region.
     pub n_before: usize,
     /// Rows of the micro-batch that stand after the region.
@@ -34,15 +36,24 @@ pub struct Part {
 }
 
 impl Part {
+    /// Numbers that ggml's fast products on CPUs sum at once.
+    pub const LANES: usize = 16;
+
     /// Of a region in a micro-batch of these rows.
     pub fn new(region: &Region, rows: &[Seen], fresh: bool) -> Part {
         Part {
             n_segments: region.lengths().len(),
-            stride: region.longest(),
+            stride: region.longest().next_multiple_of(Self::LANES),
+            longest: region.longest(),
             n_before: region.first() as usize,
             n_after: after(region, rows).count(),
             fresh,
         }
+    }
+
+    /// Rows that are computed for all segments.
+    pub fn n_rows(&self) -> usize {
+        self.n_segments * self.longest
     }
 
     /// Slots of all segments.
@@ -99,8 +110,8 @@ mod tests {
         let region = Region::with_gaps(&spans).unwrap();
         let rows = [Seen::Nothing, Seen::At(11), Seen::At(8), Seen::At(12), Seen::At(13)];
         let part = Part::new(&region, &rows, false);
-        assert_eq!(part, Part { n_segments: 3, stride: 3, n_before: 5, n_after: 2, fresh: false });
-        assert_eq!((part.n_slots(), part.blocks_before(), part.n_seen()), (9, 2, 15));
+        assert_eq!(part, Part { n_segments: 3, stride: 16, longest: 3, n_before: 5, n_after: 2, fresh: false });
+        assert_eq!((part.n_rows(), part.n_slots(), part.blocks_before(), part.n_seen()), (9, 48, 1, 64));
         assert_eq!(after(&region, &rows).collect::<Vec<_>>(), [3, 4]);
     }
 

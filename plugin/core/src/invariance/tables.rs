@@ -10,9 +10,6 @@ use super::{
 #[error("position {0} of a region is not in this micro-batch")]
 pub struct Stray(pub i32);
 
-/// Bits of −∞ in F16; 0 keeps a score.
-pub const HALF_DROPPED: u16 = 0xFC00;
-
 /// The values of a part's inputs, in ggml's order (fastest dimension first).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tables {
@@ -35,16 +32,18 @@ pub struct Tables {
 /// What the rows of segments need.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OwnTables {
-    /// I32 `[n_slots]`: the row whose token stands in a slot; in one that is left over, the segment's last.
+    /// I32 `[longest, n_segments]`: the row of each token; of a shorter segment, its last again.
     pub rows: Vec<i32>,
+    /// I32 `[n_slots]`: the row whose key stands in a slot; in one that is left over, the segment's last.
+    pub keys: Vec<i32>,
     /// F32 `[n_slots, n_segments]`: 0 where a slot counts for the importance to a segment's tokens, else −∞.
     pub counts: Vec<f32>,
-    /// F32 `[stride, n_segments]`: 1 / length where a slot of a segment's holds a token, for a mean over its rows.
+    /// F32 `[longest, n_segments]`: 1 / length of a segment for each of its rows, for a mean over them.
     pub mean: Vec<f32>,
     /// F32 `[n_segments, n_segments]`: 2 at a segment's own place, more than any importance.
     pub nearest: Vec<f32>,
-    /// F16 `[n_seen, stride, n_segments]`: 0 where a row sees a slot, else −∞.
-    pub mask: Vec<u16>,
+    /// F32 `[n_seen, longest, n_segments]`: 0 where a row sees a slot, else −∞.
+    pub mask: Vec<f32>,
 }
 
 impl Tables {
@@ -91,47 +90,49 @@ impl Tables {
 impl OwnTables {
     fn new(region: &Region, seen: &[Seen], part: Part, filled: &[f32]) -> Result<OwnTables, Stray> {
         let (k, stride, slots, width) = (part.n_segments, part.stride, part.n_slots(), part.n_seen());
+        let longest = part.longest;
         let lengths = region.lengths();
-        let mut found: Vec<Option<i32>> = vec![None; slots];
+        let mut found: Vec<Option<i32>> = vec![None; part.n_rows()];
         for (row, seen) in seen.iter().enumerate() {
             if let Seen::At(pos) = seen
                 && let Some(place) = region.place(*pos)
             {
-                found[place.segment * stride + place.offset as usize] = Some(row as i32);
+                found[place.segment * longest + place.offset as usize] = Some(row as i32);
             }
         }
-        let mut rows = Vec::with_capacity(slots);
         let mut own = OwnTables {
-            rows: vec![],
+            rows: Vec::with_capacity(part.n_rows()),
+            keys: Vec::with_capacity(slots),
             counts: vec![f32::NEG_INFINITY; slots * k],
-            mean: vec![0.0; stride * k],
+            mean: vec![0.0; longest * k],
             nearest: vec![0.0; k * k],
-            mask: vec![HALF_DROPPED; width * slots],
+            mask: vec![f32::NEG_INFINITY; width * part.n_rows()],
         };
         for (s, span) in region.spans().enumerate() {
             let (first, length) = (s * stride, lengths[s] as usize);
-            for offset in 0..stride {
-                // What is left over is computed as the last token is, and seen by none.
+            // What is left over is as the last token is.
+            let row = |offset: usize| {
                 let at = offset.min(length - 1);
-                rows.push(found[first + at].ok_or(Stray(span.first + at as i32))?);
-                let mask = &mut own.mask[(first + offset) * width..][..width];
-                for (slot, value) in mask[..slots].iter_mut().enumerate() {
-                    let sees = if slot / stride == s { slot - first <= at } else { filled[slot] == 0.0 };
-                    if sees {
-                        *value = 0;
-                    }
-                }
-                mask[slots..][..part.n_before].fill(0);
+                found[s * longest + at].ok_or(Stray(span.first + at as i32))
+            };
+            for offset in 0..longest {
+                own.rows.push(row(offset)?);
+                let mask = &mut own.mask[(s * longest + offset) * width..][..width];
+                mask[..slots].copy_from_slice(filled);
+                mask[first..first + stride].fill(f32::NEG_INFINITY);
+                mask[first..=first + offset.min(length - 1)].fill(0.0);
+                mask[slots..][..part.n_before].fill(0.0);
             }
-            own.mean[stride * s..][..length].fill(1.0 / length as f32);
+            for offset in 0..stride {
+                own.keys.push(row(offset)?);
+            }
+            own.mean[longest * s..][..length].fill(1.0 / length as f32);
             own.nearest[s + k * s] = 2.0;
-            for (slot, value) in own.counts[slots * s..][..slots].iter_mut().enumerate() {
-                if slot / stride != s {
-                    *value = filled[slot];
-                }
-            }
+            let counts = &mut own.counts[slots * s..][..slots];
+            counts.copy_from_slice(filled);
+            counts[first..first + stride].fill(f32::NEG_INFINITY);
         }
-        Ok(OwnTables { rows, ..own })
+        Ok(own)
     }
 }
 
@@ -183,17 +184,18 @@ mod tests {
         let tables = tables(&seen).unwrap();
         let own = tables.own.unwrap();
         assert_eq!(own.rows, [2, 3, 3, 4, 4, 4, 5, 6, 7]);
+        assert_eq!((&own.keys[..3], &own.keys[16..18], own.keys.len()), (&[2, 3, 3][..], &[4, 4][..], 48));
         assert_eq!(tables.after, [8, 9]);
-        // One block for the two tokens before the region.
-        let open = |row: usize| (0..12).filter(|slot| own.mask[slot + 12 * row] == 0).collect::<Vec<_>>();
-        assert_eq!(open(0), [0, 3, 6, 7, 8, 9, 10]);
-        assert_eq!(open(1), [0, 1, 3, 6, 7, 8, 9, 10]);
+        // Sixteen slots for each segment, and for the two tokens before them.
+        let open = |row: usize| (0..64).filter(|slot| own.mask[slot + 64 * row] == 0.0).collect::<Vec<_>>();
+        assert_eq!(open(0), [0, 16, 32, 33, 34, 48, 49]);
+        assert_eq!(open(1), [0, 1, 16, 32, 33, 34, 48, 49]);
         assert_eq!(open(2), open(1), "what is left over is as the last");
-        assert_eq!(open(7), [0, 1, 3, 6, 7, 9, 10]);
-        let counted = |s: usize| (0..9).filter(|slot| own.counts[slot + 9 * s] == 0.0).collect::<Vec<_>>();
-        assert_eq!(counted(0), [3, 6, 7, 8]);
-        assert_eq!(counted(2), [0, 1, 3]);
-        assert_eq!((0..9).filter(|slot| tables.filled[*slot] == 0.0).collect::<Vec<_>>(), [0, 1, 3, 6, 7, 8]);
+        assert_eq!(open(7), [0, 1, 16, 32, 33, 48, 49]);
+        let counted = |s: usize| (0..48).filter(|slot| own.counts[slot + 48 * s] == 0.0).collect::<Vec<_>>();
+        assert_eq!(counted(0), [16, 32, 33, 34]);
+        assert_eq!(counted(2), [0, 1, 16]);
+        assert_eq!((0..48).filter(|slot| tables.filled[*slot] == 0.0).collect::<Vec<_>>(), [0, 1, 16, 32, 33, 34]);
         assert_eq!(own.mean[..6], [0.5, 0.5, 0.0, 1.0, 0.0, 0.0]);
     }
 

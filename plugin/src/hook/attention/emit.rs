@@ -123,11 +123,8 @@ pub unsafe fn rewrite(
 /// Tensors of one region in one layer, at most.
 fn tensors(part: &Part, x: &Extents, budget: usize) -> usize {
     let pieces = if part.fresh {
-        let unit = part.n_slots() * part.stride * x.group() as usize * size_of::<f32>();
-        let of = |width: usize| {
-            let unit = unit / part.n_slots() * width;
-            chunks(part.n_segments, x.kv_heads as usize, budget / unit).len()
-        };
+        let unit = part.longest * x.group() as usize * size_of::<f32>();
+        let of = |width: usize| chunks(part.n_segments, x.kv_heads as usize, budget / (unit * width)).len();
         of(part.n_slots()) + of(part.n_seen())
     } else {
         0

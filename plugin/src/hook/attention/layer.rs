@@ -138,7 +138,7 @@ impl<'a> Emit<'a> {
     unsafe fn slots(&mut self, layer: &Layer<'_>, piece: &Piece, kept: kept::Layer) -> Slots {
         let x = layer.x;
         let (key, bare, value) = (self.of(layer.site.key), self.of(layer.site.bare_key), self.of(layer.site.value));
-        let rows = piece.inputs.own.as_ref().map(|own| self.input(own.rows));
+        let rows = piece.inputs.own.as_ref().map(|own| self.input(own.keys));
         let b = &mut self.build;
         // SAFETY: as in `layer`.
         unsafe {

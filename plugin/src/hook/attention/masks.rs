@@ -1,10 +1,13 @@
 //! Who sees what: the host's own mask, changed, and what the new nodes are given about each region.
 
-use evenkeel_core::invariance::{HALF_DROPPED, Mode, Part, Tables};
+use evenkeel_core::invariance::{Mode, Part, Tables};
 use evenkeel_ffi::generated::types::*;
 
 use super::{feed::AttentionGraph, inputs::Inputs, layer::Piece};
 use crate::state::{Batch, BatchPart, lock};
+
+/// Bits of −∞ in F16; 0 keeps a score.
+const HALF_DROPPED: u16 = 0xFC00;
 
 /// The host's mask, a row of `n_kv` cells for each row of the micro-batch.
 struct Mask {
@@ -114,6 +117,7 @@ fn write_part(inputs: &Inputs, piece: &Piece, tables: &Tables) {
     if let (Some(places), Some(own)) = (&places.own, &tables.own) {
         inputs.write(places.rows, &own.rows);
         inputs.write(places.targets, &wide(&own.rows));
+        inputs.write(places.keys, &own.keys);
         inputs.write(places.counts, &own.counts);
         inputs.write(places.mean, &own.mean);
         inputs.write(places.nearest, &own.nearest);

@@ -29,8 +29,8 @@ impl Emit<'_> {
     /// As `layer`.
     pub unsafe fn own_rows(&mut self, layer: &Layer<'_>, piece: &Piece, places: &OwnPlaces, slots: Slots) {
         let (x, part) = (layer.x, piece.part);
-        let (k, stride) = (part.n_segments, part.stride);
-        let unit = |width: usize| width * stride * x.group() as usize * size_of::<f32>();
+        let (k, longest) = (part.n_segments, part.longest);
+        let unit = |width: usize| width * longest * x.group() as usize * size_of::<f32>();
         let pieces = |width: usize| chunks(k, x.kv_heads as usize, self.budget / unit(width));
         let (ranked, looked) = (pieces(part.n_slots()), pieces(part.n_seen()));
         // SAFETY: the caller's promise.
@@ -44,16 +44,16 @@ impl Emit<'_> {
         }
     }
 
-    /// Rows of the micro-batch `[n_embd_head, n_head, n_rows]` by segment: `[n_embd_head, stride, n_head, n_segments]`.
+    /// Rows of the micro-batch `[n_embd_head, n_head, n_rows]` by segment: `[n_embd_head, longest, n_head, n_segments]`.
     unsafe fn in_slots(&mut self, rows: Tensor, piece: &Piece, places: &OwnPlaces, x: Extents) -> Tensor {
-        let (k, stride) = (piece.part.n_segments as i64, piece.part.stride as i64);
+        let (k, longest) = (piece.part.n_segments as i64, piece.part.longest as i64);
         let numbers = self.input(places.rows);
         let b = &mut self.build;
         // SAFETY: as in `layer`.
         unsafe {
             let all = b.rows(rows, x.d * x.heads, x.n);
             let own = b.get_rows(all, numbers);
-            let own = b.reshape(own, [x.d, x.heads, stride, k]);
+            let own = b.reshape(own, [x.d, x.heads, longest, k]);
             let own = b.permute(own, [0, 2, 1, 3]);
             b.contiguous(own)
         }
@@ -97,8 +97,8 @@ impl Emit<'_> {
         ranked: &[Chunk],
     ) -> Tensor {
         let x = layer.x;
-        let (k, stride, n_slots) =
-            (piece.part.n_segments as i64, piece.part.stride as i64, piece.part.n_slots() as i64);
+        let (k, longest, n_slots) =
+            (piece.part.n_segments as i64, piece.part.longest as i64, piece.part.n_slots() as i64);
         let (counts, mean, member) =
             (self.input(places.counts), self.input(places.mean), self.input(piece.inputs.member));
         let (mut of_all, mut of_segments): (Option<Tensor>, Option<Tensor>) = (None, None);
@@ -110,12 +110,12 @@ impl Emit<'_> {
                 let scores = self.build.product(keys, queries);
                 let (scores, scale) = self.capped(layer, scores);
                 let b = &mut self.build;
-                let scores = b.reshape(scores, [n_slots, 1, stride * heads, n as i64]);
+                let scores = b.reshape(scores, [n_slots, 1, longest * heads, n as i64]);
                 let counts = b.part(counts, 3, chunk.segments.start, n);
                 let attended = b.soft_max(scores, counts, scale, std::ptr::null_mut());
-                let attended = b.reshape(attended, [n_slots, stride * heads * n as i64, 1, 1]);
+                let attended = b.reshape(attended, [n_slots, longest * heads * n as i64, 1, 1]);
                 let pooled = b.product(member, attended);
-                let pooled = b.reshape(pooled, [k, stride, heads, n as i64]);
+                let pooled = b.reshape(pooled, [k, longest, heads, n as i64]);
                 let by_row = b.permute(pooled, [1, 0, 2, 3]);
                 let by_row = b.contiguous(by_row);
                 let mean = b.part(mean, 3, chunk.segments.start, n);
@@ -194,7 +194,7 @@ impl Emit<'_> {
         (queries, shift, looked): (Tensor, Tensor, &Looked),
     ) {
         let x = layer.x;
-        let (stride, seen) = (piece.part.stride as i64, piece.part.n_seen() as i64);
+        let (stride, longest, seen) = (piece.part.stride as i64, piece.part.longest as i64, piece.part.n_seen() as i64);
         let blocks = seen / stride;
         let (n, heads) = (chunk.segments.len() as i64, chunk.heads.len() as i64 * x.group());
         let (mask, targets) = (self.input(places.mask), self.input(places.targets));
@@ -211,16 +211,16 @@ impl Emit<'_> {
             let shift = b.contiguous(shift);
             let shift = b.cast(shift, GGML_TYPE_I32);
             let shift = b.reshape(shift, [heads * n * blocks, 1, 1, 1]);
-            let turned = b.reshape(queries, [x.d, stride * heads * n, 1, 1]);
-            let turned = b.repeat(turned, [x.d, stride * heads * n, blocks, 1]);
-            let turned = b.reshape(turned, [x.d, stride, heads * n * blocks, 1]);
+            let turned = b.reshape(queries, [x.d, longest * heads * n, 1, 1]);
+            let turned = b.repeat(turned, [x.d, longest * heads * n, blocks, 1]);
+            let turned = b.reshape(turned, [x.d, longest, heads * n * blocks, 1]);
             let turned = b.turn(turned, shift, self.viewed.tensor(layer.site.turned_query));
-            let turned = b.reshape(turned, [x.d, stride, heads, n * blocks]);
+            let turned = b.reshape(turned, [x.d, longest, heads, n * blocks]);
             let scores = b.product(keys, turned);
-            let scores = b.reshape(scores, [stride, stride * heads * n, blocks, 1]);
+            let scores = b.reshape(scores, [stride, longest * heads * n, blocks, 1]);
             let scores = b.permute(scores, [0, 2, 1, 3]);
             let scores = b.contiguous(scores);
-            let scores = b.reshape(scores, [seen, stride, heads, n]);
+            let scores = b.reshape(scores, [seen, longest, heads, n]);
             let (scores, scale) = self.capped(layer, scores);
             let b = &mut self.build;
             let mask = b.part(mask, 3, chunk.segments.start, chunk.segments.len());
@@ -229,8 +229,8 @@ impl Emit<'_> {
             let weights = b.soft_max(scores, mask, scale, sinks);
             let values = b.part(looked.values, 2, chunk.heads.start, chunk.heads.len());
             let rows = b.product(values, weights);
-            let targets = b.part(targets, 0, chunk.segments.start * stride as usize, (n * stride) as usize);
-            self.put(layer, rows, (first_head as i64, heads, n * stride), targets);
+            let targets = b.part(targets, 0, chunk.segments.start * longest as usize, (n * longest) as usize);
+            self.put(layer, rows, (first_head as i64, heads, n * longest), targets);
         }
     }
 

@@ -21,6 +21,8 @@ pub struct OwnPlaces {
     /// I32 and I64: get_rows takes the one, set_rows of every version the other.
     pub rows: usize,
     pub targets: usize,
+    /// Rows whose keys stand in the slots.
+    pub keys: usize,
     /// Cells of the tokens before the region.
     pub cells_before: usize,
     pub counts: usize,
@@ -43,6 +45,7 @@ impl Places {
     /// Of a region in a graph, whose inputs are added to `shapes`.
     pub fn new(part: &Part, x: &Extents, shapes: &mut Vec<Shape>) -> Places {
         let (k, stride, slots) = (part.n_segments as i64, part.stride as i64, part.n_slots() as i64);
+        let longest = part.longest as i64;
         let mut add = |kind, ne| {
             shapes.push(Shape { kind, ne });
             shapes.len() - 1
@@ -55,13 +58,14 @@ impl Places {
             weight: add(GGML_TYPE_F32, [k, 1, k, 1]),
             before: add(GGML_TYPE_F32, [1, 1, k, 1]),
             own: part.fresh.then(|| OwnPlaces {
-                rows: add(GGML_TYPE_I32, [slots, 1, 1, 1]),
-                targets: add(GGML_TYPE_I64, [slots, 1, 1, 1]),
+                rows: add(GGML_TYPE_I32, [longest * k, 1, 1, 1]),
+                targets: add(GGML_TYPE_I64, [longest * k, 1, 1, 1]),
+                keys: add(GGML_TYPE_I32, [slots, 1, 1, 1]),
                 cells_before: add(GGML_TYPE_I32, [blocks * stride, 1, 1, 1]),
                 counts: add(GGML_TYPE_F32, [slots, 1, 1, k]),
-                mean: add(GGML_TYPE_F32, [stride, 1, 1, k]),
+                mean: add(GGML_TYPE_F32, [longest, 1, 1, k]),
                 nearest: add(GGML_TYPE_F32, [k, 1, k, 1]),
-                mask: add(GGML_TYPE_F16, [part.n_seen() as i64, stride, 1, k]),
+                mask: add(GGML_TYPE_F32, [part.n_seen() as i64, longest, 1, k]),
                 still: add(GGML_TYPE_F32, [x.heads * k, blocks, 1, 1]),
             }),
             after: (part.n_after > 0).then(|| {
