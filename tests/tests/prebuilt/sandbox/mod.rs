@@ -5,6 +5,7 @@
 
 mod audit;
 mod calibrate;
+mod capture;
 mod closed;
 mod cut;
 mod demo;
