@@ -66,7 +66,7 @@ fn what_is_not_captured_has_no_copies() {
     let ran = run(Door::Preload, false, &["print=1"]);
     let graphs: Vec<&str> = ran.stdout.split("split_graph: ").skip(1).collect();
     let has = |graph: &&str| graph.contains("ek.copy");
-    assert!(!has(&graphs[0]) && graphs.iter().any(|g| has(&g)), "{ran}");
+    assert!(!has(&graphs[0]) && graphs.iter().any(has), "{ran}");
     let after = ran.stdout.split("end: 0\n").nth(1).expect("it ends");
     assert!(after.split("split_graph: ").nth(1).is_some_and(|graph| !has(&graph)), "{ran}");
 }
