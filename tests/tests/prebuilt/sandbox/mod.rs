@@ -3,6 +3,7 @@
 //!
 //! Absent means equivalent: the 95% interval lies inside a quarter of the planted effect. `--nocapture` shows the tables.
 
+mod arranged;
 mod audit;
 mod calibrate;
 mod capture;
@@ -18,6 +19,7 @@ mod learn;
 mod order;
 mod profile;
 mod stats;
+mod tls;
 
 use std::process::Command;
 
