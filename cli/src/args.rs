@@ -269,7 +269,7 @@ pub struct Audit {
     /// (preference pairs). May be given several times
     #[arg(long, value_name = "MEASURE=PATH", conflicts_with = "endpoint")]
     pub representation: Vec<Measured>,
-    /// A profile to compare with the plain model. May be given several times
+    /// A profile to compare with the plain model, by itself: `[requests]` and `[[route]]` do not count. May be given several times
     #[arg(short, long, value_hint = ValueHint::FilePath)]
     pub profile: Vec<PathBuf>,
     /// Random directions of the same length in the place of each profile's

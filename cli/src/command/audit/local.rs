@@ -12,7 +12,7 @@ use super::{
 use crate::{
     failure::Failure,
     neutral::Plain,
-    session::Session,
+    session::{self, Session},
     suite::{Item, Score},
     write::{Draft, write},
 };
@@ -24,14 +24,17 @@ pub struct Local {
     neutral: Option<Neutral>,
     plugin: Option<Plugin>,
     acting: bool,
+    /// Where profiles are put that lie in a folder with others.
+    folder: tempfile::TempDir,
 }
 
 /// Items that are measured between two writes to the disk.
 const PART: usize = 256;
 
 impl Local {
-    pub fn new(session: Session, sha256: String) -> Local {
-        Local { session, sha256, neutral: None, plugin: None, acting: false }
+    pub fn new(session: Session, sha256: String) -> Result<Local, Failure> {
+        let folder = tempfile::tempdir().map_err(Failure::new)?;
+        Ok(Local { session, sha256, neutral: None, plugin: None, acting: false, folder })
     }
 
     /// The neutral texts.
@@ -101,7 +104,8 @@ impl Respondent for Local {
     fn take_on(&mut self, arm: &Arm) -> Result<(), Failure> {
         self.acting = arm.path().is_some();
         if let Some(path) = arm.path() {
-            self.hooked()?.1.load_profile(Some(path))?;
+            let path = session::alone(path, self.folder.path())?;
+            self.hooked()?.1.load_profile(Some(&path))?;
         }
         Ok(())
     }

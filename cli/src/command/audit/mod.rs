@@ -87,7 +87,7 @@ pub fn main(args: &args::Audit, json: bool) -> Outcome {
         (None, Some(model)) => {
             let session = Session::open(&args.host, model)?;
             let longest = longest(&session, args.context)?;
-            let own = local.insert(Local::new(session, crate::hash::file_sha256(model)?));
+            let own = local.insert(Local::new(session, crate::hash::file_sha256(model)?)?);
             // What the model cannot read in one piece is left out for all arms.
             for suite in &mut suites {
                 leave_out_long(own, suite, &forms, longest)?;
