@@ -73,6 +73,17 @@ fn an_audit_under_a_profile_for_documents_sees_no_order_and_answers_do_not_depen
     for arm in ["documents", "set"] {
         assert_eq!(verdict(&found, "position", arm), "absent");
     }
+    // The right answer's own probability, where its document is the first less where it is the last.
+    let rows = fs::read_to_string(questions(&scratch, false)).expect("a suite");
+    let rows: Vec<Value> = rows.lines().map(|row| serde_json::from_str(row).expect("JSON")).collect();
+    let gaps = |answers: &BTreeMap<String, Vec<Vec<f64>>>, arm: usize| -> f64 {
+        let mean = |x: f64| {
+            let here = rows.iter().filter(|row| row["x"].as_f64() == Some(x));
+            let p: Vec<f64> = here.map(|row| answers[row["id"].as_str().expect("text")][arm][0].exp()).collect();
+            p.iter().sum::<f64>() / p.len() as f64
+        };
+        mean(1.0) - mean(0.0)
+    };
     ask(true, "apart");
     let (together, apart) = (written(&scratch.path("together")), written(&scratch.path("apart")));
     assert_eq!(together.len(), apart.len());
@@ -89,6 +100,12 @@ fn an_audit_under_a_profile_for_documents_sees_no_order_and_answers_do_not_depen
         far[1],
         far[2]
     );
+    let gaps = [0, 1, 2].map(|arm| gaps(&together, arm));
+    println!(
+        "P(right) where its document is the first, less the last: plain {:.3}, pine {:.3}, set {:.3}",
+        gaps[0], gaps[1], gaps[2]
+    );
+    assert!(gaps[0] > 0.3 && gaps[1].abs() < 0.02 && gaps[2].abs() < 0.02, "{gaps:?}");
     // Keys and values in F16, and another number of rows in each product.
     assert!(far.iter().all(|x| *x < 2e-2), "{far:?}");
 }
