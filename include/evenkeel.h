@@ -11,7 +11,8 @@
  *     make the llama_context as always
  *
  * Conventions
- * - Every function may be called from any thread at any time. None blocks on the model, none throws, none exits.
+ * - Every function may be called from any thread at any time. None throws, none exits; none blocks on the model but those that
+ *   say so.
  * - A function that can fail returns an ek_status, EK_OK (0) or what went wrong; ek_last_error() then has the sentence.
  * - Text is UTF-8 and ends with a zero byte. Pointers passed in are used during the call only; nothing is to be freed.
  * - A strength is what the rule's operator makes of it: for add a factor on the direction as stored, as in llama.cpp's
@@ -334,6 +335,49 @@ ek_status ek_set_strength(const char * rule, float strength);
  * Errors: as ek_set_strength.
  */
 ek_status ek_get_strength(const char * rule, float * strength);
+
+/* ---- activations -------------------------------------------------------------------------------------------------- */
+
+/* A row that was captured: its sequence, its position in it, its token. */
+typedef struct ek_row {
+    int32_t seq;
+    int32_t pos;
+    int32_t token;
+} ek_row;
+
+/* In place of a layer: what the output matrix reads. */
+#define EK_FINAL_NORM (-1)
+
+/*
+ * Captures the residual stream: from its next evaluation on, every graph of the context copies it after each layer, for the
+ * rows that give output, and behind the last layer what the output matrix reads. All layers in one pass, with the rest of the
+ * graph as it is; under a profile, as its rules leave it.
+ *   ctx  a llama_context that was made after ek_install, with a profile or without; not in use by another thread
+ *   on   1; 0 ends it
+ * Errors: EK_E_CONTEXT for another context, EK_E_HOST in a program that contains llama.cpp.
+ */
+ek_status ek_capture(const void * ctx, int32_t on);
+
+/*
+ * Which rows were captured in the last call to decode, in the order in which they were evaluated, which is not always that of
+ * the batch. Waits until they are computed. The context must not be in use by another thread.
+ *   rows    gets them; NULL with n 0: only asks how many there are
+ *   n       rows that there is room for
+ *   needed  gets their number
+ * Errors: EK_E_CONTEXT for a context that is not captured; EK_E_HOST if its graphs or rows could not be read, and the text says
+ * why; EK_E_SPACE (needed is set), EK_E_ARGUMENT.
+ */
+ek_status ek_captured_rows(const void * ctx, ek_row * rows, size_t n, size_t * needed);
+
+/*
+ * What was captured of these rows at one layer, n_embd values for each row, one row after the other.
+ *   layer   block, from 0, or EK_FINAL_NORM
+ *   values  gets them; NULL with n 0: only asks for their number
+ *   n       values that there is room for
+ *   needed  gets their number; 0 if this model's graph names no residual stream there
+ * Errors: as ek_captured_rows.
+ */
+ek_status ek_captured(const void * ctx, int32_t layer, float * values, size_t n, size_t * needed);
 
 /* ---- proof of life ----------------------------------------------------------------------------------------------- */
 

@@ -252,6 +252,9 @@ pub struct Audit {
     /// The key that the server wants
     #[arg(long, value_name = "KEY", requires = "endpoint", env = "EVENKEEL_API_KEY", hide_env_values = true)]
     pub api_key: Option<String>,
+    /// Certificates (PEM) that are trusted in place of the usual ones, for https with a certificate of one's own: the server's, or its issuer's
+    #[arg(long, value_name = "PEM", requires = "endpoint", value_hint = ValueHint::FilePath)]
+    pub ca_file: Option<PathBuf>,
     /// A profile to compare that an evenkeel server offers (`[requests] choose`). May be given several times
     #[arg(long, value_name = "NAME", requires = "endpoint")]
     pub choose: Vec<String>,
@@ -259,14 +262,14 @@ pub struct Audit {
     #[arg(long, value_name = "K", default_value_t = 200, requires = "endpoint", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub top: u32,
     /// A suite in its published format: bbq, winobias, winogender, crows-pairs, stereoset, llmbar, choice, yes-no,
-    /// key-value, letters, refusals, jsonl. May be given several times
+    /// key-value, letters (the model writes them), letters-given (they are in the file), refusals, jsonl. May be given several times
     #[arg(short, long, value_name = "FORMAT=PATH", required_unless_present = "representation")]
     pub suite: Vec<Named>,
     /// What a model's insides say, without a test set: seat (word or sentence association), bias-lens (concepts), ches
     /// (preference pairs). May be given several times
     #[arg(long, value_name = "MEASURE=PATH", conflicts_with = "endpoint")]
     pub representation: Vec<Measured>,
-    /// A profile to compare with the plain model. May be given several times
+    /// A profile to compare with the plain model, by itself: `[requests]` and `[[route]]` do not count. May be given several times
     #[arg(short, long, value_hint = ValueHint::FilePath)]
     pub profile: Vec<PathBuf>,
     /// Random directions of the same length in the place of each profile's

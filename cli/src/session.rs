@@ -111,6 +111,34 @@ pub fn profile_path(path: &Path) -> Result<PathBuf, Failure> {
     Ok(path)
 }
 
+/// A profile without what chooses among several: a `[requests]` table names others, which are not loaded here, and a profile that
+/// only a route leads to would not act. Written below `folder` if there is anything to leave out.
+///
+/// # Errors
+/// A file that cannot be read or written.
+pub fn alone(path: &Path, folder: &Path) -> Result<PathBuf, Failure> {
+    let bad = |e: &dyn std::fmt::Display| Failure::usage(format!("profile {}: {e}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| bad(&e))?;
+    let mut table: toml::Table = text.parse().map_err(|e| bad(&e))?;
+    let several = [table.remove("requests"), table.remove("route")];
+    if several.iter().all(Option::is_none) {
+        return Ok(path.to_owned());
+    }
+    let home = path.parent().unwrap_or(Path::new("."));
+    // It takes its name from its file, and its files from where it was.
+    let runtime = table.entry("runtime").or_insert_with(|| toml::Table::new().into());
+    if let Some(runtime) = runtime.as_table_mut() {
+        let given = runtime.get("asset-dirs").and_then(toml::Value::as_array).into_iter().flatten();
+        let given = given.filter_map(toml::Value::as_str).map(|dir| home.join(dir));
+        let all = std::iter::once(home.to_owned()).chain(given);
+        let all: Vec<toml::Value> = all.map(|dir| dir.to_string_lossy().into_owned().into()).collect();
+        runtime.insert("asset-dirs".into(), all.into());
+    }
+    let copy = folder.join(path.file_name().unwrap_or_default());
+    std::fs::write(&copy, toml::to_string(&table).map_err(Failure::new)?).map_err(|e| bad(&e))?;
+    Ok(copy)
+}
+
 /// Tells what is wrong with a file that is no model, before llama.cpp does so at length.
 pub fn check_model_file(path: &Path) -> Result<(), Failure> {
     use std::io::Read;
@@ -137,5 +165,30 @@ pub fn check_model_file(path: &Path) -> Result<(), Failure> {
         }
         b"vers" => Err(say("is a Git LFS pointer, not the model itself").todo("fetch it with `git lfs pull`")),
         _ => Err(say("does not start with GGUF")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_profile_by_itself_leaves_out_what_chooses_among_several() {
+        let (home, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let path = home.path().join("judge.toml");
+        let text = "schema = 1\n[[steer]]\nname = \"v\"\ndirection = \"v.gguf\"\n";
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(alone(&path, folder.path()).unwrap(), path, "there is nothing to leave out");
+        let more = "[[route]]\ntext = \"You are a judge.\"\n[requests]\nchoose = [\"other\"]\n[runtime]\nasset-dirs = [\"more\"]\n";
+        std::fs::write(&path, format!("{text}{more}")).unwrap();
+        let copy = alone(&path, folder.path()).unwrap();
+        assert_eq!(copy, folder.path().join("judge.toml"));
+        let table: toml::Table = std::fs::read_to_string(&copy).unwrap().parse().unwrap();
+        assert!(!table.contains_key("requests") && !table.contains_key("route") && table.contains_key("steer"));
+        let dirs: Vec<&str> =
+            table["runtime"]["asset-dirs"].as_array().unwrap().iter().filter_map(toml::Value::as_str).collect();
+        assert_eq!(dirs, [home.path().to_str().unwrap(), home.path().join("more").to_str().unwrap()]);
+        std::fs::write(&path, "schema = ").unwrap();
+        assert!(alone(&path, folder.path()).unwrap_err().to_string().contains("judge.toml"));
     }
 }

@@ -33,7 +33,7 @@ fn sources(folder: &Path) -> String {
 }
 
 /// Functions of ggml's that the library calls and that make no operation.
-const OTHERS: [&str; 22] = [
+const OTHERS: [&str; 23] = [
     "build_forward_expand",
     "dup_tensor",
     "free",
@@ -54,6 +54,7 @@ const OTHERS: [&str; 22] = [
     "op_name",
     "set_input",
     "set_name",
+    "set_output",
     "tensor_overhead",
     "version",
 ];

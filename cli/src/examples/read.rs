@@ -82,16 +82,25 @@ fn rows(path: &Path, text: &str, problems: &mut Problems) -> Result<Vec<Row>, Fa
         "csv" => table(path, text, b',', problems),
         "tsv" | "tab" => table(path, text, b'\t', problems),
         "jsonl" | "ndjson" | "json" => Ok(json_lines(path, text, problems)),
-        _ => Err(Failure::usage(format!("{}: the ending says not what it is", path.display()))
-            .todo("allowed: .jsonl, .csv, .tsv; prompt files are named with --positive FILE --negative FILE")),
+        _ => Err(Failure::usage(format!("{}: its ending does not say what it is", path.display()))
+            .todo("allowed: .jsonl, .json, .csv, .tsv; prompt files are named with --positive FILE --negative FILE")),
     }
 }
 
+/// A row a line, or one list of all rows, whose places are then counted as lines.
 fn json_lines(path: &Path, text: &str, problems: &mut Problems) -> Vec<Row> {
+    let list = text.trim_start().starts_with('[').then(|| serde_json::from_str::<Vec<Value>>(text).ok()).flatten();
+    let all: Vec<(usize, serde_json::Result<Value>)> = match list {
+        Some(list) => list.into_iter().map(Ok).enumerate().collect(),
+        None => {
+            let lines = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty());
+            lines.map(|(i, line)| (i, serde_json::from_str(line))).collect()
+        }
+    };
     let mut rows = Vec::new();
-    for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
+    for (i, value) in all {
         let origin = Origin { file: path.to_owned(), line: i + 1 };
-        match serde_json::from_str(line) {
+        match value {
             Ok(Value::Object(row)) => rows.push((origin, row)),
             Ok(other) => problems.add(Kind::Broken, &origin, format!("{} instead of an object", kind_of(&other))),
             Err(error) => problems.add(Kind::Broken, &origin, error.to_string()),
@@ -127,8 +136,12 @@ fn of_rows(path: &Path, rows: Vec<Row>, label: Option<&str>, problems: &mut Prob
     let pairs = rows.iter().filter(|r| has(r, ["positive", "negative"])).count();
     let labelled = rows.iter().filter(|r| has(r, ["text", "label"])).count();
     if pairs == 0 && labelled == 0 {
-        let seen = rows.first().map_or("nothing".into(), |(_, row)| row.keys().cloned().collect::<Vec<_>>().join(", "));
-        return Err(Failure::usage(format!("{}: no row has what is needed, the first has {seen}", path.display()))
+        let seen = rows.first().map(|(_, row)| row.keys().cloned().collect::<Vec<_>>().join(", "));
+        let why = seen.map_or_else(
+            || problems.lines().first().map_or("there is none".to_owned(), Clone::clone),
+            |keys| format!("the first has {keys}"),
+        );
+        return Err(Failure::usage(format!("{}: no row has what is needed: {why}", path.display()))
             .todo("allowed: `positive` and `negative`, or `text` and `label`; besides `prompt` and `group`"));
     }
     let paired = pairs >= labelled;
@@ -267,7 +280,10 @@ mod tests {
         };
         let from_json = read_text("x.jsonl", json, None).expect("pairs");
         assert!(from_json.paired && from_json.counts() == [2, 2]);
-        for (name, text) in [("x.csv", csv), ("x.tsv", tsv)] {
+        let list = format!("[{}]", json.replace("\n\n", ",\n"));
+        for (name, text) in
+            [("x.csv", csv), ("x.tsv", tsv), ("x.json", list.replace("}]", ", \"group\": \"line 3\"}]").as_str())]
+        {
             assert_eq!(texts(&read_text(name, text, None).expect("pairs")), texts(&from_json), "{name}");
         }
     }

@@ -165,7 +165,7 @@ pub fn measures(suite: &Suite) -> Vec<Measure<'_>> {
             }),
             ("accuracy", Quality, any, |s| mean(s, |_, score| f64::from(u8::from(score.greedy)))),
         ],
-        Format::Letters | Format::Refusals => Vec::new(),
+        Format::Letters | Format::LettersGiven | Format::Refusals => Vec::new(),
         Format::Jsonl => {
             let slopes = suite.items.iter().any(|i| matches!(i.role, Role::Share { x: Some(_), .. }));
             let several = suite.items.iter().any(|i| i.options.len() > 1);

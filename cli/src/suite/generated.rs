@@ -16,7 +16,7 @@ use crate::{
 
 /// Letters are written at this length, in tokens, and answers to questions read so far.
 const LETTER: usize = 256;
-const ANSWER: usize = 48;
+pub const ANSWER: usize = 48;
 
 /// Word beginnings that letters are searched for where no `word_constants.py` lies beside the file or above it: agentic and
 /// communal traits as Madera, Hebl and Martin (2009) sort them.
@@ -75,8 +75,9 @@ const REFUSALS: [&str; 16] = [
     "as an ai",
 ];
 
-/// CSV with `name`, `gender`, `occupation` and `prompts`, as the paper's generated letters have them.
-pub fn letters(file: &File, problems: &mut Problems) -> Result<(Vec<Item>, Vec<Words>), Failure> {
+/// CSV with `name`, `gender`, `occupation` and `prompts`, as the paper's generated letters have them; if they are `given`, with the
+/// letters themselves.
+pub fn letters(file: &File, given: bool, problems: &mut Problems) -> Result<(Vec<Item>, Vec<Words>), Failure> {
     let item = |line: usize, row: &Map<String, Value>| {
         let female = match text(row, "gender")?.trim().to_lowercase().as_str() {
             "female" | "f" | "woman" => true,
@@ -85,6 +86,10 @@ pub fn letters(file: &File, problems: &mut Problems) -> Result<(Vec<Item>, Vec<W
         };
         let id = format!("line {line}");
         let cluster = text(row, "occupation").unwrap_or_else(|_| id.clone());
+        if given {
+            let role = Role::Given { female, text: letter(row)? };
+            return Ok(Item { role, ..plain(id, cluster, String::new()) });
+        }
         Ok(Item {
             role: Role::Letter { female, tokens: length(row, LETTER)? },
             ..plain(id, cluster, text(row, "prompts").or_else(|_| text(row, "prompt"))?)
@@ -92,6 +97,14 @@ pub fn letters(file: &File, problems: &mut Problems) -> Result<(Vec<Item>, Vec<W
     };
     let items = each(file, problems, item)?;
     Ok((items, word_lists(&file.path)))
+}
+
+/// The letter that a row has. The published ones have line ends as `<return>`.
+fn letter(row: &Map<String, Value>) -> Result<String, String> {
+    let named = ["response", "letter", "text"].into_iter().find(|key| row.contains_key(*key));
+    let key = named.or_else(|| row.keys().map(String::as_str).find(|key| key.ends_with("_gen")));
+    let found = text(row, key.ok_or("no `response`, `letter`, `text` or `..._gen`")?)?.replace("<return>", "\n");
+    if found.trim().is_empty() { Err("the letter is empty".into()) } else { Ok(found) }
 }
 
 /// Rows with `question`: JSON lines, a JSON list, or CSV, as MOSSBench's metadata have them; the pictures are left out.
@@ -108,8 +121,13 @@ pub fn refusals(file: &File, problems: &mut Problems) -> Result<(Vec<Item>, Vec<
     let beside = file.path.with_file_name("refusals.txt");
     let own = std::fs::read_to_string(beside).ok();
     let lines = own.map(|text| text.lines().map(|l| l.trim().to_lowercase()).filter(|l| !l.is_empty()).collect());
-    let phrases = lines.unwrap_or_else(|| REFUSALS.map(String::from).into());
+    let phrases = lines.unwrap_or_else(phrases);
     Ok((items, vec![Words { name: "refusals".into(), words: phrases }]))
+}
+
+/// How refusals begin, where a suite brings no list of its own.
+pub fn phrases() -> Vec<String> {
+    REFUSALS.map(String::from).into()
 }
 
 fn plain(id: String, cluster: String, prompt: String) -> Item {

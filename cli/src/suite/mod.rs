@@ -20,6 +20,8 @@ use serde::{Deserialize, Serialize};
 
 pub use figure::{Figure, Measure, Score, leaning_of, measures};
 pub use file::{File, text};
+pub use generated::ANSWER;
+pub use written::refuses;
 
 use crate::{examples::Problems, failure::Failure};
 
@@ -47,6 +49,8 @@ pub enum Format {
     KeyValue,
     /// Reference letters (Wan et al. 2023): CSV with gender, occupation and prompts; the model writes them, words are counted.
     Letters,
+    /// The same where the letters are there already, in a column `response`, `letter`, `text` or `..._gen`: no model is asked.
+    LettersGiven,
     /// Safe questions (MOSSBench, Li et al. 2024, text part): CSV or JSON with question; how many answers refuse.
     Refusals,
     /// Your own: JSON lines with prompt and options; besides group, answer, x, first, values, zero and suite.
@@ -89,6 +93,8 @@ pub enum Role {
     Place { place: f64 },
     /// A letter for a woman or a man, of so many tokens at most.
     Letter { female: bool, tokens: usize },
+    /// A letter for a woman or a man that was written before.
+    Given { female: bool, text: String },
     /// A question that has an answer, of which so many tokens are read.
     Question { tokens: usize },
     /// The first `first` options against the rest, or where there is no rest the probability itself; what it may depend
@@ -103,6 +109,11 @@ impl Item {
             Role::Letter { tokens, .. } | Role::Question { tokens } => Some(tokens),
             _ => None,
         }
+    }
+
+    /// The text that was written before, of which only the words are counted.
+    pub fn given(&self) -> Option<&str> {
+        if let Role::Given { text, .. } = &self.role { Some(text) } else { None }
     }
 }
 
@@ -159,18 +170,19 @@ impl fmt::Display for Format {
     }
 }
 
-/// Reads a file; one of one's own may hold several suites.
+/// Reads a file; one of one's own may hold several suites. A file in which no row can be used is a suite without items.
 ///
 /// # Errors
-/// A file that cannot be read, or in which no row can be used.
+/// A file that cannot be read, or is none of the format.
 pub fn read(named: &Named) -> Result<Vec<Suite>, Failure> {
     let path = &named.path;
     let file = file::File::read(path)?;
     let mut problems = Problems::default();
     let mut words = Vec::new();
     let items = match named.format {
-        Format::Letters => {
-            let (items, lists) = generated::letters(&file, &mut problems)?;
+        Format::Letters | Format::LettersGiven => {
+            let given = named.format == Format::LettersGiven;
+            let (items, lists) = generated::letters(&file, given, &mut problems)?;
             words = lists;
             items
         }
@@ -190,16 +202,14 @@ pub fn read(named: &Named) -> Result<Vec<Suite>, Failure> {
         Format::KeyValue => places::key_value(&file, &mut problems),
         Format::Jsonl => own::items(&file, &mut problems),
     };
-    if items.is_empty() {
-        let failure = Failure::usage(format!("{}: no row can be used as {}", path.display(), named.format));
-        let said = problems.lines().join("\n  ");
-        return Err(if said.is_empty() { failure } else { failure.todo(said) });
-    }
     let stem = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let base = format!("{} {stem}", named.format);
     let mut parts: Vec<Option<String>> = items.iter().map(|i| i.part.clone()).collect();
     parts.sort();
     parts.dedup();
+    if parts.is_empty() {
+        parts.push(None);
+    }
     let mut problems = Some(problems);
     let suite = |part: Option<String>| {
         let items: Vec<Item> = items.iter().filter(|i| i.part == part).cloned().collect();
@@ -247,6 +257,7 @@ mod tests {
             (Format::YesNo, "yes-no.jsonl", 2, 1),
             (Format::KeyValue, "kv.jsonl", 5, 1),
             (Format::Letters, "letters/letters.csv", 4, 2),
+            (Format::LettersGiven, "letters/letters.csv", 4, 2),
             (Format::Refusals, "refusals.csv", 2, 1),
             (Format::Refusals, "refusals.json", 2, 1),
         ] {
@@ -314,7 +325,8 @@ mod tests {
             read(&Named { format, path }).unwrap_err().to_string()
         };
         assert!(bad(Format::Bbq, "nowhere.jsonl").contains("nowhere.jsonl"));
-        assert!(bad(Format::Bbq, "choice.jsonl").contains("no row can be used as bbq"));
+        let other = &fixture(Format::Bbq, "choice.jsonl")[0];
+        assert!(other.items.is_empty() && !other.problems.lines().is_empty() && other.name == "bbq choice.jsonl");
         assert!(bad(Format::Stereoset, "bbq.jsonl").contains("is no JSON"));
         assert!(bad(Format::CrowsPairs, "own.jsonl").contains("sent_more"));
         assert!("bbq".parse::<Named>().is_err() && "nothing=x".parse::<Named>().unwrap_err().contains("crows-pairs"));

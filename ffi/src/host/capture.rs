@@ -1,112 +1,37 @@
-//! Reads the residual stream after every layer while a context evaluates, in this process, through the evaluation
-//! callback that llama.cpp documents for such purposes (`cb_eval`).
-//!
-//! The graph is computed up to each `l_out-N`, the rows that are wanted are copied, and the rest of the graph (the output
-//! layer, the most expensive one of small models) is never computed. Nothing of the plug-in takes part.
+//! Reads the residual stream after every layer while a context evaluates: the plug-in's hook copies it in the graph itself, under
+//! whatever profile the context runs.
 
-use std::{
-    ffi::{CStr, c_void},
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::collections::HashMap;
 
-use super::{Context, ContextOptions, HostError, Model, Row};
-use crate::{
-    generated::types::{GGML_TYPE_F32, GGML_TYPE_I32, ggml_tensor},
-    selftest,
-};
+use super::{Context, ContextOptions, HostError, Model, Plugin, PluginError, Row};
 
-/// A context whose evaluations give residual streams instead of logits.
-pub struct Capture {
-    // Freed before the state that its callback points to.
+/// A context whose evaluations give residual streams besides logits.
+pub struct Capture<'a> {
     context: Context,
-    state: Owned,
-}
-
-/// The state, shared with the host by its address: never borrowed across a call of the host.
-struct Owned(*mut State);
-
-// SAFETY: plain data, used by one thread at a time as its context is.
-unsafe impl Send for Owned {}
-
-impl Drop for Owned {
-    fn drop(&mut self) {
-        // SAFETY: made by Box::into_raw in `Capture::new`; the context that knew its address is gone.
-        drop(unsafe { Box::from_raw(self.0) });
-    }
-}
-
-impl Owned {
-    fn get(&self) -> &State {
-        // SAFETY: lives as long as `self`, and nobody changes it but `Capture::read`, which has `&mut Capture`.
-        unsafe { &*self.0 }
-    }
-
-    fn get_mut(&mut self) -> &mut State {
-        // SAFETY: as above.
-        unsafe { &mut *self.0 }
-    }
-}
-
-type TensorGet = unsafe extern "C-unwind" fn(*const ggml_tensor, *mut c_void, usize, usize);
-
-/// What the callback reads and writes. It runs on the thread that calls `llama_decode`, during that call.
-struct State {
-    get: TensorGet,
-    n_embd: usize,
-    n_layer: usize,
-    /// What the output matrix reads counts as a last layer.
-    to_the_end: bool,
-    /// The rows that one graph must hold, in this order.
-    tokens: Vec<i32>,
-    /// Of these, the ones that are read.
-    wanted: Vec<usize>,
-    /// Per layer, the rows that were read: `[wanted, n_embd]`.
+    plugin: &'a Plugin,
+    width: usize,
+    /// Values of one layer in the order of evaluation.
+    values: Vec<f32>,
+    /// Per layer, and last for what the output matrix reads: the rows that were read, `[wanted, n_embd]`.
     layers: Vec<Vec<f32>>,
     seen: Vec<bool>,
-    /// The graph's own token input was compared with `tokens`.
-    compared: bool,
-    trouble: Option<String>,
 }
 
-/// The type of the callback, with the unwinding that the bindings leave out.
-pub(super) type Callback = unsafe extern "C" fn(*mut ggml_tensor, bool, *mut c_void) -> bool;
+fn refused(error: PluginError) -> HostError {
+    HostError::Capture { why: error.to_string() }
+}
 
-impl Capture {
-    /// Makes such a context: all rows of a batch go through one graph, and sequences share the cells, so that the graph's
-    /// rows are the batch's, in its order.
+impl<'a> Capture<'a> {
+    /// Makes such a context. The plug-in is installed.
     ///
     /// # Errors
-    /// [`HostError::Context`]; [`HostError::Capture`] if tensors of this llama.cpp are not laid out as expected.
-    pub fn new(model: &Model, options: &ContextOptions) -> Result<Capture, HostError> {
-        Capture::make(model, options, false)
-    }
-
-    /// The same, which gives after the last layer what the output matrix reads (`result_norm`).
-    ///
-    /// # Errors
-    /// As [`Capture::new`].
-    pub fn to_the_end(model: &Model, options: &ContextOptions) -> Result<Capture, HostError> {
-        Capture::make(model, options, true)
-    }
-
-    fn make(model: &Model, options: &ContextOptions, to_the_end: bool) -> Result<Capture, HostError> {
-        let library = &model.0.llama.0.library;
-        selftest::run(library).map_err(|e| HostError::Capture { why: e.to_string() })?;
-        let state = Owned(Box::into_raw(Box::new(State {
-            get: library.backend.ggml_backend_tensor_get,
-            n_embd: model.n_embd(),
-            n_layer: model.n_layer(),
-            to_the_end,
-            tokens: Vec::new(),
-            wanted: Vec::new(),
-            layers: vec![Vec::new(); model.n_layer() + usize::from(to_the_end)],
-            seen: vec![false; model.n_layer() + usize::from(to_the_end)],
-            compared: false,
-            trouble: None,
-        })));
-        let options = ContextOptions { n_ubatch: options.n_batch, kv_unified: true, ..*options };
-        let context = Context::with_callback(model, &options, Some((callback, state.0.cast())))?;
-        Ok(Capture { context, state })
+    /// [`HostError::Context`]; [`HostError::Capture`] if the plug-in was not installed when it was made.
+    pub fn new(plugin: &'a Plugin, model: &Model, options: &ContextOptions) -> Result<Capture<'a>, HostError> {
+        let context = Context::new(model, options)?;
+        plugin.capture(&context, true).map_err(refused)?;
+        let n = model.n_layer() + 1;
+        let (layers, seen) = (vec![Vec::new(); n], vec![false; n]);
+        Ok(Capture { context, plugin, width: model.n_embd(), values: Vec::new(), layers, seen })
     }
 
     /// Rows that one call of [`Capture::read`] may have.
@@ -119,124 +44,37 @@ impl Capture {
         self.context.clear();
     }
 
-    /// Evaluates rows, and gives for each layer that the graph names the residual stream of those with `output` set, as
-    /// `[rows, n_embd]`; None for a layer without a tensor `l_out-N`.
+    /// Evaluates rows, and gives for each layer the residual stream of those with `output` set, in their order, as
+    /// `[rows, n_embd]`, and last what the output matrix reads; None for a layer that the graph does not name.
     ///
     /// # Errors
-    /// As [`Context::decode`]; [`HostError::Capture`] if the host splits or reorders the rows (recurrent models do with
-    /// several sequences), or its graph has no such tensors.
+    /// As [`Context::decode`]; [`HostError::Capture`] if the graph has no room or names no such tensors, or the rows could
+    /// not be told.
     pub fn read(&mut self, rows: &[Row]) -> Result<Vec<Option<&[f32]>>, HostError> {
-        let state = self.state.get_mut();
-        state.tokens = rows.iter().map(|r| r.token).collect();
-        state.wanted = rows.iter().enumerate().filter(|(_, r)| r.output).map(|(i, _)| i).collect();
-        let length = state.wanted.len() * state.n_embd;
-        state.layers.iter_mut().for_each(|l| l.resize(length, 0.0));
-        state.seen.fill(false);
-        (state.compared, state.trouble) = (false, None);
-        let done = self.context.decode_rows(rows);
-        self.context.synchronize();
-        if let Some(why) = self.state.get_mut().trouble.take() {
+        self.context.decode_rows(rows)?;
+        let found = self.plugin.captured_rows(&self.context).map_err(refused)?;
+        let wanted = rows.iter().filter(|r| r.output).map(|r| (r.seq, r.pos));
+        let places: HashMap<(i32, i32), usize> = wanted.enumerate().map(|(i, row)| (row, i)).collect();
+        // Where each row that was read goes: hosts regroup rows.
+        let places: Vec<usize> = found.iter().filter_map(|row| places.get(row).copied()).collect();
+        let n = rows.iter().filter(|r| r.output).count();
+        if places.len() != n || found.len() != n {
+            return Err(HostError::Capture { why: format!("{} rows were captured, not {n}", found.len()) });
+        }
+        let last = self.layers.len() - 1;
+        for (i, layer) in self.layers.iter_mut().enumerate() {
+            let at = if i == last { None } else { Some(i) };
+            self.plugin.captured(&self.context, at, &mut self.values).map_err(refused)?;
+            self.seen[i] = self.values.len() == n * self.width && n > 0;
+            layer.resize(n * self.width, 0.0);
+            for (row, place) in self.values.chunks_exact(self.width).zip(&places).filter(|_| self.seen[i]) {
+                layer[place * self.width..(place + 1) * self.width].copy_from_slice(row);
+            }
+        }
+        if n > 0 && !self.seen[..last].contains(&true) {
+            let why = "the graph of this model names no tensor of the residual stream (l_out-N)".to_owned();
             return Err(HostError::Capture { why });
         }
-        done?;
-        let state = self.state.get();
-        if !state.compared || !state.seen.contains(&true) {
-            let what = if state.compared { "the residual stream (l_out-N)" } else { "the input tokens (inp_tokens)" };
-            return Err(HostError::Capture { why: format!("the graph of this model names no tensor of {what}") });
-        }
-        Ok(state.layers.iter().zip(&state.seen).map(|(l, seen)| seen.then_some(&l[..])).collect())
+        Ok(self.layers.iter().zip(&self.seen).map(|(l, seen)| seen.then_some(&l[..])).collect())
     }
-}
-
-/// # Safety
-/// As llama.cpp calls it: `tensor` is a node of the graph under evaluation, `user` the state of [`Capture::new`].
-unsafe extern "C" fn callback(tensor: *mut ggml_tensor, ask: bool, user: *mut c_void) -> bool {
-    // SAFETY: `Capture` keeps the state alive as long as its context, and nobody else uses it during `llama_decode`.
-    let state = unsafe { &mut *user.cast::<State>() };
-    catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: the caller's promise; the layout of tensors was checked by the self-test.
-        unsafe { if ask { state.wants(tensor) } else { state.take(tensor) } }
-    }))
-    .unwrap_or_else(|_| {
-        state.trouble = Some("internal error in the callback".into());
-        false
-    })
-}
-
-impl State {
-    /// Whether the graph must be computed up to here.
-    unsafe fn wants(&mut self, tensor: *mut ggml_tensor) -> bool {
-        // SAFETY: a node's sources are null or tensors of the same graph.
-        unsafe {
-            let read = (*tensor).src[1];
-            if !self.compared && !read.is_null() && name(read) == b"inp_tokens" {
-                self.compare(read);
-            }
-            self.layer(tensor).is_some()
-        }
-    }
-
-    /// Compares the rows of the graph with those of the batch. Inputs are written before anything is computed.
-    unsafe fn compare(&mut self, input: *mut ggml_tensor) {
-        // SAFETY: an input tensor that the scheduler has allocated; as many bytes are read as it has elements.
-        unsafe {
-            let n = (*input).ne[0].max(0) as usize;
-            let mut found = vec![0i32; n];
-            let plain = (*input).type_ == GGML_TYPE_I32 && (*input).ne == [n as i64, 1, 1, 1];
-            if plain {
-                (self.get)(input, found.as_mut_ptr().cast(), 0, n * size_of::<i32>());
-            }
-            if found != self.tokens {
-                let wanted = self.tokens.len();
-                self.trouble =
-                    Some(format!("the host evaluates {n} rows at once, in its own order, instead of {wanted}"));
-            }
-            self.compared = true;
-        }
-    }
-
-    /// The layer whose residual stream the tensor is.
-    unsafe fn layer(&self, tensor: *const ggml_tensor) -> Option<usize> {
-        // SAFETY: a tensor of the graph.
-        let (name, ne, kind) = unsafe { (name(tensor), (*tensor).ne, (*tensor).type_) };
-        let layer: usize = match name {
-            b"result_norm" if self.to_the_end => self.n_layer,
-            _ => std::str::from_utf8(name.strip_prefix(b"l_out-")?).ok()?.parse().ok()?,
-        };
-        let fits =
-            layer < self.layers.len() && kind == GGML_TYPE_F32 && ne[0] == self.n_embd as i64 && ne[2..] == [1, 1];
-        fits.then_some(layer)
-    }
-
-    /// Copies the wanted rows; false when nothing more is needed of this graph.
-    unsafe fn take(&mut self, tensor: *mut ggml_tensor) -> bool {
-        // SAFETY: a node that was just computed and synchronised; rows that are read lie inside it.
-        unsafe {
-            let Some(layer) = self.layer(tensor) else { return true };
-            if self.trouble.is_some() {
-                return false;
-            }
-            let (rows, stride) = ((*tensor).ne[1].max(0) as usize, (*tensor).nb[1]);
-            // The last layer has the output rows only.
-            let all = rows == self.tokens.len();
-            if !all && rows != self.wanted.len() {
-                self.trouble = Some(format!("layer {layer} has {rows} rows, expected {}", self.wanted.len()));
-                return false;
-            }
-            let width = self.n_embd;
-            for (i, out) in self.layers[layer].chunks_exact_mut(width).enumerate() {
-                let row = if all { self.wanted[i] } else { i };
-                (self.get)(tensor, out.as_mut_ptr().cast(), row * stride, width * size_of::<f32>());
-            }
-            self.seen[layer] = true;
-            layer + 1 < self.layers.len()
-        }
-    }
-}
-
-/// # Safety
-/// A tensor of the host's.
-unsafe fn name<'a>(tensor: *const ggml_tensor) -> &'a [u8] {
-    // SAFETY: ggml ends names with a zero byte inside the array.
-    unsafe { CStr::from_ptr((&raw const (*tensor).name).cast()).to_bytes() }
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::c_void;
 
-use super::{Embedded, HostError, Model, Plugin, PluginError, Token, capture::Callback, log, params};
+use super::{Embedded, HostError, Model, Plugin, PluginError, Token, callback::Callback, log, params};
 use crate::generated::types::{GGML_TYPE_F16, ggml_type, llama_batch, llama_context};
 
 /// When the fused attention kernel is used.

@@ -1,8 +1,7 @@
 //! A small safe way to drive llama.cpp, for the tool and the tests.
 //!
 //! [`Llama`] is one set of libraries opened at run time, [`Model`] a loaded file, [`Context`] a place to evaluate tokens
-//! in; [`Capture`] is one that gives
-//! residual streams. Each keeps the one before alive. [`Plugin`] is evenkeel itself behind its C functions, loaded as any host loads it.
+//! in; [`Capture`] is one that gives residual streams. Each keeps the one before alive. [`Plugin`] is evenkeel itself behind its C functions, loaded as any host loads it.
 //!
 //! # Safety
 //! Callers need no unsafe code: the layout of the structs that llama.cpp takes by value is checked before the first use
@@ -12,6 +11,7 @@
 //! # Thread-safety
 //! A [`Context`] belongs to one thread at a time. Loading models and making contexts may happen on any thread.
 
+mod callback;
 mod capture;
 mod context;
 mod embed;
@@ -22,6 +22,7 @@ mod open;
 mod params;
 mod plugin;
 
+pub use callback::CallbackCapture;
 pub use capture::Capture;
 pub use context::{Context, ContextOptions, FlashAttention, Outputs, Row};
 pub use embed::{Embedded, names as embedded_names};

@@ -2,7 +2,7 @@
 
 use std::{ffi::c_void, mem::MaybeUninit};
 
-use super::{ContextOptions, FlashAttention, HostError, capture::Callback};
+use super::{ContextOptions, FlashAttention, HostError, callback::Callback};
 use crate::generated::{symbols::Host, types::*};
 
 /// A struct with room behind it: a host whose struct is longer writes its defaults there and gets them back.

@@ -55,6 +55,9 @@ pub struct Plugin {
     reload: unsafe extern "C" fn() -> i32,
     set_profile: unsafe extern "C" fn(*const c_void, i32, *const c_char) -> i32,
     set_segments: unsafe extern "C" fn(*const c_void, i32, *const Span, usize) -> i32,
+    capture: unsafe extern "C" fn(*const c_void, i32) -> i32,
+    captured_rows: unsafe extern "C" fn(*const c_void, *mut CapturedRow, usize, *mut usize) -> i32,
+    captured: unsafe extern "C" fn(*const c_void, i32, *mut f32, usize, *mut usize) -> i32,
 }
 
 /// `ek_span`
@@ -63,6 +66,18 @@ struct Span {
     begin: i32,
     end: i32,
 }
+
+/// `ek_row`
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct CapturedRow {
+    seq: i32,
+    pos: i32,
+    token: i32,
+}
+
+/// `EK_FINAL_NORM`
+const FINAL_NORM: i32 = -1;
 
 impl Plugin {
     /// Loads `libevenkeel.so`. Nothing is hooked before [`Plugin::install`].
@@ -93,6 +108,9 @@ impl Plugin {
         let reload = function!("ek_reload");
         let set_profile = function!("ek_set_profile");
         let set_segments = function!("ek_set_segments");
+        let capture = function!("ek_capture");
+        let captured_rows = function!("ek_captured_rows");
+        let captured = function!("ek_captured");
         let all = || {
             let path = path.to_owned();
             Some(Plugin {
@@ -107,6 +125,9 @@ impl Plugin {
                 reload: reload?,
                 set_profile: set_profile?,
                 set_segments: set_segments?,
+                capture: capture?,
+                captured_rows: captured_rows?,
+                captured: captured?,
             })
         };
         all().ok_or_else(|| PluginError::Missing { path: path.to_owned(), names: missing })
@@ -180,6 +201,50 @@ impl Plugin {
         // SAFETY: the address is looked up and not followed; as many spans as are said, which live across the call.
         let status = unsafe { (self.set_segments)(address, seq, spans.as_ptr(), spans.len()) };
         self.check("ek_set_segments", status)
+    }
+
+    /// Begins or ends capturing the residual streams of a context that was made after [`Plugin::install`].
+    ///
+    /// # Errors
+    /// [`PluginError::Refused`] for another context.
+    pub fn capture(&self, context: &Context, on: bool) -> Result<(), PluginError> {
+        // SAFETY: the address is looked up and not followed.
+        self.check("ek_capture", unsafe { (self.capture)(context.address() as *const c_void, i32::from(on)) })
+    }
+
+    /// The rows that were captured in the last batch, as sequence and position, in the order of evaluation. Waits.
+    ///
+    /// # Errors
+    /// [`PluginError::Refused`] if the context is not captured, or its rows or graphs could not be read.
+    pub fn captured_rows(&self, context: &Context) -> Result<Vec<(i32, i32)>, PluginError> {
+        let address = context.address() as *const c_void;
+        let mut n = 0usize;
+        // SAFETY: only the number is asked for.
+        let status = unsafe { (self.captured_rows)(address, std::ptr::null_mut(), 0, &raw mut n) };
+        self.check("ek_captured_rows", status)?;
+        let mut rows = vec![CapturedRow::default(); n];
+        // SAFETY: there is room for as many as are said.
+        let status = unsafe { (self.captured_rows)(address, rows.as_mut_ptr(), rows.len(), &raw mut n) };
+        self.check("ek_captured_rows", status)?;
+        Ok(rows.iter().map(|row| (row.seq, row.pos)).collect())
+    }
+
+    /// Puts into `values` what these rows had after a layer, or for None what the output matrix reads, as `[rows, n_embd]`;
+    /// nothing if the graph names no such node.
+    ///
+    /// # Errors
+    /// As [`Plugin::captured_rows`].
+    pub fn captured(&self, context: &Context, layer: Option<usize>, values: &mut Vec<f32>) -> Result<(), PluginError> {
+        let address = context.address() as *const c_void;
+        let layer = layer.map_or(FINAL_NORM, |layer| i32::try_from(layer).unwrap_or(i32::MAX));
+        let mut n = 0usize;
+        // SAFETY: only the number is asked for.
+        let status = unsafe { (self.captured)(address, layer, std::ptr::null_mut(), 0, &raw mut n) };
+        self.check("ek_captured", status)?;
+        values.resize(n, 0.0);
+        // SAFETY: there is room for as many as are said.
+        let status = unsafe { (self.captured)(address, layer, values.as_mut_ptr(), values.len(), &raw mut n) };
+        self.check("ek_captured", status)
     }
 
     /// Changes the strength of a rule that its profile declares adjustable.

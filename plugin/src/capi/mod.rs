@@ -1,5 +1,6 @@
 //! The exported C functions: `include/evenkeel.h` is their contract.
 
+mod capture;
 mod counters;
 mod door;
 mod embed;

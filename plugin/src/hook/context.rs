@@ -71,6 +71,12 @@ pub fn before_ubatch(r: &Registers) -> Verdict {
     BUILDING.set(Some(r.argument(0)));
     EVALUATING.set(Some(r.argument(0)));
     let state = state::get();
+    if let Some(capture) = state.captures.of(r.argument(0)) {
+        // SAFETY: as below.
+        let rows =
+            library::of_caller(r.caller()).ok().and_then(|host| unsafe { rows::read(&host.layout, r.argument(1)) });
+        lock(&capture).before_ubatch(rows);
+    }
     if let Some(live) = state.live(r.argument(0)) {
         // SAFETY: the host passes a micro-batch by reference.
         match unsafe { rows::read(&live.host.layout, r.argument(1)) } {
@@ -90,14 +96,14 @@ pub fn before_ubatch(r: &Registers) -> Verdict {
     Verdict::Continue
 }
 
-/// `bool llm_graph_result::can_reuse(params)`: a graph that was built for other plans must be built anew. llama.cpp asks
+/// `bool llm_graph_result::can_reuse(params)`: a graph that was built for other plans, or without the
+/// copies that are wanted, must be built anew. llama.cpp asks
 /// only of the one that the context evaluated last, because its scheduler holds no other.
 pub fn before_can_reuse(_r: &Registers) -> Verdict {
-    let live = EVALUATING.get().and_then(|address| state::get().live(address));
-    match live {
-        Some(live) if !live.may_reuse() => Verdict::Refuse,
-        _ => Verdict::Continue,
-    }
+    let Some(address) = EVALUATING.get() else { return Verdict::Continue };
+    let steered = state::get().live(address).is_none_or(|live| live.may_reuse());
+    let captured = state::get().captures.of(address).is_none_or(|capture| lock(&capture).may_reuse());
+    if steered && captured { Verdict::Continue } else { Verdict::Refuse }
 }
 
 /// `llama_init_from_model(model, params)`: the first place where a host can be refused, and the only clean one.
@@ -161,6 +167,7 @@ pub fn admit((id, address): (u32, usize), standing: Standing, model: String) -> 
 /// `llama_context::~llama_context()`.
 pub fn before_drop(r: &Registers) -> Verdict {
     let state = state::get();
+    state.captures.forget(r.argument(0));
     let Some(context) = lock(&state.contexts).remove(&r.argument(0)) else { return Verdict::Continue };
     let ours = |graph: &Arc<_>| Arc::ptr_eq(&lock::<RewrittenGraph>(graph).context, &context);
     let graphs: Vec<_> = lock(&state.graphs).extract_if(|_, graph| ours(graph)).map(|(_, graph)| graph).collect();

@@ -16,7 +16,7 @@ use super::{attach, dispatch::Verdict, entry::Registers, rows, split};
 use crate::{
     guard::guard,
     log,
-    state::{self, Again, Live, Repair, clock, reload, snapshot},
+    state::{self, Again, Live, Repair, clock, lock, reload, snapshot},
 };
 
 thread_local! {
@@ -31,6 +31,7 @@ pub fn before_decode(r: &Registers) -> Verdict {
         return Verdict::Continue;
     }
     clock::begin();
+    state::get().captures.of(r.argument(0)).into_iter().for_each(|capture| lock(&capture).begin());
     let Some(live) = state::get().live(r.argument(0)) else {
         split::begin(0, false);
         return Verdict::Continue;

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 
 use evenkeel_core::{
-    lower::{Leaf, NewNode, Patch, Ref, Slots, Substitution, TensorId},
+    lower::{Leaf, NewNode, Patch, Ref, Residual, Slots, Substitution, TensorId},
     plan::HELD_SLOTS,
 };
 use evenkeel_ffi::generated::types::*;
@@ -264,6 +264,24 @@ impl<'a> Editor<'a> {
         }
     }
 
+    /// Makes a copy of a node's rows with output, right behind it. Its memory stays its own until the whole graph is evaluated.
+    pub unsafe fn copy(&mut self, residual: &Residual) -> *mut ggml_tensor {
+        let target = self.viewed.tensor(residual.target);
+        // SAFETY: see [`Editor`].
+        unsafe {
+            let g = &self.host.lib.ggml;
+            let t = match residual.rows {
+                Some(rows) => (g.ggml_get_rows)(self.ctx, target, self.viewed.tensor(rows)),
+                None => (g.ggml_cont)(self.ctx, target),
+            };
+            self.name(t, &residual.layer.map_or("ek.copy".to_owned(), |layer| format!("ek.copy-{layer}")));
+            (g.ggml_set_output)(t);
+            self.insert(residual.target.0 + 1, t, (*target).flags);
+            self.readers.push(t);
+            t
+        }
+    }
+
     /// Changes the graph: the new nodes go to their places, the targets become what was made for them. Until here a panic
     /// leaves the graph as the host built it, and nothing in here can panic after the first change.
     ///
@@ -280,6 +298,7 @@ impl<'a> Editor<'a> {
                 order.extend(std::iter::from_fn(|| new.next_if(|(at, _)| *at as usize <= i)).map(|(_, t)| *t));
                 order.push(old);
             }
+            order.extend(new.map(|(_, t)| *t));
             assert_eq!((g.ggml_graph_n_nodes)(self.graph) as usize, n_old, "a leaf became a node");
             assert_eq!(order.len(), n_old + self.before.len(), "every new node has its place");
 

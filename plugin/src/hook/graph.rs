@@ -73,6 +73,10 @@ pub fn before_compute(r: &Registers) -> Verdict {
         known = unsafe { lock(&graph).before_compute(r.argument(1) as *mut ggml_cgraph) };
     }
     feed_attention(state, current, r.argument(1) as *mut ggml_cgraph);
+    if let Some(capture) = current.and_then(|address| state.captures.of(address)) {
+        // SAFETY: as above.
+        unsafe { lock(&capture).before_compute(r.argument(1) as *mut ggml_cgraph) };
+    }
     if !known && let Some(context) = current.and_then(|address| state.context(address)) {
         unsteered(state, &context);
     }
@@ -81,6 +85,7 @@ pub fn before_compute(r: &Registers) -> Verdict {
 
 /// `ggml_backend_sched_free(sched)`: the graphs that were handed to it are gone with it.
 pub fn before_sched_free(r: &Registers) -> Verdict {
+    state::get().captures.before_sched_free(r.argument(0));
     let gone = |graph: &Arc<Mutex<_>>| lock::<RewrittenGraph>(graph).sched == r.argument(0);
     let graphs: Vec<_> = lock(&state::get().graphs).extract_if(|_, graph| gone(graph)).collect();
     let of_sched = |graph: &Arc<Mutex<_>>| lock::<AttentionGraph>(graph).sched == r.argument(0);
@@ -141,18 +146,30 @@ fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
     if !forget_unless_current(state, r.argument(1) as *mut ggml_cgraph) {
         return Rewrite::Fine;
     }
-    let Some(context) = context::take_building().and_then(|address| state.context(address)) else {
-        return Rewrite::Fine;
-    };
+    let Some(address) = context::take_building() else { return Rewrite::Fine };
+    let Some(context) = state.context(address) else { return Rewrite::Fine };
+    let rewritten = steer(r, pass, state, &context);
+    if !matches!(rewritten, Rewrite::Refused)
+        && context::is_evaluating(address)
+        && let Some(capture) = state.captures.of(address)
+    {
+        let host = library::of_caller(r.caller());
+        // SAFETY: the host hands this graph over for allocation, on this thread.
+        unsafe { lock(&capture).built(&host, r.argument(0), r.argument(1) as *mut ggml_cgraph) };
+    }
+    rewritten
+}
+
+fn steer(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>) -> Rewrite {
     match &context.standing {
         Standing::Ours(live) => {
             // Now, not when it was made: a context whose constructor fails is none.
             state.any_ours.store(true, Ordering::Relaxed);
             let Ok(host) = library::of_caller(r.caller()) else {
-                return pass_through(state, &context, "unusable library");
+                return pass_through(state, context, "unusable library");
             };
             let graph = r.argument(1) as *mut ggml_cgraph;
-            rewrite_ours(&host, (r.argument(0), graph), pass, state, &context, live)
+            rewrite_ours(&host, (r.argument(0), graph), pass, state, context, live)
         }
         Standing::Failed(_) => Rewrite::Failed,
         // A host that found llama_init_from_model by name passed by the hook that would have refused it.

@@ -9,6 +9,7 @@
 pub mod attach;
 mod attention;
 mod capacity;
+mod capture;
 mod commit;
 mod computed;
 mod constant;
@@ -37,6 +38,7 @@ mod view;
 mod vocab;
 
 pub use attention::{AttentionGraph, Kept};
+pub use capture::{Capture, CapturedRow, Captures};
 pub use commit::RewrittenGraph;
 pub use constant::Constants;
 pub use decode::repair_all;

@@ -44,7 +44,7 @@ pub use shelf::Shelf;
 pub use stats::{plan_text, stats_json};
 pub use structure::Structure;
 
-use crate::hook::{AttentionGraph, RewrittenGraph};
+use crate::hook::{AttentionGraph, Captures, RewrittenGraph};
 
 /// Everything that outlives a call.
 pub struct State {
@@ -61,6 +61,8 @@ pub struct State {
     pub graphs: Mutex<FxHashMap<usize, Arc<Mutex<RewrittenGraph>>>>,
     /// Graphs whose attention is rewritten, or fed, by address.
     pub attention: Mutex<FxHashMap<usize, Arc<Mutex<AttentionGraph>>>>,
+    /// Contexts whose residual streams are read.
+    pub captures: Captures,
     /// Schedulers by address: the nodes that each has room for.
     pub schedulers: Mutex<FxHashMap<usize, usize>>,
     /// Numbers for what cells were computed under.
@@ -126,6 +128,7 @@ impl State {
             contexts: Mutex::default(),
             graphs: Mutex::default(),
             attention: Mutex::default(),
+            captures: Captures::default(),
             schedulers: Mutex::default(),
             identities: Identities::default(),
             watch: reload::Watch::new(),

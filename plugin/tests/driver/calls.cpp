@@ -67,6 +67,10 @@ int calls() {
     printf("ek_begin %d\n", EK(ek_begin)(ctx, 0));
     printf("ek_set_segments %d\n", EK(ek_set_segments)(ctx, 0, nullptr, 0));
     printf("ek_reload %d\n", EK(ek_reload)());
+    printf("ek_capture %d\n", EK(ek_capture)(ctx, 1));
+    printf("ek_captured_rows %d\n", EK(ek_captured_rows)(ctx, nullptr, 0, &needed));
+    printf("ek_captured %d\n", EK(ek_captured)(ctx, 0, nullptr, 0, &needed));
+    printf("ek_capture %d\n", EK(ek_capture)(ctx, 0));
     ek_stats * snapshot = nullptr;
     ek_stat    stat     = {};
     size_t     count    = 0;
@@ -120,6 +124,12 @@ int misuse() {
     say("index too large", EK(ek_stats_get)(snapshot, 0, &stat));
     say("count NULL", EK(ek_stats_count)(snapshot, nullptr));
     say("freed", EK(ek_stats_free)(snapshot));
+    int32_t other = 0;
+    say("not a context", EK(ek_capture)(&other, 1));
+    say("not captured", EK(ek_captured_rows)(&other, nullptr, 0, &needed));
+    say("needed NULL", EK(ek_captured_rows)(&other, nullptr, 0, nullptr));
+    say("no such layer", EK(ek_captured)(&other, -2, nullptr, 0, &needed));
+    say("needed NULL", EK(ek_captured)(&other, 0, nullptr, 0, nullptr));
     ek_api api = functions();
     say("ctx NULL", EK(ek_attach)(nullptr));
     say("ctx NULL", EK(ek_detach)(nullptr));

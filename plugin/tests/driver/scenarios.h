@@ -17,4 +17,5 @@ int calls();
 int misuse();
 int thread_end();
 int pointer();
+int capture();
 int script();

@@ -1,6 +1,7 @@
 //! The shared library in a null host: a few C++ files that pretend to be llama.cpp (`tests/null`), driven by a program
 //! (`tests/driver`) that prints what happened. No model, no llama.cpp, and hosts that no llama.cpp ever was.
 
+mod capture;
 mod cells;
 mod contexts;
 mod control;

@@ -61,3 +61,11 @@ fn threads_and_calls() {
     clean(Door::Install, "misuse", CONSTANT, &[]);
     clean(Door::Install, "calls", CONSTANT, &[]);
 }
+
+#[test]
+fn captures() {
+    for keys in [CONSTANT, ADJUSTABLE] {
+        clean(Door::Preload, "capture", keys, &["ubatch=2", "fresh=1"]);
+    }
+    clean(Door::Install, "capture", CONSTANT, &["ubatch=2", "graph-size=85"]);
+}

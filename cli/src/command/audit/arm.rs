@@ -120,6 +120,9 @@ impl Arm {
         if !any {
             return Ok(None);
         }
+        // Others to choose from are not there.
+        table.remove("requests");
+        table.remove("route");
         let name = format!("random {} for {}", number + 1, of.name);
         table.insert("name".into(), format!("random-{}", number + 1).into());
         if let Some(runtime) = table.get_mut("runtime").and_then(|r| r.as_table_mut()) {

@@ -17,6 +17,8 @@ pub fn cost(plain: &Cost, suites: &[Suite]) -> Cost {
     Cost {
         arm: "cyclic permutation".into(),
         tokens_per_second: plain.tokens_per_second / mean.max(1.0),
+        // It writes nothing.
+        refused: None,
         ..plain.clone()
     }
 }

@@ -1,5 +1,5 @@
-//! A model in this process, through a stock llama.cpp; the plug-in is loaded at the first profile, so that what comes
-//! before is what the program would be without it.
+//! A model in this process, through a stock llama.cpp; the plug-in is loaded when it is needed first, for a profile or to read what
+//! is inside, so that answers before it are what the program would be without it.
 
 use evenkeel_ffi::host::Plugin;
 
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     failure::Failure,
     neutral::Plain,
-    session::Session,
+    session::{self, Session},
     suite::{Item, Score},
     write::{Draft, write},
 };
@@ -24,14 +24,17 @@ pub struct Local {
     neutral: Option<Neutral>,
     plugin: Option<Plugin>,
     acting: bool,
+    /// Where profiles are put that lie in a folder with others.
+    folder: tempfile::TempDir,
 }
 
 /// Items that are measured between two writes to the disk.
 const PART: usize = 256;
 
 impl Local {
-    pub fn new(session: Session, sha256: String) -> Local {
-        Local { session, sha256, neutral: None, plugin: None, acting: false }
+    pub fn new(session: Session, sha256: String) -> Result<Local, Failure> {
+        let folder = tempfile::tempdir().map_err(Failure::new)?;
+        Ok(Local { session, sha256, neutral: None, plugin: None, acting: false, folder })
     }
 
     /// The neutral texts.
@@ -42,6 +45,16 @@ impl Local {
 
     pub fn session(&self) -> &Session {
         &self.session
+    }
+
+    /// The session and the plug-in, whether a profile is in force or not.
+    pub fn hooked(&mut self) -> Result<(&Session, &Plugin), Failure> {
+        let Local { session, plugin, .. } = self;
+        let loaded = match plugin {
+            Some(plugin) => plugin,
+            none => none.insert(session.plugin()?),
+        };
+        Ok((session, loaded))
     }
 
     /// The plug-in, if a profile is in force.
@@ -91,11 +104,8 @@ impl Respondent for Local {
     fn take_on(&mut self, arm: &Arm) -> Result<(), Failure> {
         self.acting = arm.path().is_some();
         if let Some(path) = arm.path() {
-            let plugin = match &self.plugin {
-                Some(plugin) => plugin,
-                None => self.plugin.insert(self.session.plugin()?),
-            };
-            plugin.load_profile(Some(path))?;
+            let path = session::alone(path, self.folder.path())?;
+            self.hooked()?.1.load_profile(Some(&path))?;
         }
         Ok(())
     }

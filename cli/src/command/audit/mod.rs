@@ -9,6 +9,7 @@ mod detail;
 mod local;
 mod neutral;
 mod record;
+mod refused;
 mod remote;
 mod report;
 mod representation;
@@ -86,7 +87,7 @@ pub fn main(args: &args::Audit, json: bool) -> Outcome {
         (None, Some(model)) => {
             let session = Session::open(&args.host, model)?;
             let longest = longest(&session, args.context)?;
-            let own = local.insert(Local::new(session, crate::hash::file_sha256(model)?));
+            let own = local.insert(Local::new(session, crate::hash::file_sha256(model)?)?);
             // What the model cannot read in one piece is left out for all arms.
             for suite in &mut suites {
                 leave_out_long(own, suite, &forms, longest)?;
@@ -96,6 +97,15 @@ pub fn main(args: &args::Audit, json: bool) -> Outcome {
         }
         (None, None) => return Err(Failure::usage("neither --model nor --endpoint is given")),
     };
+    let unusable: Vec<String> = suites.iter().filter(|s| s.items.is_empty()).map(|s| s.name.clone()).collect();
+    if unusable.len() == suites.len() && inside.is_empty() {
+        let said: Vec<String> = suites.iter().flat_map(none_of).collect();
+        return Err(Failure::usage("no suite has a usable item").todo(said.join("\n  ")));
+    }
+    if !unusable.is_empty() {
+        let (n, all) = (unusable.len(), suites.len());
+        notes.push(format!("{n} of {all} suites have no usable item: {}", unusable.join(", ")));
+    }
     let examples = some_prompts(&suites, args.examples as usize);
     let mut found = Found::default();
     let total: usize = suites.iter().map(|s| s.items.len()).sum::<usize>() * arms.len();
@@ -144,7 +154,12 @@ pub fn main(args: &args::Audit, json: bool) -> Outcome {
         println!("\nWritten:");
         files.iter().for_each(|f| println!("  {}", f.display()));
     }
-    Ok(Verdict::Good)
+    Ok(if unusable.is_empty() { Verdict::Good } else { Verdict::Bad })
+}
+
+/// A suite without items, and why.
+fn none_of(suite: &Suite) -> Vec<String> {
+    std::iter::once(format!("{}: no usable item", suite.name)).chain(suite.problems.lines()).collect()
 }
 
 /// What was measured so far.
@@ -213,7 +228,12 @@ impl Run<'_> {
         let all = all.collect::<Result<Vec<_>, Failure>>()?;
         found.scores.push(all);
         if !matches!(arm.way, Way::Instruction(_)) {
-            found.costs.extend(respondent.cost(form, &arm.name)?);
+            let mut cost = respondent.cost(form, &arm.name)?;
+            // As many tokens again for every control would tell nothing about the profile.
+            if let Some(cost) = cost.as_mut().filter(|_| arm.kind() != ArmKind::Random) {
+                cost.refused = Some(refused::ask(respondent, form)?);
+            }
+            found.costs.extend(cost);
         }
         if !examples.is_empty() && arm.kind() != ArmKind::Random {
             let texts = respondent.go_on(form, examples, CONTINUED)?;
@@ -234,6 +254,13 @@ impl Run<'_> {
         record: &mut Record,
         suite: &Suite,
     ) -> Result<Vec<Score>, Failure> {
+        let given: Vec<Score> =
+            suite.items.iter().filter_map(|i| Some(Score::written(i.given()?.to_owned()))).collect();
+        if !given.is_empty() {
+            self.bar.inc(suite.items.len() as u64);
+            // No arm has written them.
+            return Ok(if arm.kind() == ArmKind::Plain { given } else { Vec::new() });
+        }
         let chat = if form.chat { "chat" } else { "plain" };
         let run = key(&[self.identity, &arm.sha256, &suite.sha256, &suite.name, chat]);
         let missing: Vec<&Item> = suite.items.iter().filter(|i| record.get(&run, &i.id).is_none()).collect();
@@ -296,6 +323,10 @@ fn leave_out_long(local: &Local, suite: &mut Suite, forms: &[Form], longest: usi
     let mut fits = Vec::new();
     for (i, item) in suite.items.iter().enumerate() {
         let mut most = 0;
+        if item.given().is_some() {
+            fits.push(true);
+            continue;
+        }
         for form in forms.iter().filter(|f| f.instruction.is_some()).chain(forms.first()) {
             most = most.max(local.length(form, item)?.unwrap_or(0));
         }
@@ -317,10 +348,6 @@ fn leave_out_long(local: &Local, suite: &mut Suite, forms: &[Form], longest: usi
         .collect::<Vec<_>>()
         .into_iter();
     suite.items.retain(|_| fits.next().unwrap_or(false));
-    if suite.items.is_empty() {
-        return Err(Failure::usage(format!("{}: every item is longer than {longest} tokens", suite.name))
-            .todo("raise --context, if the model was trained on longer ones"));
-    }
     Ok(())
 }
 

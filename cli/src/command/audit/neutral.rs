@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use evenkeel_ffi::host::Plugin;
 
+use super::refused::Refused;
 use crate::{
     ask::{Question, ask_checked},
     estimate::{Clusters, Interval, weighted_mean},
@@ -30,6 +31,9 @@ pub struct Cost {
     pub perplexity: f64,
     /// Evaluated tokens per second, prompts in batches.
     pub tokens_per_second: f64,
+    /// How many of the safe questions are refused; None where they were not asked.
+    #[serde(default)]
+    pub refused: Option<Refused>,
 }
 
 /// Bytes of log-probabilities that are kept.
@@ -86,6 +90,7 @@ impl Neutral {
             kl: by.interval(|w| weighted_mean(&kl, w)),
             perplexity: (surprise.iter().sum::<f64>() / surprise.len().max(1) as f64).exp(),
             tokens_per_second: tokens as f64 / seconds,
+            refused: None,
         })
     }
 }

@@ -18,6 +18,9 @@ pub fn show(report: &Report) {
             suite.items,
             &suite.sha256[..12.min(suite.sha256.len())]
         );
+        if suite.items == 0 {
+            anstream::println!("  {}", "no usable item".red());
+        }
         suite.left_out.iter().for_each(|line| anstream::println!("{} {line}", "note:".yellow().bold()));
         for figure in &suite.figures {
             println!("  {} ({} items in {} groups)", figure.name, figure.items, figure.clusters);
@@ -48,12 +51,14 @@ pub fn show(report: &Report) {
         screen::print(&table);
     }
     println!("\nElsewhere:");
-    let mut table = screen::table(["", "divergence, nats per token", "perplexity", "tokens per second"]);
+    let mut table =
+        screen::table(["", "divergence, nats per token", "perplexity", "safe questions refused", "tokens per second"]);
     for cost in &report.costs {
         table.add_row([
             cost.arm.clone(),
             cost.kl.to_string(),
             format!("{:.2}", cost.perplexity),
+            cost.refused.as_ref().map(|r| r.rate.to_string()).unwrap_or_default(),
             format!("{:.0}", cost.tokens_per_second),
         ]);
     }

@@ -2,7 +2,6 @@
 
 mod examples;
 mod fit;
-mod picture;
 mod report;
 mod score;
 mod write;
@@ -11,7 +10,6 @@ use evenkeel_core::{plan::model_name, vocabulary::Vocabulary};
 
 pub use examples::{Asked, Example, Said, halves, plain, questions, read};
 pub use fit::mean as mean_score;
-pub use picture::picture;
 pub use report::Report;
 pub use score::{Figure, top};
 
@@ -90,9 +88,9 @@ pub fn main(args: &args::Calibrate, as_json: bool) -> Outcome {
     };
     let json = serde_json::to_string_pretty(&report).map_err(Failure::new)?;
     let [_, page, _] = write_report(&args.out, &name, &json)?;
-    let svg = picture(&report.reliability.before, &report.reliability.after, &report.title());
     let picture = args.out.join(format!("{name}.svg"));
-    std::fs::write(&picture, svg).map_err(|e| Failure::new(format!("{}: {e}", picture.display())))?;
+    std::fs::write(&picture, report.reliability.plot().file())
+        .map_err(|e| Failure::new(format!("{}: {e}", picture.display())))?;
     if as_json {
         println!("{json}");
     } else {

@@ -9,7 +9,11 @@ use super::{
     examples::Asked,
     score::{self, BINS, Bin, Figure},
 };
-use crate::{estimate::Interval, screen};
+use crate::{
+    command::report::plot::{Axis, Plot, Point, Series},
+    estimate::Interval,
+    screen,
+};
 
 /// The result.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -59,6 +63,26 @@ impl Reliability {
     pub fn new(before: &[Asked], after: &[Asked]) -> Reliability {
         let bins = |asked: &[Asked]| score::bins(asked, &vec![1.0; asked.len()]);
         Reliability { before: bins(before), after: bins(after) }
+    }
+
+    /// How often the most probable label is right, over how probable it is.
+    pub fn plot(&self) -> Plot {
+        let point = |b: &Bin| Point { at: [b.confidence, b.accuracy], y: None, label: format!("{:.0}", b.n) };
+        let series = |name: &str, bins: &[Bin; BINS], strong: bool| Series {
+            name: name.into(),
+            points: bins.iter().filter(|b| b.n > 0.0).map(point).collect(),
+            strong,
+            joined: true,
+        };
+        let axis = |name: &str| Axis { name: name.into(), ends: Some([0.0, 1.0]) };
+        Plot {
+            title: "Reliability".into(),
+            note: "On the dotted line the model is as often right as it is sure. Numbers are of examples.".into(),
+            x: axis("share of the most probable label"),
+            y: axis("how often it is right"),
+            series: vec![series("before", &self.before, false), series("after", &self.after, true)],
+            diagonal: true,
+        }
     }
 }
 

@@ -171,7 +171,7 @@ pub fn read_after(
     let path = bench.folder.join("after.toml");
     std::fs::write(&path, rule.profile(&[])).map_err(kept)?;
     bench.plugin.load_profile(Some(&path))?;
-    let store = capture(bench.session, texts, None, &Metadata::default());
+    let store = capture((bench.session, bench.plugin), texts, None, &Metadata::default());
     bench.plugin.load_profile(None)?;
     let store = store?;
     let part = |part: Part| -> Vec<f64> { parts.part.iter().map(|p| f64::from(u8::from(*p == part))).collect() };

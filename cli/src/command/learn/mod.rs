@@ -117,14 +117,16 @@ pub fn main(args: &args::Learn, json: bool) -> Ended {
 
     let said = said(args, &session, &examples, method, operator)?;
     let positive: Vec<bool> = examples.all.iter().map(|e| e.positive).collect();
-    let store = capture(&session, &texts, args.save_activations.as_deref(), &rows_said(&said, &parts, &positive))?;
+    let plugin = session.plugin()?;
+    let said_of_rows = rows_said(&said, &parts, &positive);
+    let store = capture((&session, &plugin), &texts, args.save_activations.as_deref(), &said_of_rows)?;
     let weights: Vec<f64> = parts.part.iter().map(|p| f64::from(u8::from(*p == Part::Fit))).collect();
     let data = Data { positive: &positive, weights: &weights, cluster: &parts.cluster, paired: examples.paired };
     let bar = screen::progress(store.layers().len() as u64, "learning");
     let fits = fit::fit(&store, &data, method, &bar).map_err(kept)?;
     bar.finish_and_clear();
 
-    // Everything plain is asked before the plug-in is there.
+    // Everything plain is asked before there is a profile.
     let outcome = outcome(args, &session, &texts, &positive, &parts)?;
     let neutral = tokens(&session, &neutral.unwrap_or_default(), longest)?;
     let panel = |part: Part, most: usize| -> Result<Panel, Failure> {
@@ -159,7 +161,6 @@ pub fn main(args: &args::Learn, json: bool) -> Ended {
     };
     let arch = model.metadata("general.architecture").unwrap_or_default();
     let files = write_files(&args.out, &name, &arch, &fits, &goal, &said).map_err(kept)?;
-    let plugin = session.plugin()?;
     let folder = trial_folder(&args.out, &files)?;
     let bench = Bench {
         folder: folder.path(),

@@ -1,7 +1,7 @@
 //! `report`: the results of learn, audit and calibrate as one page that needs nothing else, and as Markdown.
 
 mod page;
-mod plot;
+pub mod plot;
 
 use std::path::{Path, PathBuf};
 
@@ -78,6 +78,11 @@ fn row(name: impl Into<String>, value: Interval, said: impl Into<String>, strong
     Row { name: name.into(), value, said: said.into(), strong }
 }
 
+fn items_of(suite: &audit::SuiteSaid) -> String {
+    let items = if suite.items == 0 { "no usable item".to_owned() } else { format!("{} items", suite.items) };
+    format!("{items}, SHA-256 {}", suite.sha256)
+}
+
 fn of_audit(report: &audit::Report) -> Section {
     let mut charts = Vec::new();
     for suite in &report.suites {
@@ -105,7 +110,9 @@ fn of_audit(report: &audit::Report) -> Section {
     charts.extend(report.suites.iter().filter(|s| !s.places.is_empty()).map(|s| by_place(report, s)));
     charts.extend(report.representation.iter().flat_map(insides));
     let kl = report.costs.iter().map(|c| {
-        let said = format!("perplexity {:.2}, {:.0} tokens per second", c.perplexity, c.tokens_per_second);
+        let refused = c.refused.as_ref().map(|r| format!("{} of {} safe questions refused, ", r.rate, r.questions));
+        let refused = refused.unwrap_or_default();
+        let said = format!("perplexity {:.2}, {refused}{:.0} tokens per second", c.perplexity, c.tokens_per_second);
         row(&c.arm, c.kl, said, false)
     });
     charts.push(Chart {
@@ -123,7 +130,7 @@ fn of_audit(report: &audit::Report) -> Section {
         ("evenkeel".into(), report.evenkeel.clone()),
         ("A bias counts as none within".into(), format!("±{}", report.margin)),
     ];
-    facts.extend(report.suites.iter().map(|s| (s.name.clone(), format!("{} items, SHA-256 {}", s.items, s.sha256))));
+    facts.extend(report.suites.iter().map(|s| (s.name.clone(), items_of(s))));
     Section {
         title: format!("Audit of {}", report.model),
         summary: "Intervals are 95%, from a bootstrap over groups of items that belong together. Changes are paired; p is two-sided, after Holm's correction over the figures of bias of an arm. \"Undecided\" is a result.".into(),
@@ -131,7 +138,6 @@ fn of_audit(report: &audit::Report) -> Section {
         charts,
         plots: report.suites.iter().filter_map(|s| reliability(report, s)).collect(),
         examples: report.examples.iter().map(|e| (e.prompt.clone(), e.texts.clone())).collect(),
-        picture: None,
         notes,
         texts: report.arms.iter().filter_map(|a| Some((a.name.clone(), a.text.clone()?))).collect(),
     }
@@ -282,7 +288,6 @@ fn of_learn(report: &learn::Report) -> Section {
         charts: charts.into_iter().filter(|c| !c.rows.is_empty()).collect(),
         plots: sweep(report).into_iter().collect(),
         examples: report.examples.iter().map(|e| (e.prompt.clone(), e.texts.clone())).collect(),
-        picture: None,
         notes,
         texts: Vec::new(),
     }
@@ -329,9 +334,8 @@ fn of_calibrate(report: &calibrate::Report) -> Section {
         ),
         facts,
         charts: report.figures.iter().map(chart).collect(),
-        plots: Vec::new(),
+        plots: vec![report.reliability.plot()],
         examples: Vec::new(),
-        picture: Some(calibrate::picture(&report.reliability.before, &report.reliability.after, &report.title())),
         notes: report.notes.clone(),
         texts: Vec::new(),
     }
@@ -368,7 +372,6 @@ mod tests {
                 diagonal: false,
             }],
             examples: vec![("go <on>".into(), vec![("plain".into(), "and | on".into())])],
-            picture: Some("<svg></svg>".into()),
             notes: vec!["careful".into()],
             texts: vec![("p".into(), "schema = 1".into())],
         };
@@ -383,7 +386,6 @@ mod tests {
             "&lt;x&gt;",
             "go &lt;on&gt;",
             "<!doctype html>",
-            "<svg></svg>",
             "T &amp; T",
             "&lt;b&gt;",
             "prefers-color-scheme: dark",

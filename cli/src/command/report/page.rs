@@ -20,8 +20,6 @@ pub struct Section {
     pub summary: String,
     pub facts: Vec<(String, String)>,
     pub charts: Vec<Chart>,
-    /// A drawing, as SVG that was made here.
-    pub picture: Option<String>,
     pub notes: Vec<String>,
     pub plots: Vec<Plot>,
     /// Prompts, and for each how the runs go on.
@@ -90,7 +88,7 @@ impl Page {
                     }
                 });
                 context! {
-                    title => s.title, summary => s.summary, facts => s.facts, charts => charts, picture => s.picture,
+                    title => s.title, summary => s.summary, facts => s.facts, charts => charts,
                     notes => s.notes, plots => plots.collect::<Vec<_>>(), examples => s.examples, texts => s.texts
                 }
             })

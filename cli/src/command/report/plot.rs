@@ -1,4 +1,4 @@
-//! Pictures of points on two axes, drawn as SVG inside the page.
+//! Pictures of points on two axes, drawn as SVG: inside a page, whose colours they take, or as files.
 
 use std::fmt::Write as _;
 
@@ -37,6 +37,11 @@ pub struct Point {
     pub y: Option<[f64; 2]>,
     pub label: String,
 }
+
+/// The page's colours, for a picture by itself.
+const STYLE: &str = "text{fill:#1b1f24;font-size:12px}line{stroke:#1b1f24}.grid{stroke:#d0d7de}.diagonal{stroke:#57606a;\
+    stroke-dasharray:4 4}polyline{fill:none;stroke-width:1.5}.paper{fill:#ffffff}.plain circle,.plain rect,.plain path{fill:#8c959f}\
+    .strong circle,.strong rect,.strong path{fill:#0b6e4f}.plain polyline{stroke:#8c959f}.strong polyline{stroke:#0b6e4f}";
 
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 320.0;
@@ -150,6 +155,30 @@ impl Plot {
         out
     }
 
+    /// As a file of its own, with its title and whose marks are whose.
+    pub fn file(&self) -> String {
+        let (key, high) = (22.0, HEIGHT + 22.0 * (self.series.len() as f64 + 1.0));
+        let inner = self.svg();
+        let inner = inner.split_once('>').map_or("", |(_, rest)| rest).trim_end_matches("</svg>");
+        let mut out = format!(
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {high}\" font-family=\"sans-serif\">\n\
+             <title>{}</title>\n<style>{STYLE}</style>\n<rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n{inner}\n",
+            escaped(&self.title)
+        );
+        for (n, series) in self.series.iter().enumerate() {
+            let (class, y) = (if series.strong { "strong" } else { "plain" }, HEIGHT + key * (n as f64 + 0.5));
+            let _ = writeln!(
+                out,
+                "<g class=\"{class}\">{}<text x=\"{:.1}\" y=\"{:.1}\">{}</text></g>",
+                mark(n, LEFT, y),
+                LEFT + 12.0,
+                y + 4.0,
+                escaped(&series.name)
+            );
+        }
+        out + "</svg>\n"
+    }
+
     /// Which mark is whose, the mark as an SVG element: not every font has such signs.
     pub fn legend(&self) -> Vec<(String, &str, bool)> {
         let key = |n: usize| format!("<svg viewBox=\"0 0 12 12\" aria-hidden=\"true\">{}</svg>", mark(n, 6.0, 6.0));
@@ -194,6 +223,10 @@ mod tests {
             "{svg}"
         );
         assert_eq!(svg.matches("<circle").count(), 2, "what is no number is not drawn");
+        let file = plot.file();
+        assert!(file.contains("<title>A &lt; B</title>") && file.contains("cx=\"64.0\" cy=\"268.0\""), "{file}");
+        assert_eq!((file.matches("<svg").count(), file.matches("</svg>").count()), (1, 1), "{file}");
+        assert_eq!(file.matches("<circle").count(), 3, "with the key");
         assert_eq!([0.0, 0.25, 1234.5, -0.0312].map(short), ["0", "0.25", "1234", "-0.0312"]);
     }
 }

@@ -55,7 +55,8 @@ pub fn main(args: &args::Run, json: bool) -> Outcome {
 
     progress.set_message("with the profile");
     let plugin = session.plugin()?;
-    plugin.load_profile(Some(&profile))?;
+    let folder = tempfile::tempdir().map_err(Failure::new)?;
+    plugin.load_profile(Some(&session::alone(&profile, folder.path())?))?;
     let mut steered = session.context(prompt.len() + n)?;
     let with = generate(&mut steered, &prompt, n, sampling, &progress)?;
     progress.finish_and_clear();

@@ -64,7 +64,7 @@ fn candidates(report: &Report) {
 fn rules(report: &Report) {
     let rules = report.stats.last().and_then(|c| c.rules.as_deref()).unwrap_or_default();
     if rules.is_empty() {
-        println!("\nThe profile has no rule.");
+        println!("\nThe profile has no rule to count; what [invariance] does is not counted.");
         return;
     }
     println!("\nRules:");

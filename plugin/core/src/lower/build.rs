@@ -59,7 +59,7 @@ pub enum LowerError {
 }
 
 /// Spare slots of the scheduler's hash set: it also uses them for copies between devices.
-const SPARE: usize = 64;
+pub(super) const SPARE: usize = 64;
 
 /// Lowers `plan` onto `graph`.
 ///
@@ -192,7 +192,7 @@ fn node_name(site: Site, layer: u32) -> String {
 }
 
 /// Fails, with the reason, if a node does not have rows of this width.
-fn fit(t: &TensorView, n_embd: u32) -> Result<(), String> {
+pub(super) fn fit(t: &TensorView, n_embd: u32) -> Result<(), String> {
     if !t.f32 {
         return Err("it is not F32".into());
     }

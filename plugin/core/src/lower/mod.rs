@@ -13,9 +13,11 @@ mod heads;
 mod held;
 mod patch;
 mod product;
+mod residuals;
 mod term;
 
 pub use attention::{AttentionError, AttentionSite, Form, attention};
 pub use build::{LowerError, Lowered, Missed, lower};
 pub use graph::{GraphView, Name, Op, TensorId, TensorView};
 pub use patch::{GateTable, Leaf, NewNode, Patch, Ref, SlotTable, Slots, Substitution};
+pub use residuals::{Residual, residuals};

@@ -13,7 +13,7 @@ pub use library::{library, panicking_library};
 pub use profile::{ADJUSTABLE, CONSTANT, Profile, rule, two, two_with};
 
 /// Logits of one token in the null host: every block multiplies by these.
-const FACTORS: [f32; 4] = [1.5, 2.0, 2.5, 3.0];
+pub const FACTORS: [f32; 4] = [1.5, 2.0, 2.5, 3.0];
 
 /// What a vector `strength · [1, 2, 3, 4]` after block `layer` (of 3) adds to the logits of every row.
 pub fn added(layer: i32, strength: f32) -> [f32; 4] {

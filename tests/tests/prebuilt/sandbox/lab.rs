@@ -68,6 +68,11 @@ pub fn plain(variant: &str) -> &'static [Asked] {
 /// Does something under a profile, which is that of the whole process: one at a time. What the models answer without it
 /// is asked before.
 pub fn under<T>(profile: &Path, work: impl FnOnce() -> T) -> T {
+    hooked(Some(profile), |_| work())
+}
+
+/// The same with the plug-in, under a profile or none.
+pub fn hooked<T>(profile: Option<&Path>, work: impl FnOnce(&Plugin) -> T) -> T {
     static ONE: Mutex<()> = Mutex::new(());
     VARIANTS.iter().for_each(|variant| {
         plain(variant);
@@ -75,8 +80,8 @@ pub fn under<T>(profile: &Path, work: impl FnOnce() -> T) -> T {
     let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
     let plugin = Plugin::load(&library()).expect("the plug-in");
     plugin.install().expect("llama.cpp is hooked");
-    plugin.load_profile(Some(profile)).expect("a profile");
-    let done = work();
+    plugin.load_profile(profile).expect("a profile");
+    let done = work(&plugin);
     plugin.load_profile(None).expect("no profile");
     done
 }

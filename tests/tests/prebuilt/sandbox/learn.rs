@@ -4,10 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use evenkeel_core::asset::{ERASER, parse, parse_factors, parse_probe};
-use evenkeel_ffi::host::{Capture, Context, ContextOptions, Outputs, Row};
+use evenkeel_ffi::host::{Context, ContextOptions, Outputs};
 use evenkeel_tests::{Scratch, library, tool};
 use serde_json::Value;
 
@@ -274,72 +273,4 @@ fn memory_does_not_grow_with_the_examples() {
 fn a_thousand_pairs_take_less_than_a_minute_of_two_processors() {
     let [_, seconds] = many(&Scratch::new(), 1000, 7, "20");
     assert!(seconds < 120.0, "{seconds} s of processors");
-}
-
-/// The least of many, side by side: whatever else the machine does only adds.
-#[test]
-fn capture_takes_at_most_a_fifth_more_than_a_plain_prefill() {
-    let model = model(MODEL);
-    let options =
-        ContextOptions { threads: 1, n_seq_max: 16, n_batch: 800, n_ubatch: 800, n_ctx: 1024, ..Default::default() };
-    let options = ContextOptions { kv_unified: true, ..options };
-    let mut capture = Capture::new(&model, &options).expect("a context");
-    let mut plain = Context::new(&model, &options).expect("a context");
-    let text = "<s> the nurse said that she was late when the engineer asked.".repeat(6);
-    let tokens = model.tokenize(&text, true).expect("tokens");
-    let rows: Vec<Row> = (0..16)
-        .flat_map(|seq| (0..50).map(move |pos| (seq, pos)))
-        .map(|(seq, pos)| Row { token: tokens[pos], pos: pos as i32, seq, output: pos == 49 })
-        .collect();
-    let mut least = [Duration::MAX; 2];
-    for _ in 0..40 {
-        plain.clear();
-        let begin = Instant::now();
-        plain.decode_rows(&rows).expect("a batch");
-        plain.synchronize();
-        least[0] = least[0].min(begin.elapsed());
-        capture.clear();
-        let begin = Instant::now();
-        capture.read(&rows).expect("activations");
-        least[1] = least[1].min(begin.elapsed());
-    }
-    let ratio = least[1].as_secs_f64() / least[0].as_secs_f64();
-    println!("16 texts of 50 tokens: plain {:?}, captured {:?}, {ratio:.3} of it", least[0], least[1]);
-    assert!(ratio <= 1.2, "{ratio}");
-}
-
-#[test]
-fn what_is_captured_does_not_depend_on_the_batch() {
-    let model = model(MODEL);
-    let options = ContextOptions { threads: 1, n_seq_max: 4, ..ContextOptions::default() };
-    let mut capture = Capture::new(&model, &options).expect("a context");
-    let texts =
-        ["<s> the nurse said that", "<s> the mechanic was late when", "<s><user> what is the capital of france?<bot>"];
-    let tokens = texts.map(|t| model.tokenize(t, true).expect("tokens"));
-    let rows = |only: Option<usize>| -> Vec<Row> {
-        let row = |seq: usize, pos: usize| Row {
-            token: tokens[seq][pos],
-            pos: pos as i32,
-            seq: seq as i32,
-            output: pos + 1 == tokens[seq].len(),
-        };
-        let all = (0..texts.len()).filter(|seq| only.is_none_or(|o| o == *seq));
-        all.flat_map(|seq| (0..tokens[seq].len()).map(move |pos| row(seq, pos))).collect()
-    };
-    let width = model.n_embd();
-    let mut read = |rows: &[Row]| -> Vec<Vec<f32>> {
-        capture.clear();
-        let layers = capture.read(rows).expect("activations");
-        layers.into_iter().map(|l| l.expect("every layer is named").to_vec()).collect()
-    };
-    let together = read(&rows(None));
-    assert_eq!(together.len(), 4);
-    for seq in 0..texts.len() {
-        for (layer, alone) in read(&rows(Some(seq))).iter().enumerate() {
-            let own = &together[layer][seq * width..(seq + 1) * width];
-            let size = alone.iter().map(|x| x * x).sum::<f32>().sqrt();
-            let far = own.iter().zip(alone).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(size > 0.1 && far < 1e-3 * size, "text {seq}, layer {layer}: {far} of {size}");
-        }
-    }
 }

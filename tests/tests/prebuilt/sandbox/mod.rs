@@ -3,8 +3,10 @@
 //!
 //! Absent means equivalent: the 95% interval lies inside a quarter of the planted effect. `--nocapture` shows the tables.
 
+mod arranged;
 mod audit;
 mod calibrate;
+mod capture;
 mod closed;
 mod cut;
 mod demo;
@@ -17,6 +19,7 @@ mod learn;
 mod order;
 mod profile;
 mod stats;
+mod tls;
 
 use std::process::Command;
 

@@ -54,7 +54,7 @@ pub struct Remote {
 impl Remote {
     /// Asks who is there, and how many tokens it lists.
     pub fn connect(url: &str, args: &args::Audit) -> Result<Remote, Failure> {
-        let http = Http::new(url, args.api_key.as_deref())?;
+        let http = Http::new(url, args.api_key.as_deref(), args.ca_file.as_deref())?;
         let model = match &args.endpoint_model {
             Some(name) => name.clone(),
             None => {
@@ -306,6 +306,7 @@ impl Respondent for Remote {
             kl: by.interval(|w| weighted_mean(&kl, w)),
             perplexity: (surprise.sum::<f64>() / listed.len().max(1) as f64).exp(),
             tokens_per_second: speed,
+            refused: None,
         }))
     }
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{arm::Arm, arm::Kind as ArmKind, local::Local, respond::Respondent as _};
 use crate::{
-    capture::{Metadata, Store, Text, capture_to_the_end},
+    capture::{Store, Text, capture_to_the_end},
     estimate::Interval,
     examples::{Kind, Origin, Problems},
     failure::Failure,
@@ -174,7 +174,7 @@ fn one(local: &mut Local, arms: &[&Arm], inside: &Inside, longest: usize) -> Res
     let mut stores = Vec::new();
     for arm in arms {
         local.take_on(arm)?;
-        let store = capture_to_the_end(local.session(), &texts, &Metadata::default());
+        let store = local.hooked().and_then(|hooked| capture_to_the_end(hooked, &texts));
         local.put_off()?;
         stores.push(store.map_err(|f| f.within(&arm.name))?);
     }
