@@ -89,14 +89,20 @@ fn tokens(seed: usize, words: &[usize]) -> Prompt {
 }
 
 /// What each query of each head ranked, as its segments' shifts: of every segment's rows once, and of every row after them.
-fn ranks(capture: &[u32], prompt: &Prompt, order: &[usize]) -> Vec<Vec<u32>> {
-    let (cut, n, k) = (prompt.ordered(order).cut(), prompt.tokens().len(), LENGTHS.len());
-    let heads = capture.len() / (n * k);
-    assert_eq!(capture.len(), n * heads * k, "by row, head and segment");
+///
+/// A layer has two nodes: of the segments' own rows, by head, segment and block (those before the segments last), and of the
+/// rows after them, by head, row and segment.
+fn ranks([own, after]: [&[u32]; 2], order: &[usize]) -> Vec<Vec<u32>> {
+    let k = LENGTHS.len();
+    let heads = after.len() / (SUFFIX * k);
+    assert_eq!(after.len(), SUFFIX * heads * k, "by head, row and segment");
+    assert!(own.len() > heads * k * k && own.len().is_multiple_of(heads * k), "by head, segment and block");
     let place = |segment: usize| order.iter().position(|s| *s == segment).expect("each is somewhere");
-    let rows = (0..k).map(|s| cut.first(place(s))).chain(cut.end()..n);
-    let shifts = |row: usize, head: usize| (0..k).map(|s| capture[row + n * (head + heads * place(s))]).collect();
-    rows.flat_map(|row| (0..heads).map(move |head| (row, head))).map(|(row, head)| shifts(row, head)).collect()
+    let of_segment = |s: usize, head: usize| (0..k).map(|t| own[head + heads * (place(s) + k * place(t))]).collect();
+    let of_row = |row: usize, head: usize| (0..k).map(|t| after[head + heads * (row + SUFFIX * place(t))]).collect();
+    let segments = (0..k).flat_map(|s| (0..heads).map(move |head| (s, head))).map(|(s, head)| of_segment(s, head));
+    let rows = (0..SUFFIX).flat_map(|row| (0..heads).map(move |head| (row, head))).map(|(row, head)| of_row(row, head));
+    segments.chain(rows).collect()
 }
 
 fn best(row: &Row) -> usize {
@@ -104,13 +110,15 @@ fn best(row: &Row) -> usize {
     (0..row.logits.len()).max_by(|a, b| value(a).total_cmp(&value(b))).unwrap_or(0)
 }
 
-fn compare(recording: &Recording, prompts: &[Prompt], first: usize, layers: usize, counts: &mut [Count; 2]) {
-    for (i, prompt) in prompts.iter().enumerate() {
+fn compare(recording: &Recording, n_prompts: usize, first: usize, nodes: usize, counts: &mut [Count; 2]) {
+    for i in 0..n_prompts {
         let runs = |o: usize| {
             let run = i * ORDERS + o;
-            let captures = recording.captures[run * layers..][..layers].iter();
-            let bits = captures.map(|c| c.rows.iter().flatten().map(|x| x.to_bits()).collect::<Vec<u32>>());
-            let ranks: Vec<_> = bits.flat_map(|bits| ranks(&bits, prompt, &order(first + i, o))).collect();
+            let captures = recording.captures[run * nodes..][..nodes].iter();
+            let bits: Vec<_> =
+                captures.map(|c| c.rows.iter().flatten().map(|x| x.to_bits()).collect::<Vec<u32>>()).collect();
+            let of_layer = bits.chunks_exact(2).map(|pair| [&pair[0][..], &pair[1][..]]);
+            let ranks: Vec<_> = of_layer.flat_map(|pair| ranks(pair, &order(first + i, o))).collect();
             let greedy: Vec<_> = recording.rows[run * SUFFIX..][..SUFFIX].iter().map(best).collect();
             (ranks, greedy)
         };
@@ -173,9 +181,9 @@ fn measure(host: &CHost, decode: &Decode, setting: &Setting, (n, words): (usize,
         };
         assert!(!finished.stderr.contains("evenkeel: error"), "{}", finished.stderr);
         let runs = prompts.len() * ORDERS;
-        assert_eq!(recording.captures.len() % runs, 0, "as many nodes in each run");
+        assert_eq!(recording.captures.len() % (2 * runs), 0, "as many nodes in each run, two in each layer");
         assert!(!recording.captures.is_empty(), "no node says where segments were put");
-        compare(&recording, &prompts, first, recording.captures.len() / runs, &mut counts);
+        compare(&recording, prompts.len(), first, recording.captures.len() / runs, &mut counts);
     }
     Some(counts)
 }

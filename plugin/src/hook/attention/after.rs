@@ -73,8 +73,8 @@ impl Emit<'_> {
         unsafe {
             let shift = self.order_after(layer, piece, (slots, bare), rows);
             let b = &mut self.build;
-            let shift = b.cast(shift, GGML_TYPE_I32);
             let shift = b.reshape(shift, [x.heads * rows * k, 1, 1, 1]);
+            let shift = b.cast(shift, GGML_TYPE_I32);
             let turned = b.reshape(queries, [x.d, x.heads * rows, 1, 1]);
             let turned = b.repeat(turned, [x.d, x.heads * rows, k, 1]);
             let turned = b.reshape(turned, [x.d, 1, x.heads * rows * k, 1]);

@@ -209,8 +209,8 @@ impl Emit<'_> {
             // Each query once for each block, turned by as much as the block's keys should have been.
             let shift = b.part(shift, 0, chunk.segments.start * x.heads as usize + first_head, (heads * n) as usize);
             let shift = b.contiguous(shift);
-            let shift = b.cast(shift, GGML_TYPE_I32);
             let shift = b.reshape(shift, [heads * n * blocks, 1, 1, 1]);
+            let shift = b.cast(shift, GGML_TYPE_I32);
             let turned = b.reshape(queries, [x.d, longest * heads * n, 1, 1]);
             let turned = b.repeat(turned, [x.d, longest * heads * n, blocks, 1]);
             let turned = b.reshape(turned, [x.d, longest, heads * n * blocks, 1]);
