@@ -1,0 +1,4 @@
+//! `[contrast]` on stock hosts.
+
+mod program;
+mod server;

@@ -1,0 +1,1 @@
+//! Contexts in the prompts of a server's clients.
