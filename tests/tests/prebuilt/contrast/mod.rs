@@ -1,4 +1,0 @@
-//! `[contrast]` on stock hosts.
-
-mod program;
-mod server;

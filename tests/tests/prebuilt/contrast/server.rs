@@ -1,1 +1,0 @@
-//! Contexts in the prompts of a server's clients.
