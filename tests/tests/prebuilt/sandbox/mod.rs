@@ -6,6 +6,7 @@
 mod audit;
 mod calibrate;
 mod closed;
+mod contrast;
 mod cut;
 mod demo;
 mod effects;
