@@ -79,6 +79,9 @@ pub struct Fed {
     pub under: Option<PlanId>,
 }
 
+/// The negated logits that output rows are set off against, by their places among the output rows.
+pub type Logits = Vec<(usize, Vec<f32>)>;
+
 /// What one row is set off against.
 pub struct Against {
     /// How far it is moved.

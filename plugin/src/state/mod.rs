@@ -34,7 +34,7 @@ pub use book::{Book, Choice, Unbound};
 pub use clock::Clock;
 pub use config::Config;
 pub use context::{Context, Standing};
-pub use contrast::{Against, Contrasted, Contrasts, Fed, Origin, Second, Wanted};
+pub use contrast::{Against, Contrasted, Contrasts, Fed, Logits, Origin, Second, Wanted};
 pub use held::RowSlots;
 pub use identity::Identities;
 pub use instance::{Instance, PLAIN, SiteCounter};

@@ -159,14 +159,17 @@ fn whatever_a_host_does_to_cells() {
         let at = if without { n - 11 } else { n };
         format!("{script}copy 0 1\nfeed 0:{at}:40 1:{at}:41\nfeed 1:{}:42\nfeed 0:{}:43\n", at + 1, at + 1)
     };
-    bench.check(&copied(false), &copied(true), EXACT, "copied");
     let other = Prompt::default().and(8, 4).context(9, 12).and(10, 5);
     let mixed = |without| {
         let (a, b) = (prompt.group(0, 0..n - 1, without), other.group(1, 0..other.len() - 1, without));
         let ends = |p: &Prompt, s| p.group(s, p.len() - 1..p.len(), without);
         format!("fill {a} {b}\nfeed {} {}\n", ends(&prompt, 0), ends(&other, 1))
     };
-    bench.check(&mixed(false), &mixed(true), EXACT, "two sequences");
+    for separate in [false, true] {
+        bench.decode.separate = separate;
+        bench.check(&mixed(false), &mixed(true), EXACT, &format!("two sequences, {separate}"));
+        bench.check(&copied(false), &copied(true), EXACT, &format!("copied, {separate}"));
+    }
 }
 
 /// Without markers, and beside a sequence with some.
@@ -228,8 +231,8 @@ fn what_cannot_be_served_is_refused() {
     let good = prompt().script(0, 3, false);
     for (tokens, why) in [
         ("5,1,6,7", "the prompt ends in a context that does not end"),
-        ("5,6,2,7", "position 2: a segment ends that has not begun"),
-        ("5,1,6,1,7,2,8", "position 3: a segment begins before the one before has ended"),
+        ("5,6,2,7", "position 2: a context ends that has not begun"),
+        ("5,1,6,1,7,2,8", "position 3: a context begins before the one before has ended"),
         ("1,6,2", "nothing is left of the prompt without its context"),
     ] {
         let last = tokens.rfind(',').expect("several");

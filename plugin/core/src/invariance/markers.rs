@@ -115,6 +115,21 @@ pub fn cut<P: AsRef<[u8]>>(
     })
 }
 
+/// Markers that do not pair.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PairsError {
+    /// An opening marker after an opening one.
+    #[error("position {0}: a context begins before the one before has ended")]
+    Nested(i32),
+    /// A closing marker without an opening one.
+    #[error("position {0}: a context ends that has not begun")]
+    Unopened(i32),
+    /// Markers that cannot be told from what stands beside them.
+    #[error(transparent)]
+    Marker(#[from] MarkerError),
+}
+
 /// Pairs of markers in the tokens of a sequence, wherever they stand.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pairs {
@@ -127,12 +142,12 @@ pub struct Pairs {
 /// Finds the pairs in the tokens of a sequence, from position 0 on. `piece` as for [`cut`].
 ///
 /// # Errors
-/// [`MarkerError`]: nested, unopened or merged markers.
+/// [`PairsError`]
 pub fn pairs<P: AsRef<[u8]>>(
     markers: &Markers,
     tokens: &[i32],
     mut piece: impl FnMut(i32) -> P,
-) -> Result<Pairs, MarkerError> {
+) -> Result<Pairs, PairsError> {
     let text = Text::new(markers, tokens, &mut piece);
     text.check(&markers.open)?;
     text.check(&markers.close)?;
@@ -141,11 +156,11 @@ pub fn pairs<P: AsRef<[u8]>>(
         let pos = at as i32;
         if let Some(n) = text.at(&markers.open, at) {
             if found.open.replace(pos).is_some() {
-                return Err(MarkerError::Nested(pos));
+                return Err(PairsError::Nested(pos));
             }
             at += n;
         } else if let Some(n) = text.at(&markers.close, at) {
-            let first = found.open.take().ok_or(MarkerError::Unopened(pos))?;
+            let first = found.open.take().ok_or(PairsError::Unopened(pos))?;
             at += n;
             found.closed.push(Span { first, end: at as i32 });
         } else {
@@ -251,8 +266,8 @@ mod tests {
         assert_eq!(found(&[1, 6, 2, 5, 1, 7, 7, 2]), of(&[(0, 3), (4, 8)], None));
         assert_eq!(found(&[5, 1, 2, 1, 6]), of(&[(1, 3)], Some(3)));
         assert_eq!(found(&[5, 6]), of(&[], None));
-        assert_eq!(found(&[1, 6, 1]), Err(MarkerError::Nested(2)));
-        assert_eq!(found(&[1, 6, 2, 2]), Err(MarkerError::Unopened(3)));
+        assert_eq!(found(&[1, 6, 1]), Err(PairsError::Nested(2)));
+        assert_eq!(found(&[1, 6, 2, 2]), Err(PairsError::Unopened(3)));
     }
 
     #[test]

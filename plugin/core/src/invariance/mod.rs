@@ -14,7 +14,7 @@ mod region;
 mod tables;
 
 pub use fit::unfit;
-pub use markers::{Cut, Marker, MarkerError, Markers, Pairs, cut, pairs};
+pub use markers::{Cut, Marker, MarkerError, Markers, Pairs, PairsError, cut, pairs};
 pub use region::{MAX_SEGMENTS, Place, Region, RegionError, Span};
 pub use tables::{Part, Seen, Stray, Tables, mask_row};
 

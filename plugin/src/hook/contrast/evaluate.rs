@@ -14,7 +14,7 @@ use super::{
 use crate::{
     guard::guard,
     log,
-    state::{self, Fed, Live, RawRow, Said, Second, Wanted, lock},
+    state::{self, Fed, Live, Logits, RawRow, Said, Second, Wanted, lock},
 };
 
 /// A difference to something that is no number, or infinite, is none.
@@ -142,7 +142,7 @@ fn prepare(live: &Live, second: &Second, wanted: &Wanted) -> Option<usize> {
 }
 
 /// The negated logits that are wanted, by sequence. What llama_decode returned if that is not 0.
-fn evaluate(live: &Arc<Live>, second: &Second, wanted: &[Wanted]) -> Result<Vec<Vec<(usize, Vec<f32>)>>, i32> {
+fn evaluate(live: &Arc<Live>, second: &Second, wanted: &[Wanted]) -> Result<Vec<Logits>, i32> {
     let (Some(llama), Some(contrast)) = (live.host.lib.llama.as_ref(), live.host.lib.contrast.as_ref()) else {
         return Err(-1);
     };
@@ -160,7 +160,7 @@ fn evaluate(live: &Arc<Live>, second: &Second, wanted: &[Wanted]) -> Result<Vec<
         let vocab = (llama.llama_model_get_vocab)((llama.llama_get_model)(ctx));
         (((llama.llama_n_batch)(ctx) as usize).max(1), (llama.llama_vocab_n_tokens)(vocab) as usize)
     };
-    let mut found: Vec<Vec<(usize, Vec<f32>)>> = wanted.iter().map(|_| vec![]).collect();
+    let mut found: Vec<Logits> = wanted.iter().map(|_| vec![]).collect();
     for piece in rows.chunks(n_batch) {
         let n = piece.len();
         let mut token: Vec<i32> = piece.iter().map(|r| r.token).collect();

@@ -8,7 +8,7 @@ use evenkeel_core::{
 };
 
 use super::super::{
-    Against, Book, Second, Wanted,
+    Against, Book, Logits, Second, Wanted,
     contrast::{self, GENERATED, Origin},
     lock,
 };
@@ -16,7 +16,7 @@ use super::{Inner, Live, RawRow};
 use crate::hook::Host;
 
 /// What the second context said for a sequence: logits by output row, or why there are none.
-pub type Said = (Wanted, Result<Vec<(usize, Vec<f32>)>, String>);
+pub type Said = (Wanted, Result<Logits, String>);
 
 impl Live {
     /// Whether a plan sets logits off.

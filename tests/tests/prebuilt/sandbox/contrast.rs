@@ -15,7 +15,9 @@ fn answers(variant: &str, alpha: Option<f32>, items: Vec<Item>) -> Vec<Asked> {
     let scratch = Scratch::new();
     let path = scratch.path("contrast.toml");
     let table = alpha.map_or_else(String::new, |alpha| {
-        format!("[contrast]\nwithout = {{ open = \"<doc>\", close = \"</doc>\" }}\nalpha = {alpha}\nplausibility = 0.1\n")
+        format!(
+            "[contrast]\nwithout = {{ open = \"<doc>\", close = \"</doc>\" }}\nalpha = {alpha}\nplausibility = 0.1\n"
+        )
     });
     std::fs::write(&path, Profile::empty().with(&table).text()).expect("a profile");
     under(&path, || ask(&model, items))
