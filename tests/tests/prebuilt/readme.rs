@@ -98,7 +98,7 @@ fn the_context_counts_in_its_example() {
     let setting = Door::Preload.setting().env("EVENKEEL_PROFILE", root.join("configs/contrast.toml"));
     let commands = commands("http://127.0.0.1:8082");
     assert_eq!(commands.len(), 1);
-    for (setting, expected) in [(Setting::new(), "rabat"), (setting, "kathmandu")] {
+    for (setting, expected) in [(Setting::new(), "havana"), (setting, "oslo")] {
         let server = Server::start(ServerKind::Xllamacpp, &arguments, &setting);
         let (path, mut body) = commands[0].clone();
         body["temperature"] = 0.0.into();

@@ -7,7 +7,7 @@ use super::{
     library::{self, Library, write},
     rounds::BLOCK,
 };
-use crate::failure::Failure;
+use crate::{failure::Failure, stats::Stats};
 
 /// Cells of a sequence.
 const CELLS: usize = 512;
@@ -100,8 +100,12 @@ pub fn decode(contender: &mut Contender, tokens: &[Token]) -> Result<(), Failure
 }
 
 /// Whether the contrast's logits are twice those of the one row of the pair less those of the other, as near as batches of
-/// other shapes come to the same.
-pub fn is_right(field: &mut Field) -> bool {
+/// other shapes come to the same, and the library has counted them.
+pub fn is_right(field: &mut Field, stats: &Stats) -> bool {
+    let contrast = stats.contexts.iter().map(|c| c.contrast).find(|c| c.rows > 0);
+    if !contrast.is_some_and(|c| c.calls > 0 && c.tokens >= c.rows) {
+        return false;
+    }
     let mut of =
         |case, row| -> Option<Vec<f32>> { Some(field.bits(case, row)?.into_iter().map(f32::from_bits).collect()) };
     let (Some(full), Some(without), Some(got)) = (of(Case::Pair, 0), of(Case::Pair, 1), of(Case::Contrast, -1)) else {

@@ -26,6 +26,7 @@ use crate::{
     failure::{Failure, Outcome, Verdict},
     screen,
     session::{self, Session},
+    stats::Stats,
 };
 
 pub fn main(args: &args::Bench, json: bool) -> Outcome {
@@ -139,7 +140,7 @@ fn contrasted(library: &Library, pairs: usize, report: &mut Report) -> Result<()
         contrast::prepare(contender, library)
     })?;
     bar.finish_and_clear();
-    let same = contrast::is_right(&mut field);
+    let same = contrast::is_right(&mut field, &Stats::of(plugin)?);
     report.targets.push(report::contrast(&measured, same));
     report.phases.push(report::phase(&measured));
     let what = "a contrast and a batch of its two sequences, as near as batches of other shapes come";
