@@ -3,7 +3,7 @@
 
 use evenkeel_model::{Arch, FileType};
 use evenkeel_tests::host::{CHost, Decode};
-use evenkeel_tests::{Door, Profile, Recording, Scratch};
+use evenkeel_tests::{Door, Profile, Recording, Row, Scratch, Setting};
 
 /// `<s>` and `</s>` are the special tokens of the tests' vocabulary, here around a context.
 const OPEN: usize = 1;
@@ -12,6 +12,9 @@ const CLOSE: usize = 2;
 /// With an F32 cache and without flash attention; otherwise the shape of a batch alone moves logits by more.
 const EXACT: f32 = 1e-4;
 const ROUGH: f32 = 3e-2;
+
+/// The table, to which keys can be added.
+const CONTRAST: &str = "[contrast]\nwithout = { open = \"<s>\", close = \"</s>\" }\n";
 
 /// A prompt: tokens, of which some are in a context.
 #[derive(Clone, Default)]
@@ -74,7 +77,7 @@ impl Bench {
 
     /// The log, and the rows if the program ended well.
     fn run(&self, script: &str, keys: &str) -> (String, Option<Recording>) {
-        let table = format!("[contrast]\nwithout = {{ open = \"<s>\", close = \"</s>\" }}\n{keys}");
+        let table = format!("{CONTRAST}{keys}");
         let profile = self.scratch.profile(&Profile::empty().with(&table));
         let decode = Decode { script: Some(script.to_owned()), ..self.decode.clone() };
         let (finished, recording) = CHost::node_llama_cpp().try_run(&decode, Some(Door::Preload), &profile);
@@ -88,15 +91,7 @@ impl Bench {
         let recording = recording.unwrap_or_else(|| panic!("{what}: {log}"));
         let [full, without] = [self.plain(full), self.plain(without)];
         assert_eq!(full.rows.len(), without.rows.len(), "{what}");
-        let (mut worst, mut moved) = (0.0f32, f32::MAX);
-        for ((got, full), without) in recording.rows.iter().zip(&full.rows).zip(&without.rows) {
-            let of =
-                |row: &evenkeel_tests::Row| row.logits.iter().map(|bits| f32::from_bits(*bits)).collect::<Vec<_>>();
-            let (got, full, without) = (of(got), of(full), of(without));
-            let expected = full.iter().zip(&without).map(|(f, w)| 2.5 * f - 1.5 * w);
-            worst = got.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(worst, f32::max);
-            moved = moved.min(got.iter().zip(&full).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max));
-        }
+        let (worst, moved) = distances(&recording, &full, &without);
         assert_eq!(recording.rows.len(), full.rows.len(), "{what}");
         assert!(worst < tolerance, "{what}: {worst:e} from two runs\n{log}");
         assert!(moved > 10.0 * tolerance, "{what}: a row is as near as {moved:e} to the model's own\n{log}");
@@ -104,6 +99,23 @@ impl Bench {
         println!("{what}: {worst:.1e} from two runs, every row at least {moved:.1e} from the model's own");
         log
     }
+}
+
+/// The logits of a row.
+fn logits(row: &Row) -> Vec<f32> {
+    row.logits.iter().map(|bits| f32::from_bits(*bits)).collect()
+}
+
+/// The largest distance of a logit from `2.5·full − 1.5·without`, and of the rows the least from `full`.
+fn distances(got: &Recording, full: &Recording, without: &Recording) -> (f32, f32) {
+    let (mut worst, mut moved) = (0.0f32, f32::MAX);
+    for ((got, full), without) in got.rows.iter().zip(&full.rows).zip(&without.rows) {
+        let [got, full, without] = [got, full, without].map(logits);
+        let expected = full.iter().zip(&without).map(|(f, w)| 2.5 * f - 1.5 * w);
+        worst = got.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(worst, f32::max);
+        moved = moved.min(got.iter().zip(&full).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max));
+    }
+    (worst, moved)
 }
 
 fn prompt() -> Prompt {
@@ -135,6 +147,58 @@ fn the_context_last() {
     let full = format!("fill {}\nfeed {}\n", prompt.group(0, 0..11, false), prompt.group(0, 11..12, false));
     let without = format!("fill {}\nfeed {}\n", prompt.group(0, 0..5, true), prompt.group(0, 5..6, true));
     bench.check(&full, &without, EXACT, "the context last");
+}
+
+/// A rule for all tokens acts with the context and without it.
+#[test]
+fn rules_act_on_both() {
+    let bench = Bench::new();
+    bench.scratch.vector(Arch::Llama);
+    let rule = Profile::add("v.gguf", 3.0);
+    let run = |script: &str, profile: &Profile| {
+        let decode = Decode { script: Some(script.to_owned()), ..bench.decode.clone() };
+        CHost::node_llama_cpp().with(&decode, Door::Preload, &bench.scratch.profile(profile))
+    };
+    let [full, without] = [false, true].map(|without| prompt().script(0, 6, without));
+    let got = run(&full, &rule.clone().with(&format!("{CONTRAST}alpha = 1.5\nplausibility = 0\n")));
+    let plain = bench.plain(&full);
+    let [full, without] = [run(&full, &rule), run(&without, &rule)];
+    let (worst, moved) = distances(&got, &full, &without);
+    assert!(worst < EXACT && moved > 0.1, "{worst:e}, {moved:e}");
+    assert!(full.distance(&plain) > 0.1, "the rule acts");
+}
+
+/// Contrast first, labels second: a temperature of 2 halves the log odds that the contrast came to.
+#[test]
+fn labels_come_after_it() {
+    let bench = Bench::new();
+    let labels = "[[calibrate]]\nname = \"digits\"\nlabels = [\"1\", \"2\"]\nmethod = \"temperature\"\ntemperature = 2\n\
+                  at = \"any\"\nmin-label-mass = 0\n";
+    let profile = Profile::empty().with(&format!("{CONTRAST}alpha = 1.5\nplausibility = 0\n")).then(labels);
+    let [full, without] = [false, true].map(|without| prompt().script(0, 6, without));
+    let decode = Decode { script: Some(full.clone()), ..bench.decode.clone() };
+    let got = CHost::node_llama_cpp().with(&decode, Door::Preload, &bench.scratch.profile(&profile));
+    let [full, without] = [bench.plain(&full), bench.plain(&without)];
+    // Tokens of the vocabulary's bytes begin at 3.
+    let odds = |row: &Row| logits(row)[3 + usize::from(b'1')] - logits(row)[3 + usize::from(b'2')];
+    for ((got, full), without) in got.rows.iter().zip(&full.rows).zip(&without.rows) {
+        let expected = (2.5 * odds(full) - 1.5 * odds(without)) / 2.0;
+        assert!((odds(got) - expected).abs() < 1e-3, "{}: {} and {expected}", got.label, odds(got));
+        assert!((odds(got) - 2.0 * expected).abs() > 1e-2, "{}: the labels count", got.label);
+    }
+}
+
+/// A program that contains llama.cpp is told that it cannot have one.
+#[test]
+fn not_through_the_door_of_a_program_that_contains_llama_cpp() {
+    let bench = Bench::new();
+    let profile = bench.scratch.profile(&Profile::empty().with(CONTRAST));
+    let (finished, recording) = CHost::node_llama_cpp().try_run(&bench.decode, Some(Door::Embed), &profile);
+    assert!(recording.is_none(), "it runs on");
+    assert!(finished.stderr.contains("contrast") && finished.stderr.contains("ek_attach"), "{}", finished.stderr);
+    let plain = bench.plain(&prompt().script(0, 3, false));
+    let decode = Decode { script: Some(prompt().script(0, 3, false)), ..bench.decode };
+    plain.assert_same(&CHost::node_llama_cpp().with(&decode, Door::Embed, &Setting::new()), "without a profile");
 }
 
 /// What a host does to cells: taken back inside, before and after a context; copied; several sequences in a batch.
@@ -209,8 +273,7 @@ fn what_is_not_plausible_stays_out() {
     let (free, held) = (free.expect("rows"), held.unwrap_or_else(|| panic!("{log}")));
     let mut out = 0;
     for ((own, free), held) in own.rows.iter().zip(&free.rows).zip(&held.rows) {
-        let of = |row: &evenkeel_tests::Row| row.logits.iter().map(|bits| f32::from_bits(*bits)).collect::<Vec<_>>();
-        let (own, free, held) = (of(own), of(free), of(held));
+        let [own, free, held] = [own, free, held].map(logits);
         let best = own.iter().copied().fold(f32::MIN, f32::max);
         for ((own, free), held) in own.iter().zip(&free).zip(&held) {
             let share = (own - best).exp();
