@@ -190,6 +190,15 @@ pub fn a_context_is_set_off(kind: ServerKind) {
             assert!(!server.log().contains("evenkeel: error"), "{}", server.log());
         }
     }
+    // Drafts that are right, since the model itself makes them, and drafts that are not.
+    for draft in [scratch.model(Arch::Llama, FileType::F32), scratch.draft()] {
+        let drafting = Server::start(kind, &base.clone().draft(&draft), &profiles.setting());
+        for (name, prompt) in [("drafted", &first), ("drafted, longer", &longer), ("drafted, without markers", &none)] {
+            let answer = Ask { predict: 12, ..prompt.ask() }.warm().send(&drafting);
+            check(name, prompt, &[answer], &drafting.log());
+        }
+        assert!(!drafting.log().contains("evenkeel: error"), "{}", drafting.log());
+    }
     println!("{kind:?}: at most {worst:.1e} between a contrast and two servers' answers");
 }
 
