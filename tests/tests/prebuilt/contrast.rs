@@ -65,8 +65,12 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::of(Arch::Llama)
+    }
+
+    fn of(arch: Arch) -> Self {
         let scratch = Scratch::new();
-        let model = scratch.model(Arch::Llama, FileType::F32);
+        let model = scratch.model(arch, FileType::F32);
         let decode = Decode { wide_cache: true, ..Decode::new(&model) };
         Self { scratch, decode }
     }
@@ -137,6 +141,22 @@ fn every_row_is_that_of_two_runs() {
     (bench.decode.wide_cache, bench.decode.flash) = (false, true);
     let scripts = [false, true].map(|without| prompt().script(0, 6, without));
     bench.check(&scripts[0], &scripts[1], ROUGH, "flash attention and an F16 cache");
+}
+
+/// With a sliding window, and with a state that cannot be rolled back: what is not the same from some token on is evaluated
+/// from the first.
+#[test]
+fn models_that_remember_otherwise() {
+    for arch in [Arch::Gemma2, Arch::Lfm2] {
+        let bench = Bench::of(arch);
+        let prompt = prompt();
+        let script = |without| {
+            let end = prompt.group(0, prompt.len() - 1..prompt.len(), without);
+            let begin = prompt.group(0, 0..prompt.len() - 1, without);
+            format!("{}remove 0 -1 -1\nfill {begin}\nfeed {end}\n", prompt.script(0, 4, without))
+        };
+        bench.check(&script(false), &script(true), EXACT, &format!("{arch:?}"));
+    }
 }
 
 /// A prompt that ends with the last token of its context.
