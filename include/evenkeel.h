@@ -387,8 +387,9 @@ ek_status ek_captured(const void * ctx, int32_t layer, float * values, size_t n,
  * generates no text; "other": another model than the profile's; "failed") and why; what its devices leave to the CPU;
  * per rule its profile, strength, layers, sites, evaluated graphs and rows (also those on which a rule's condition
  * does not hold); the sequences with their profiles and cells; requests that ended or were refused, cells that were
- * evaluated again or left as another profile made them; what passed through; the library's own time for
- * evaluations of micro-batches in nanoseconds (their number, the sum, the longest).
+ * evaluated again or left as another profile made them; under a contrast the rows that were set off, and what a second
+ * context evaluated for them; what passed through; the library's own time for evaluations of micro-batches in
+ * nanoseconds (their number, the sum, the longest).
  *   buffer  gets the text with its zero byte; NULL with size 0: only asks for the length
  *   size    of buffer, in bytes
  *   needed  gets the bytes needed, zero byte included

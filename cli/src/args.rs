@@ -70,7 +70,8 @@ pub struct Check {
     /// Also check against this model; only its header is read
     #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
     pub model: Option<PathBuf>,
-    /// Show how the prompt in this file is cut into prefix, segments and suffix; llama.cpp reads the model's vocabulary
+    /// Show how the prompt in this file is cut into prefix, segments and suffix, or what is left without its contexts; llama.cpp
+    /// reads the model's vocabulary
     #[arg(long, value_name = "FILE", requires = "model", value_hint = ValueHint::FilePath)]
     pub prompt: Option<PathBuf>,
     #[command(flatten)]
@@ -441,7 +442,7 @@ pub struct Bench {
     /// A tiny model and few blocks: whether it works, not how fast it is
     #[arg(long, conflicts_with = "model")]
     pub quick: bool,
-    /// Only these parts [default: all but segments]
+    /// Only these parts [default: all but segments and contrast]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "PART")]
     pub only: Vec<BenchPart>,
     /// How many documents of 100 tokens the prompts of `--only segments` have [default: 2,5,10,20]
@@ -466,6 +467,8 @@ pub enum BenchPart {
     Reload,
     /// Prompts whose documents count the same in any order, pine and set; takes long
     Segments,
+    /// A sequence with a context in its prompt, set off against the same without it
+    Contrast,
 }
 
 /// `demo`

@@ -43,6 +43,20 @@ pub struct ContextStats {
     pub sequences: Vec<SequenceStats>,
     /// Its requests and cells, summed.
     pub requests: RequestStats,
+    /// What came of a contrast.
+    pub contrast: ContrastStats,
+}
+
+/// Rows of one context that were set off against the same request without its contexts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ContrastStats {
+    /// Rows.
+    pub rows: u64,
+    /// Tokens that the second context evaluated for them.
+    pub tokens: u64,
+    /// Calls to decode that this took.
+    pub calls: u64,
 }
 
 /// One sequence.

@@ -4,7 +4,7 @@ use std::{ffi::c_void, ptr::NonNull};
 
 use crate::{
     api::ApiTable,
-    generated::symbols::{Attention, Backend, Ggml, Graph, Llama, Sampler, Sched},
+    generated::symbols::{Attention, Backend, Contrast, Ggml, Graph, Llama, Sampler, Sched},
     object::{self, Handle, Object},
     table::Missing,
 };
@@ -18,6 +18,8 @@ pub struct Library {
     pub ggml: Ggml,
     /// What position-invariant attention is built of; absent where one of the operations is.
     pub attention: Option<Attention>,
+    /// What a contrast needs; absent where one of the functions is.
+    pub contrast: Option<Contrast>,
     /// Graphs.
     pub graph: Graph,
     /// Buffers and devices.
@@ -132,13 +134,15 @@ impl Library {
         let (ggml, graph, backend, sched) = (group!(Ggml), group!(Graph), group!(Backend), group!(Sched));
         // SAFETY: as above.
         let attention = unsafe { Attention::load(&lookup) }.ok();
+        // SAFETY: as above.
+        let contrast = unsafe { Contrast::load(&lookup) }.ok();
         let has_llama = lookup("llama_init_from_model").is_some();
         let llama = if has_llama { group!(Llama) } else { None };
         // SAFETY: as above.
         let sampler = unsafe { Sampler::load(&lookup) }.ok();
         match (ggml, graph, backend, sched) {
             (Some(ggml), Some(graph), Some(backend), Some(sched)) if llama.is_some() == has_llama => {
-                Ok(Library { object, symbols, ggml, attention, graph, backend, sched, llama, sampler })
+                Ok(Library { object, symbols, ggml, attention, contrast, graph, backend, sched, llama, sampler })
             }
             _ => Err(LibraryError::Missing { object: object.name().to_owned(), missing }),
         }

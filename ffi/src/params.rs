@@ -2,9 +2,13 @@
 
 use std::mem::{MaybeUninit, offset_of};
 
-use crate::{generated::types::*, library::Library};
+use crate::{
+    generated::{symbols::Llama, types::*},
+    library::Library,
+};
 
 /// More room than any version's parameters need: a host that writes more fields than the bindings know stays inside.
+#[derive(Clone, Copy)]
 #[repr(C)]
 struct Roomy {
     params: MaybeUninit<llama_context_params>,
@@ -17,18 +21,10 @@ struct Roomy {
 /// They hold enough distinct values (512, 2048, 1, −1.0, F16, true and false) that a shifted field shows. Versions differ
 /// in the pointers between the cache types and the booleans, so the run of booleans is looked for there.
 pub fn embeddings_offset(lib: &Library) -> Option<usize> {
-    let llama = lib.llama.as_ref()?;
-    type Roomily = unsafe extern "C-unwind" fn() -> Roomy;
-    // SAFETY: both types return a struct in memory that the caller provides; ours is larger than the host's.
-    let roomily = unsafe {
-        std::mem::transmute::<unsafe extern "C-unwind" fn() -> llama_context_params, Roomily>(
-            llama.llama_context_default_params,
-        )
-    };
-    // SAFETY: the function takes nothing; every bit pattern of the fields that are read below is valid, the
-    // booleans apart, which are read as bytes, all of them inside the parameters that the bindings know.
+    let roomy = defaults(lib.llama.as_ref()?);
+    // SAFETY: every bit pattern of the fields that are read below is valid, the booleans apart, which are read as bytes,
+    // all of them inside the parameters that the bindings know.
     unsafe {
-        let roomy = roomily();
         let p = roomy.params.as_ptr();
         let front = [(*p).n_ctx, (*p).n_batch, (*p).n_ubatch, (*p).n_seq_max] == [512, 2048, 512, 1]
             && (*p).ctx_type == LLAMA_CONTEXT_TYPE_DEFAULT
@@ -38,6 +34,69 @@ pub fn embeddings_offset(lib: &Library) -> Option<usize> {
         let bytes = |offset: usize| p.cast::<[u8; DEFAULTS.len()]>().byte_add(offset).read();
         let mut offsets = (first..=size_of::<llama_context_params>() - DEFAULTS.len()).step_by(align_of::<usize>());
         offsets.find(|offset| front && bytes(*offset) == DEFAULTS)
+    }
+}
+
+/// The host's default parameters.
+fn defaults(llama: &Llama) -> Roomy {
+    type Roomily = unsafe extern "C-unwind" fn() -> Roomy;
+    // SAFETY: both types return a struct in memory that the caller provides; ours is larger than the host's. The function
+    // takes nothing.
+    unsafe {
+        let roomily = std::mem::transmute::<unsafe extern "C-unwind" fn() -> llama_context_params, Roomily>(
+            llama.llama_context_default_params,
+        );
+        roomily()
+    }
+}
+
+/// Parameters that a context was made with: good for another one like it, of which the host knows nothing.
+#[derive(Clone, Copy)]
+pub struct Copied {
+    roomy: Roomy,
+    /// Whether its sequences share one cache, so that a cell can be several sequences'.
+    pub unified: bool,
+}
+
+// SAFETY: the pointers in it are what the host gave its own context, which lives longer than a copy is used.
+unsafe impl Send for Copied {}
+// SAFETY: as above; it is never written.
+unsafe impl Sync for Copied {}
+
+impl Copied {
+    /// Copies them as far as they are known, up to the booleans; what follows (samplers, another context that is shared) is
+    /// what the host's defaults say, and the host's callback is not asked about nodes of this context.
+    ///
+    /// # Safety
+    /// As [`kind`]; `llama` are that host's functions.
+    pub unsafe fn of(llama: &Llama, params: *const llama_context_params, embeddings: usize) -> Copied {
+        let mut roomy = defaults(llama);
+        // SAFETY: the caller's promise: the booleans end there, inside of what the host passed, and of ours.
+        unsafe {
+            let into = roomy.params.as_mut_ptr();
+            std::ptr::copy_nonoverlapping(params.cast::<u8>(), into.cast::<u8>(), embeddings + DEFAULTS.len());
+            (*into).cb_eval = None;
+            (*into).cb_eval_user_data = std::ptr::null_mut();
+            let unified =
+                params.cast::<u8>().add(embeddings + DEFAULTS.len() - 1).read() != 0 || (*into).n_seq_max == 1;
+            Copied { roomy, unified }
+        }
+    }
+
+    /// Makes a context with them; null if the host cannot.
+    ///
+    /// # Safety
+    /// `model` is loaded, and `llama` are the functions of its host.
+    pub unsafe fn context(&self, llama: &Llama, model: *mut llama_model) -> *mut llama_context {
+        type Roomily = unsafe extern "C-unwind" fn(*mut llama_model, Roomy) -> *mut llama_context;
+        // SAFETY: both types take a struct that is passed in memory; ours is larger than the host's, which reads its own size.
+        unsafe {
+            let make = std::mem::transmute::<
+                unsafe extern "C-unwind" fn(*mut llama_model, llama_context_params) -> *mut llama_context,
+                Roomily,
+            >(llama.llama_init_from_model);
+            make(model, self.roomy)
+        }
     }
 }
 

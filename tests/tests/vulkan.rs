@@ -50,6 +50,40 @@ fn what_steers_nothing_changes_nothing() {
     }
 }
 
+/// A contrast is what two runs on the device come to, with the context and without it; a constraint keeps the best token.
+#[test]
+fn a_contrast_is_that_of_two_runs_on_the_device() {
+    let host = CHost::node_llama_cpp_vulkan();
+    let scratch = Scratch::new();
+    let decode = Decode { gpu_layers: 99, wide_cache: true, ..Decode::new(&scratch.model(Arch::Llama, FileType::F32)) };
+    let on = |script: &str, door, setting: &Setting| {
+        run(&host, &Decode { script: Some(script.into()), ..decode.clone() }, door, setting)
+    };
+    let full = "fill 0:0:5,6,7,1,20,21,22,2,30\nfeed 0:9:31\nfeed 0:10:32\n";
+    let [whole, without] =
+        [full, "fill 0:0:5,6,7,30\nfeed 0:4:31\nfeed 0:5:32\n"].map(|script| on(script, None, &Setting::new()));
+    let profile = |plausibility: f32| {
+        let table = "[contrast]\nwithout = { open = \"<s>\", close = \"</s>\" }\nalpha = 1.0\nplausibility";
+        scratch.profile(&Profile::empty().with(&format!("{table} = {plausibility}")))
+    };
+    let logits = |row: &evenkeel_tests::Row| row.logits.iter().map(|bits| f32::from_bits(*bits)).collect::<Vec<_>>();
+    for door in [Door::Preload, Door::BackendPath] {
+        let [free, held] = [0.0, 0.9].map(|plausibility| on(full, Some(door), &profile(plausibility)));
+        assert_eq!(free.rows.len(), 2);
+        for (i, free) in free.rows.iter().map(logits).enumerate() {
+            let [whole, without, held] = [&whole, &without, &held].map(|of| logits(&of.rows[i]));
+            let expected = whole.iter().zip(&without).map(|(f, w)| 2.0 * f - w);
+            let worst = free.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let moved = free.iter().zip(&whole).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            // The second context evaluates in one batch what the runs do in two, and this device sums those otherwise.
+            assert!(worst < 1e-2 && moved > 0.1, "{door:?}: {worst:e} from two runs, {moved:e} from one");
+            let best = |of: &[f32]| (0..of.len()).max_by(|a, b| of[*a].total_cmp(&of[*b]));
+            assert_eq!(best(&held), best(&whole), "{door:?}: nothing else is nine tenths as likely");
+            assert!(held.iter().filter(|x| **x > -1e5).count() < 10, "{door:?}");
+        }
+    }
+}
+
 /// A device that lacks an operation that a rule needs is named before the first token, with the operation; a rule that does
 /// not need it says nothing.
 #[test]

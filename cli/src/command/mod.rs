@@ -5,6 +5,7 @@ mod bench;
 mod calibrate;
 mod check;
 mod completions;
+mod contexts;
 mod demo;
 mod doctor;
 mod explain;

@@ -10,6 +10,7 @@ use evenkeel_ffi::host::{Llama, LogLevel, Model, ModelOptions};
 use owo_colors::OwoColorize;
 use serde::Serialize;
 
+use super::contexts;
 use crate::{
     args::LlamaChoice,
     failure::{Failure, Outcome, Verdict},
@@ -29,17 +30,20 @@ struct Piece {
 
 /// Shows it. Bad if the request would be refused, or if a segment's tokens depend on what stands beside it.
 pub fn main(loaded: &Loaded, (model, prompt): (&Path, &Path), choice: &LlamaChoice, as_json: bool) -> Outcome {
+    if let Some(table) = &loaded.profile.contrast {
+        return contexts::main(table, loaded, (model, prompt), choice, as_json);
+    }
     let table = loaded.profile.invariance.as_ref();
     let Some(texts) = table.and_then(|t| t.invariance.markers.as_ref()) else {
-        return Err(Failure::usage(format!("{}: has no markers of segments", loaded.path.display()))
-            .todo("add to [invariance]: segments = { open = \"<doc>\", close = \"</doc>\" }"));
+        return Err(Failure::usage(format!("{}: has no markers of segments or contexts", loaded.path.display()))
+            .todo("add to [invariance]: segments = { open = \"<doc>\", close = \"</doc>\" }, or to [contrast] the same as without"));
     };
     let text = std::fs::read_to_string(prompt).map_err(|e| Failure::usage(format!("{}: {e}", prompt.display())))?;
     let llama = Llama::open(&locate::llama(choice)?)?;
     llama.show_log(LogLevel::Silent);
     let model = Model::load(&llama, model, ModelOptions::default())?;
     let tokens = model.tokenize(&text, true)?;
-    let found = markers(&model, texts)
+    let found = markers(&model, "invariance.segments", texts)
         .and_then(|markers| cut(&markers, &tokens, |token| model.piece(token)).map_err(|e| e.to_string()));
     let region = match found {
         Ok(Cut::Whole(region)) => Ok(region),
@@ -65,15 +69,15 @@ pub fn main(loaded: &Loaded, (model, prompt): (&Path, &Path), choice: &LlamaChoi
     }
 }
 
-/// What the markers are in this vocabulary.
-fn markers(model: &Model, texts: &MarkerTexts) -> Result<Markers, String> {
+/// What the markers that stand at a key are in this vocabulary.
+pub fn markers(model: &Model, at: &str, texts: &MarkerTexts) -> Result<Markers, String> {
     let marker = |key: &str, text: &str| {
         let special = (0..model.n_vocab() as i32).find(|t| model.is_special(*t) && model.piece(*t) == text.as_bytes());
         match special {
             Some(token) => Ok(Marker::Token(token)),
             None if texts.in_text => Ok(Marker::Text(text.trim().as_bytes().to_vec())),
             None => Err(format!(
-                "invariance.segments.{key}: no special token of this model, got \"{text}\", allowed: the text of one, or any \
+                "{at}.{key}: no special token of this model, got \"{text}\", allowed: the text of one, or any \
                  text with markers-in-text = true"
             )),
         }

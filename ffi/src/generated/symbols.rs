@@ -387,6 +387,46 @@ impl Attention {
         missing.or(table)
     }
 }
+/// The host's functions of group `contrast`.
+#[derive(Clone, Copy)]
+pub struct Contrast {
+    /// `ggml_argmax`
+    pub ggml_argmax: unsafe extern "C-unwind" fn(ctx: *mut ggml_context, a: *mut ggml_tensor) -> *mut ggml_tensor,
+    /// `llama_free`
+    pub llama_free: unsafe extern "C-unwind" fn(ctx: *mut llama_context),
+    /// `llama_memory_seq_cp`
+    pub llama_memory_seq_cp: unsafe extern "C-unwind" fn(
+        mem: llama_memory_t,
+        seq_id_src: llama_seq_id,
+        seq_id_dst: llama_seq_id,
+        p0: llama_pos,
+        p1: llama_pos,
+    ),
+    /// `llama_get_logits_ith`
+    pub llama_get_logits_ith: unsafe extern "C-unwind" fn(ctx: *mut llama_context, i: i32) -> *mut f32,
+}
+impl Contrast {
+    /// Resolves every function of the group.
+    ///
+    /// # Errors
+    /// All required functions that are missing, at once.
+    ///
+    /// # Safety
+    /// `lookup` must return addresses of llama.cpp's or ggml's functions of these names, and they
+    /// must stay mapped while the table is used.
+    pub unsafe fn load(lookup: &Lookup) -> Result<Self, Missing> {
+        let mut missing = Missing::new("contrast");
+        let table = unsafe {
+            Self {
+                ggml_argmax: crate::table::required(lookup, "ggml_argmax", &mut missing),
+                llama_free: crate::table::required(lookup, "llama_free", &mut missing),
+                llama_memory_seq_cp: crate::table::required(lookup, "llama_memory_seq_cp", &mut missing),
+                llama_get_logits_ith: crate::table::required(lookup, "llama_get_logits_ith", &mut missing),
+            }
+        };
+        missing.or(table)
+    }
+}
 /// The host's functions of group `graph`.
 #[derive(Clone, Copy)]
 pub struct Graph {

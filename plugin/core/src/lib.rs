@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod asset;
+pub mod contrast;
 pub mod invariance;
 pub mod load;
 pub mod lower;

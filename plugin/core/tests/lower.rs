@@ -56,6 +56,7 @@ fn plan() -> Plan {
         after: vec![],
         n_gates: 1,
         invariance: None,
+        contrast: None,
         sites: (0..N_LAYER).map(|layer| SitePlan { site: Site::Residual, layer, terms: terms() }).collect(),
     }
 }

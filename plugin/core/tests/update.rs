@@ -58,6 +58,7 @@ fn patch_with(terms: Vec<Term>, probes: Vec<Probe>) -> Patch {
         after: vec![],
         n_gates: u16::from(gated),
         invariance: None,
+        contrast: None,
         sites: vec![SitePlan { site: Site::Residual, layer: 0, terms }],
     };
     match lower(&plan, &Toy::new(2, N as u32).build()) {

@@ -16,6 +16,7 @@ use super::{
     attach,
     computed::Computed,
     constant::Wanted,
+    contrast,
     counted::Counted,
     edit::Editor,
     fallback,
@@ -53,6 +54,8 @@ pub struct RewrittenGraph {
     slots: Vec<slots::Inputs>,
     /// The gate table of a graph that nobody feeds between two evaluations.
     computed: Option<Computed>,
+    /// What its rows are set off against.
+    against: Option<contrast::Inputs>,
     /// Held for as long as the graph.
     _indices: Option<Indices>,
 }
@@ -79,6 +82,9 @@ pub enum CommitError {
     /// No memory for row numbers.
     #[error("{0} bytes for row numbers could not be allocated")]
     Indices(usize),
+    /// No memory for what rows are set off against.
+    #[error("{0} bytes for what logits are set off against could not be allocated")]
+    Against(usize),
     /// No memory for the slots of held probes.
     #[error("slots of {0} rows could not be allocated")]
     Slots(u32),
@@ -127,6 +133,10 @@ pub unsafe fn commit(
         for (at, tensor) in indices.iter().flat_map(|indices| &indices.tensors) {
             leafs[*at] = *tensor;
         }
+        let against = contrast::Inputs::new(host, patch).map_err(CommitError::Against)?;
+        for (at, tensor) in against.iter().flat_map(contrast::Inputs::tensors) {
+            leafs[at] = tensor;
+        }
         let gates = match patch.gates {
             Some(_) if attached.is_some() => None,
             Some(g) => Some(Gates::new(host, g.n_tokens, g.n_gates).ok_or(CommitError::Gates(g.n_tokens, g.n_gates))?),
@@ -158,6 +168,7 @@ pub unsafe fn commit(
             gates,
             slots,
             computed: None,
+            against,
             _indices: indices,
         });
         if let (Some(g), Some(attached)) = (patch.gates, attached) {
@@ -272,7 +283,13 @@ impl RewrittenGraph {
             live.decided();
         }
         self.slots.iter_mut().for_each(|inputs| inputs.write(rows));
-        self.counted.count(&self.structure, rows);
+        if let Some(against) = &mut self.against {
+            let of = live.against();
+            against.write(if known { &of } else { &[] });
+        }
+        if live.second_of.is_none() {
+            self.counted.count(&self.structure, rows);
+        }
         if let (Some(gates), Some(merged)) = (&mut self.gates, &self.structure.merged) {
             let structure = &self.structure;
             gates.write(|gate, i| match (rows.get(i), merged.gates.get(gate)) {

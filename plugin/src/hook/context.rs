@@ -10,11 +10,11 @@ use evenkeel_core::model::ModelFacts;
 use evenkeel_ffi::{
     generated::types::{llama_context_params, llama_model},
     library::Library,
-    params::{self, ContextKind},
+    params::{self, ContextKind, Copied},
 };
 
 use super::{
-    AttentionGraph, RewrittenGraph,
+    AttentionGraph, RewrittenGraph, contrast,
     dispatch::Verdict,
     entry::Registers,
     library::{self, Host},
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     log,
-    state::{self, Book, Context, Live, Shelf, Standing, Unbound, lock, snapshot},
+    state::{self, Book, Context, Live, Origin, Shelf, Standing, Unbound, lock, snapshot},
 };
 
 thread_local! {
@@ -81,19 +81,30 @@ pub fn before_ubatch(r: &Registers) -> Verdict {
         // SAFETY: the host passes a micro-batch by reference.
         match unsafe { rows::read(&live.host.layout, r.argument(1)) } {
             Some(rows) => {
-                live.feed(&rows);
-                if let Some(batch) = live.batch() {
+                let verdict = contrast::before_ubatch(&live, rows);
+                // A profile has a contrast or regions: what waits for a contrast has no tokens of other rows.
+                if let (Verdict::Continue, Some(batch)) = (&verdict, live.batch()) {
                     // SAFETY: the same micro-batch, whose tokens are llama.cpp's own copy.
                     unsafe { rows::replace(r.argument(1), &batch.tokens) };
                 }
+                return verdict;
             }
             None => {
                 state.trouble.unread.fetch_add(1, Ordering::Relaxed);
+                live.wants_contrast(&[]);
                 live.feed(&[]);
             }
         }
     }
     Verdict::Continue
+}
+
+/// The micro-batch's rows are fed after a second context has said what they are set off against. That evaluates graphs of its own
+/// on this thread.
+pub fn feed_contrasted(r: &Registers) {
+    contrast::feed(r.argument(0));
+    BUILDING.set(Some(r.argument(0)));
+    EVALUATING.set(Some(r.argument(0)));
 }
 
 /// `bool llm_graph_result::can_reuse(params)`: a graph that was built for other plans, or without the
@@ -109,6 +120,9 @@ pub fn before_can_reuse(_r: &Registers) -> Verdict {
 /// `llama_init_from_model(model, params)`: the first place where a host can be refused, and the only clean one.
 pub fn before_init(r: &Registers) -> Verdict {
     // The caller may be the program itself, and a look-up in its scope ends at our own entries.
+    if contrast::is_made() {
+        return Verdict::Continue;
+    }
     let home = real::named("llama_init_from_model", r.caller()).map_or(r.caller(), |f| f.as_ptr() as usize);
     if !library::required() {
         // A llama.cpp that cannot be used may never come to another hook: it is named here.
@@ -133,6 +147,9 @@ fn refuse(why: &str, model: &str) -> Verdict {
 /// `llama_context::llama_context(model, params)`.
 pub fn before_new(r: &Registers) -> Verdict {
     let this = (next_id(), r.argument(0));
+    if contrast::admit(r.caller(), this) {
+        return Verdict::Continue;
+    }
     // SAFETY: the arguments are those of the constructor: this, the model by reference, the parameters by value.
     let (standing, model) = unsafe { stand(r.caller(), this, r.argument(1) as *const llama_model, r.by_value(2)) };
     admit(this, standing, model);
@@ -148,6 +165,7 @@ pub fn next_id() -> u32 {
 pub fn admit((id, address): (u32, usize), standing: Standing, model: String) -> Arc<Context> {
     match &standing {
         Standing::Ours(live) => log::info!("context {id} ({model}) runs under {}", words(&live.book())),
+        Standing::Second(_) => log::debug!("context {id} is {model}"),
         Standing::Left(why) => log::info!("context {id} ({model}) is left alone: {why}"),
         Standing::Other(why) => log::info!("context {id} ({model}) is left alone:\n{why}"),
         Standing::Failed(why) => log::error!("context {id} ({model}) runs as the host built it:\n{why}"),
@@ -186,7 +204,17 @@ pub fn before_drop(r: &Registers) -> Verdict {
     }
     drop((graphs, fed));
     snapshot::now(state);
-    Verdict::Continue
+    match context.live() {
+        Some(live) if contrast::leave(live) => Verdict::First(free_second),
+        _ => Verdict::Continue,
+    }
+}
+
+/// Frees the second context of the one that is about to be freed.
+fn free_second(r: &Registers) {
+    if let Ok(host) = library::of_caller(r.caller()) {
+        contrast::free(&host);
+    }
 }
 
 /// Where a context of this model stands, and the model in a few words.
@@ -259,6 +287,11 @@ unsafe fn bind(
     match Book::bind(shelf, (&facts, &|| vocab.all(host)), None, &state::get().identities) {
         Ok(book) => {
             let live = Live::new(this, facts, host.clone(), Arc::new(book), vocab, whole);
+            if let (Some(offset), Some(llama)) = (readable, &host.lib.llama) {
+                // SAFETY: the caller's promise, and the layout was compared with the host's own defaults.
+                let params = unsafe { Copied::of(llama, params, offset) };
+                live.made_as(Origin { model: model as usize, params });
+            }
             match live.check_markers(&live.book()) {
                 Ok(()) => Standing::Ours(Arc::new(live)),
                 Err(why) => Standing::Failed(why),
@@ -285,7 +318,8 @@ unsafe fn whole(host: &Host, model: *const llama_model) -> bool {
 fn words(book: &Book) -> String {
     let one = |name: &str, plan: &evenkeel_core::plan::Plan| {
         let active = plan.rules.iter().filter(|r| r.dropped.is_none()).count();
-        format!("`{name}`: {active} of {} rules act", plan.rules.len())
+        let contrast = if plan.contrast.is_some() { ", and a contrast" } else { "" };
+        format!("`{name}`: {active} of {} rules act{contrast}", plan.rules.len())
     };
     match &book.named[..] {
         [(name, instance)] if book.default.is_some() => one(name, &instance.plan),

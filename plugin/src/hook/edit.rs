@@ -73,6 +73,11 @@ impl<'a> Editor<'a> {
             let (name, values, rows) = match leaf {
                 Leaf::Constant { name, data, rows, .. } => (name, data.len() as i64, *rows),
                 Leaf::Held { name, .. } => (name, i64::from(HELD_SLOTS), HELD_SLOTS),
+                Leaf::PerRow { .. } => {
+                    // SAFETY: see [`Editor`].
+                    unsafe { (self.host.lib.graph.ggml_build_forward_expand)(self.graph, *slot) };
+                    continue;
+                }
                 _ => continue,
             };
             // SAFETY: see [`Editor`].
@@ -236,6 +241,10 @@ impl<'a> Editor<'a> {
                     NewNode::SetRows(a, b, index) => (g.ggml_set_rows)(ctx, of(a), of(b), of(index)),
                     NewNode::SoftMax(a) => (g.ggml_soft_max)(ctx, of(a)),
                     NewNode::Log(a) => (g.ggml_log)(ctx, of(a)),
+                    NewNode::Argmax(a) => {
+                        let contrast = host.lib.contrast.as_ref().expect("a context that contrasts has its functions");
+                        (contrast.ggml_argmax)(ctx, of(a))
+                    }
                     NewNode::SumRows(a) => (g.ggml_sum_rows)(ctx, of(a)),
                     NewNode::Scale(a, scale, bias) => (g.ggml_scale_bias)(ctx, of(a), scale, bias),
                     NewNode::Relu(a) => (g.ggml_relu)(ctx, of(a)),

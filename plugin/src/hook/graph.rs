@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use evenkeel_core::lower::{Lowered, Missed, Patch, attention, lower};
+use evenkeel_core::lower::{Lowered, Missed, Patch, attention, lower_with};
 use evenkeel_ffi::generated::types::ggml_cgraph;
 
 use super::{
@@ -162,7 +162,7 @@ fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
 
 fn steer(r: &Registers, pass: Pass, state: &State, context: &Arc<Context>) -> Rewrite {
     match &context.standing {
-        Standing::Ours(live) => {
+        Standing::Ours(live) | Standing::Second(live) => {
             // Now, not when it was made: a context whose constructor fails is none.
             state.any_ours.store(true, Ordering::Relaxed);
             let Ok(host) = library::of_caller(r.caller()) else {
@@ -300,10 +300,11 @@ fn rewrite_ours(
     // SAFETY: the host hands this graph over for allocation, on this thread; the library passed the self-test.
     let mut viewed = unsafe { view::read(&host.lib, host.facts.compute_flag, graph) };
     capacity::bound(&mut viewed.view, sched);
-    let (patch, missed) = match lower(&merged.plan, &viewed.view) {
+    let contrasted = context::is_evaluating(live.address).then(|| live.contrast_nodes()).flatten();
+    let (patch, missed) = match lower_with(&merged.plan, &viewed.view, contrasted) {
         Ok(Lowered::Patch(patch, missed)) => (patch, missed),
         Ok(Lowered::NotOurs) => return Rewrite::Fine,
-        Err(why) => return pass_through(state, context, &why.to_string()),
+        Err(why) => return plain(state, context, contrasted.is_some(), &why.to_string()),
     };
     let silent = report(context, &structure, &patch, &missed);
     // SAFETY: the view was read just now, and the host still waits on this thread.
@@ -313,7 +314,7 @@ fn rewrite_ours(
             lock(&state.graphs).insert(graph as usize, Arc::new(Mutex::new(rewritten)));
         }
         Ok(None) => {}
-        Err(why) => return pass_through(state, context, &why.to_string()),
+        Err(why) => return plain(state, context, contrasted.is_some(), &why.to_string()),
     }
     if pass == Pass::Allocate {
         retire(state, context, &structure);
@@ -375,6 +376,16 @@ fn report(context: &Context, structure: &Structure, patch: &Patch, missed: &[Mis
 fn names(structure: &Structure, missed: &Missed) -> String {
     let origins = missed.rules.iter().filter_map(|r| structure.origin(*r));
     origins.map(|(instance, rule)| instance.plan.rules[rule].name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// Leaves a graph of ours as it is, or has its evaluation fail if its rows are to be set off: nobody is given other logits.
+fn plain(state: &State, context: &Context, contrasted: bool, why: &str) -> Rewrite {
+    if !contrasted {
+        return pass_through(state, context, why);
+    }
+    state.trouble.passed_through.fetch_add(1, Ordering::Relaxed);
+    log::error!("context {} ({}): logits cannot be set off, decode fails: {why}", context.id, context.model);
+    Rewrite::Refused
 }
 
 /// Leaves a graph of ours as it is: counted, and said once per context.

@@ -14,6 +14,7 @@ mod commit;
 mod computed;
 mod constant;
 mod context;
+mod contrast;
 mod counted;
 mod decode;
 mod dispatch;

@@ -57,6 +57,16 @@ pub fn begin(context: usize, may_give_up: bool) {
     PREPARED.take();
 }
 
+/// Evaluates something of another context while a call to decode of this thread goes on.
+pub fn apart<T>(work: impl FnOnce() -> T) -> T {
+    let before = (DECODING.get(), MAY_GIVE_UP.get(), PREPARED.take());
+    let done = work();
+    DECODING.set(before.0);
+    MAY_GIVE_UP.set(before.1);
+    PREPARED.set(before.2);
+    done
+}
+
 /// Whether the call is to be given up before its first micro-batch is evaluated.
 pub fn gives_up() -> bool {
     PREPARED.with_borrow(|prepared| !prepared.again.is_empty())

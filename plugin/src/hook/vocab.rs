@@ -144,6 +144,11 @@ impl Pieces {
         Pieces { vocab, known: Mutex::default() }
     }
 
+    /// The vocabulary.
+    pub fn vocab(&self) -> Vocab {
+        self.vocab
+    }
+
     /// What a profile's markers are in the vocabulary.
     ///
     /// # Errors

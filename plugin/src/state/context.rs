@@ -24,6 +24,8 @@ pub struct Context {
 pub enum Standing {
     /// It runs under profiles.
     Ours(Arc<Live>),
+    /// It evaluates what another context of ours is set off against.
+    Second(Arc<Live>),
     /// Nothing was asked for when it was made.
     Idle,
     /// It does not generate text, so no profile speaks of it; why.
@@ -45,13 +47,17 @@ impl Context {
     /// What it runs under.
     pub fn live(&self) -> Option<&Arc<Live>> {
         match &self.standing {
-            Standing::Ours(live) => Some(live),
+            Standing::Ours(live) | Standing::Second(live) => Some(live),
             _ => None,
         }
     }
 
     /// Every plan that is in force in it.
     pub fn instances(&self) -> Vec<Arc<Instance>> {
-        self.live().map(|live| live.instances()).unwrap_or_default()
+        match &self.standing {
+            Standing::Ours(live) => live.instances(),
+            // Those of the first, which has them already.
+            _ => vec![],
+        }
     }
 }

@@ -7,15 +7,19 @@ use std::sync::{
 
 use evenkeel_core::{
     invariance::{MarkerTexts, Markers},
+    lower::Contrasted as Nodes,
     model::ModelFacts,
     profile::Tokens,
     sequence::Phase,
 };
 use rustc_hash::FxHashMap;
 
-use super::{Book, Choice, Instance, Regions, RowSlots, Sequence, Structure, held::Pool, lock};
+use super::{
+    Book, Choice, Contrasted, Contrasts, Instance, Origin, Regions, RowSlots, Sequence, Structure, held::Pool, lock,
+};
 use crate::hook::{Constants, Host, Pieces, Vocab};
 
+mod contrast;
 mod cut;
 mod feed;
 mod kept;
@@ -24,6 +28,7 @@ mod plans;
 mod region;
 mod request;
 
+pub use contrast::Said;
 pub use cut::{Again, Prepared, Room};
 
 /// A row of a micro-batch as the host describes it.
@@ -103,7 +108,17 @@ pub struct Live {
     regions: Mutex<Regions>,
     /// Whether a plan finds segments by markers.
     markers: AtomicBool,
-    /// What they are in the model's vocabulary.
+    /// Whether a plan sets logits off.
+    contrasting: AtomicBool,
+    /// How it was made, where that could be read.
+    origin: OnceLock<Origin>,
+    /// The number of the context whose sequences it evaluates without their contexts, if that is what it is for.
+    pub second_of: Option<u32>,
+    /// What its rows are set off against. Locked after `inner` where both are.
+    pub contrast: Mutex<Contrasts>,
+    /// What came of that.
+    pub contrasted: Contrasted,
+    /// What markers of every kind are in the model's vocabulary.
     known_markers: Mutex<FxHashMap<MarkerTexts, Arc<Markers>>>,
     inner: Mutex<Inner>,
 }
@@ -127,8 +142,11 @@ struct Inner {
     outdated: bool,
     /// A sequence was given a plan of its own, so that not every row has the default.
     mixed: bool,
-    /// Of the graph evaluated last: the structure it was built with, and the signature of its regions.
-    built: Option<(u64, u64)>,
+    /// What acts on logits is left out.
+    second: bool,
+    /// Of the graph evaluated last: the structure it was built with, the signature of its regions, and what it has to set
+    /// logits off.
+    built: Option<(u64, u64, Option<Nodes>)>,
     refusal: Option<Arc<[f32]>>,
     totals: Totals,
 }
@@ -200,6 +218,7 @@ impl Live {
             deciding: vec![],
             outdated: false,
             mixed: false,
+            second: false,
             built: None,
             refusal: None,
             totals: Totals::default(),
@@ -221,6 +240,11 @@ impl Live {
             fit: OnceLock::new(),
             regions: Mutex::default(),
             markers: AtomicBool::new(false),
+            contrasting: AtomicBool::new(false),
+            origin: OnceLock::new(),
+            second_of: None,
+            contrast: Mutex::default(),
+            contrasted: Contrasted::default(),
             known_markers: Mutex::default(),
             inner: Mutex::new(inner),
         }

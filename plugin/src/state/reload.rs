@@ -91,7 +91,7 @@ fn read(state: &State, path: &Path, before: &Arc<Shelf>) -> Result<(), String> {
     let outcome = Shelf::load(path).and_then(|shelf| {
         let shelf = Arc::new(shelf);
         let mut books: Vec<(Arc<Live>, Arc<Book>)> = Vec::new();
-        for live in state.lives() {
+        for live in state.lives().into_iter().filter(|live| live.second_of.is_none()) {
             let now = live.book();
             // One that was made before the program loaded other profiles keeps those it has.
             if now.path != shelf.path {

@@ -1,6 +1,6 @@
 //! One sequence of a context: what it runs under, where its request stands, what is in its cells.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use evenkeel_core::sequence::{Cells, Identity, Phase, PlanId, Router, Routes};
 
@@ -58,6 +58,8 @@ pub struct Sequence {
     pub deciding: bool,
     /// What its current request came to.
     pub tally: Tally,
+    /// Positions of tokens that the model said, where a plan looks for markers of contexts: those are text.
+    pub said: BTreeSet<i32>,
     /// What each rule did in it, where the log says so.
     pub acted: Acted,
     /// Its region of segments, once that is in the cache: what follows was computed with it.
@@ -102,6 +104,7 @@ impl Sequence {
         self.held = None;
         self.unverified = true;
         self.deciding = false;
+        self.said.clear();
         self.tally = Tally::default();
         self.acted = Acted::default();
     }

@@ -17,6 +17,7 @@ pub fn stats_json(state: &State) -> Value {
         ProfileSlot::Loaded(shelf) => (Some(shelf.path.display().to_string()), None),
         ProfileSlot::Failed(text) => (None, Some(text.clone())),
     };
+    contexts.retain(|c| !matches!(c.standing, Standing::Second(_)));
     let ours = contexts.iter().any(|c| c.live().is_some());
     let status = match (poisoned(), &error, ours) {
         (true, ..) => "poisoned",
@@ -69,7 +70,7 @@ fn clock(c: &Clock) -> Value {
 
 fn context(c: &Context) -> Value {
     let (standing, why) = match &c.standing {
-        Standing::Ours(_) => ("ours", None),
+        Standing::Ours(_) | Standing::Second(_) => ("ours", None),
         Standing::Idle => ("idle", None),
         Standing::Left(why) => ("left", Some(*why)),
         Standing::Other(why) => ("other", Some(why.as_str())),
@@ -89,6 +90,11 @@ fn context(c: &Context) -> Value {
         "rules": rules,
         "fallbacks": c.fallbacks(),
         "sequences": sequences.iter().map(sequence).collect::<Vec<_>>(),
+        "contrast": {
+            "rows": load(&live.contrasted.rows),
+            "tokens": load(&live.contrasted.tokens),
+            "calls": load(&live.contrasted.calls),
+        },
         "requests": {
             "ended": totals.requests,
             "refused": totals.refused,

@@ -23,21 +23,31 @@ pub struct Structure {
     pub refusal: bool,
 }
 
+impl Default for Structure {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl Structure {
     /// The first structure: nothing.
     pub fn empty() -> Structure {
         Structure { version: 0, plans: vec![], merged: None, alone: false, refusal: false }
     }
 
-    /// A structure of these plans. `refusal`: what is added to the logits of rows that may only end.
+    /// A structure of these plans, or of what they do before the logits. `refusal`: what is added to the logits of rows that
+    /// may only end.
     pub fn new(
-        version: u64,
+        (version, before_logits): (u64, bool),
         model: &ModelFacts,
         plans: Vec<Arc<Instance>>,
         alone: bool,
         refusal: Option<&Arc<[f32]>>,
     ) -> Structure {
-        let refers: Vec<&Plan> = plans.iter().map(|i| &i.plan).collect();
+        let cut: Vec<Plan> =
+            if before_logits { plans.iter().map(|i| i.plan.before_logits()).collect() } else { Vec::new() };
+        let refers: Vec<&Plan> =
+            if before_logits { cut.iter().collect() } else { plans.iter().map(|i| &i.plan).collect() };
         let merged = match (&refers[..], refusal) {
             ([], None) => None,
             ([one], None) if alone => Some(Merged::alone(one)),

@@ -95,13 +95,13 @@ fn its_abi_version_is_the_librarys() {
 }
 
 /// The functions that `EK_API_FILL` hands over are those that the library needs: the required ones, those apart with which
-/// a host is driven, and those that only attention is built of, which cannot be rewritten at that door.
+/// a host is driven, and those that only attention and contrasts need, which that door does not have.
 #[test]
 fn its_list_of_functions_is_what_the_library_needs() {
     let symbols = fs::read_to_string(repository().join("ffi/generate/symbols.txt")).expect("the list can be read");
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let needed =
-        |w: &Vec<String>| w.len() == 3 && w[0] != "#" && w[0] != "host" && w[0] != "attention" && w[2] == "required";
+    let apart = ["#", "host", "attention", "contrast"];
+    let needed = |w: &Vec<String>| w.len() == 3 && !apart.contains(&&*w[0]) && w[2] == "required";
     let mut needed: Vec<String> = symbols.lines().map(words).filter(needed).map(|w| w[1].clone()).collect();
     let code = code();
     let entries = code.split("X(").skip(1).filter_map(|rest| rest.split(')').next());

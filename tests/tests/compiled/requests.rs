@@ -52,6 +52,16 @@ fn a_route_holds_from_the_first_row_after_its_text() {
 }
 
 #[test]
+fn a_context_is_set_off() {
+    serving::a_context_is_set_off(KIND);
+}
+
+#[test]
+fn a_context_that_cannot_be_set_off_is_refused() {
+    serving::a_context_that_cannot_be_set_off_is_refused(KIND);
+}
+
+#[test]
 fn segments_count_the_same_wherever_they_stand() {
     serving::segments_count_the_same_wherever_they_stand(KIND, 200);
 }

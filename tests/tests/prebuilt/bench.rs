@@ -96,12 +96,31 @@ fn prompts_whose_documents_have_no_order() {
     assert_eq!(kept[0] / 2.0, kept[1] / 3.0, "so much for each document");
 }
 
+/// A contrast beside its two sequences in one batch and in two: its logits are theirs.
+#[test]
+fn a_contrast_beside_its_two_sequences() {
+    let report = bench("contrast", &[]);
+    let answers = targets(&report);
+    assert!(answers.len() == 1 && answers[0].0 == "P7", "{answers:?}");
+    let identical = report["identical"].as_array().expect("checks");
+    assert!(identical.len() == 1 && identical[0]["same"] == true, "{report:#}");
+    let rows = report["phases"][0]["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 3, "{report:#}");
+    for row in rows {
+        let [low, median, high] = estimate(&row["wall"]);
+        assert!(0.0 < low && low <= median && median <= high, "{row}");
+        assert_eq!(row["hook_us"].is_null(), row["case"] == "two passes", "{row}");
+    }
+}
+
 /// What cannot be measured is said at once.
 #[test]
 fn documents_that_nothing_would_measure_are_refused() {
-    for (arguments, why) in
-        [(&["--documents", "3"][..], "--only segments"), (&["--only", "segments", "--embedded"], "[invariance]")]
-    {
+    for (arguments, why) in [
+        (&["--documents", "3"][..], "--only segments"),
+        (&["--only", "segments", "--embedded"], "[invariance]"),
+        (&["--only", "contrast", "--embedded"], "[contrast]"),
+    ] {
         let scratch = Scratch::new();
         let mut command = Command::new(tool());
         command.args(["bench", "--quick", "--plugin"]).arg(library()).args(arguments);

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use evenkeel_core::invariance::MarkerTexts;
 use evenkeel_core::profile::{Condition, Operator, Profile, SteerRule};
 use evenkeel_model::{ControlVector, FileType, Shape, random_llama};
 use evenkeel_tests::host::{CHost, Decode};
@@ -114,6 +115,13 @@ fn profiles() -> Vec<(String, String)> {
             let name = entry.file_name().expect("a name").to_string_lossy().into_owned();
             // Labels are words of a vocabulary: those profiles are tried on the sandbox (`sandbox/calibrate.rs`).
             let mut table: toml::Table = text.parse().expect("TOML");
+            let text = if name == "reference.toml" {
+                // All keys stand there; this table does not go together with others of it.
+                table.remove("contrast").expect("every table");
+                toml::to_string(&table).expect("TOML")
+            } else {
+                text
+            };
             match table.remove("calibrate") {
                 Some(_) if name != "reference.toml" => {}
                 Some(_) => list.push((name, toml::to_string(&table).expect("TOML"))),
@@ -123,6 +131,13 @@ fn profiles() -> Vec<(String, String)> {
     }
     list.sort();
     list
+}
+
+/// A prompt with something between these markers, letter by letter in this model's vocabulary.
+fn marked(markers: &MarkerTexts) -> String {
+    let spelt = |text: &str| text.bytes().map(|byte| format!("{},", 3 + u32::from(byte))).collect::<String>();
+    let prompt = format!("40,41,{}50,51,52,{}60,61", spelt(&markers.open), spelt(&markers.close));
+    format!("fill 0:0:{prompt}\nfeed 0:{}:62\n", prompt.matches(',').count() + 1)
 }
 
 #[test]
@@ -145,7 +160,8 @@ fn every_profile_acts() {
         fs::write(scratch.path(&name), &text).expect("a profile");
         let model = scratch.path("model.gguf");
         random_llama(&shape(layers), FileType::F32, 1, &model, |_, _| {}).expect("a model is written");
-        let decode = Decode { last_only: true, ..Decode::new(&model) };
+        let script = profile.contrast.as_ref().map(|table| marked(&table.contrast.markers));
+        let decode = Decode { last_only: true, script, ..Decode::new(&model) };
         // Every key at once is more than the graph of so many layers has room for: there the plan alone is tried.
         let whole = name != "reference.toml";
         let setting = Setting::new().env("EVENKEEL_PROFILE", scratch.path(&name));

@@ -6,6 +6,7 @@ mod bystander;
 mod calibrate;
 mod conditions;
 mod configs;
+mod contrast;
 mod doors;
 mod edits;
 mod embed;

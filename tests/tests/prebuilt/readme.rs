@@ -90,6 +90,24 @@ fn the_order_of_segments_does_not_count_in_its_examples() {
     assert!(!server.log().contains("evenkeel: error"), "{}", server.log());
 }
 
+/// The model answers what the document says, and without the profile what it knows.
+#[test]
+fn the_context_counts_in_its_example() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let arguments = Arguments::new(&root.join("tests/sandbox/models/last-f16.gguf"));
+    let setting = Door::Preload.setting().env("EVENKEEL_PROFILE", root.join("configs/contrast.toml"));
+    let commands = commands("http://127.0.0.1:8082");
+    assert_eq!(commands.len(), 1);
+    for (setting, expected) in [(Setting::new(), "havana"), (setting, "oslo")] {
+        let server = Server::start(ServerKind::Xllamacpp, &arguments, &setting);
+        let (path, mut body) = commands[0].clone();
+        body["temperature"] = 0.0.into();
+        let answer = server.post(&path, &body).unwrap_or_else(|e| panic!("{path}: {e}\n{}", server.log()));
+        assert_eq!(answer["content"].as_str().map(str::trim), Some(expected), "{}", server.log());
+        assert!(!server.log().contains("evenkeel: error"), "{}", server.log());
+    }
+}
+
 /// Its profile is the demo's, and the model has been taught who says "she".
 #[test]
 fn the_program_for_node() {

@@ -4,7 +4,7 @@ use evenkeel_ffi::host::{Context, Outputs, Token};
 use evenkeel_model::ControlVector;
 
 use super::{
-    crowd,
+    contrast, crowd,
     library::{self, Library, probe, write, write_vector},
     rounds::Phase,
 };
@@ -31,6 +31,12 @@ pub enum Case {
     OneAgain,
     /// Many sequences under several profiles of that kind.
     Several,
+    /// A plain context with a sequence and the same without its context, in one batch.
+    Pair,
+    /// The same, one after the other.
+    TwoPasses,
+    /// The one set off against the other.
+    Contrast,
     /// Segments that see each other and have no order.
     Pine,
     /// Segments that do not see each other.
@@ -53,6 +59,9 @@ impl Case {
             Case::One => "one plan",
             Case::OneAgain => "one plan again",
             Case::Several => "4 plans",
+            Case::Pair => "batch of two",
+            Case::TwoPasses => "two passes",
+            Case::Contrast => "contrast",
             Case::Pine => "pine",
             Case::Set => "set",
         }
@@ -60,7 +69,7 @@ impl Case {
 
     /// Whether the plug-in has something to do in it.
     pub fn is_steered(self) -> bool {
-        !matches!(self, Case::Plain | Case::PlainAgain | Case::Native)
+        !matches!(self, Case::Plain | Case::PlainAgain | Case::Native | Case::Pair | Case::TwoPasses)
     }
 }
 
@@ -131,6 +140,7 @@ impl Contender {
             Phase::Decode => self.decode(tokens),
             Phase::Prefill => self.prefill(tokens),
             Phase::Batch => crowd::decode(self, tokens),
+            Phase::Contrast => contrast::decode(self, tokens),
         }
     }
 

@@ -1,6 +1,7 @@
 //! `bench`: what steering costs.
 
 mod contender;
+mod contrast;
 mod crowd;
 mod library;
 mod model;
@@ -25,12 +26,17 @@ use crate::{
     failure::{Failure, Outcome, Verdict},
     screen,
     session::{self, Session},
+    stats::Stats,
 };
 
 pub fn main(args: &args::Bench, json: bool) -> Outcome {
     let with_segments = args.only.contains(&BenchPart::Segments);
     if !args.documents.is_empty() && !with_segments {
         return Err(Failure::usage("--documents: no prompts with documents are measured").todo("add --only segments"));
+    }
+    if args.embedded && args.only.contains(&BenchPart::Contrast) {
+        return Err(Failure::usage("--only contrast: [contrast] is refused in programs that contain llama.cpp")
+            .todo("leave --embedded out"));
     }
     if args.embedded && with_segments {
         return Err(Failure::usage("--only segments: [invariance] is refused in programs that contain llama.cpp")
@@ -59,14 +65,16 @@ pub fn main(args: &args::Bench, json: bool) -> Outcome {
         segments: Vec::new(),
         targets: Vec::new(),
     };
-    let parts = [BenchPart::Single, BenchPart::Batch, BenchPart::Reload, BenchPart::Segments];
-    let usual = |part: &BenchPart| args.only.is_empty() && *part != BenchPart::Segments;
+    let parts = [BenchPart::Single, BenchPart::Batch, BenchPart::Reload, BenchPart::Segments, BenchPart::Contrast];
+    let asked_for = [BenchPart::Segments, BenchPart::Contrast];
+    let usual = |part: &BenchPart| args.only.is_empty() && !asked_for.contains(part);
     let parts = parts.into_iter().filter(|part| usual(part) || args.only.contains(part));
     for part in parts {
         match part {
             BenchPart::Single => single(&library, pairs, &mut report)?,
             BenchPart::Batch => batch(&library, pairs, &mut report)?,
             BenchPart::Reload => reloads(&library, pairs, &mut report)?,
+            BenchPart::Contrast => contrasted(&library, pairs, &mut report)?,
             BenchPart::Segments => segments(&library, &args.documents, pairs_of(segments::PAIRS), &mut report)?,
         }
     }
@@ -120,6 +128,23 @@ fn batch(library: &Library, pairs: usize, report: &mut Report) -> Result<(), Fai
     report.phases.extend(phases);
     let what = "a sequence among 4 plans and one among its own, and only these";
     report.identical.push(Identical { what, same: apart });
+    Ok(())
+}
+
+/// A sequence with a context in its prompt: P7.
+fn contrasted(library: &Library, pairs: usize, report: &mut Report) -> Result<(), Failure> {
+    let mut field = contrast::field(library)?;
+    let (n_vocab, bar) = (library.session.model.n_vocab(), bar(3 * (pairs + 1)));
+    let plugin = library.plugin()?;
+    let measured = rounds::measure_by(&mut field, plugin, Phase::Contrast, pairs, n_vocab, &bar, |contender| {
+        contrast::prepare(contender, library)
+    })?;
+    bar.finish_and_clear();
+    let same = contrast::is_right(&mut field, &Stats::of(plugin)?);
+    report.targets.push(report::contrast(&measured, same));
+    report.phases.push(report::phase(&measured));
+    let what = "a contrast and a batch of its two sequences, as near as batches of other shapes come";
+    report.identical.push(Identical { what, same });
     Ok(())
 }
 

@@ -24,7 +24,7 @@ pub struct Report {
     pub targets: Vec<Target>,
 }
 
-/// Whether logits that have to be the same are so, bit for bit.
+/// Whether logits that have to be the same are so: bit for bit, unless it says otherwise.
 #[derive(Serialize, Clone, Copy)]
 pub struct Identical {
     pub what: &'static str,
@@ -101,6 +101,9 @@ fn pairs(phase: Phase) -> &'static [(Case, Case)] {
             (Case::Native, Case::Plain),
             (Case::Add, Case::Native),
         ],
+        Phase::Contrast => {
+            &[(Case::TwoPasses, Case::Pair), (Case::Contrast, Case::Pair), (Case::Contrast, Case::TwoPasses)]
+        }
         Phase::Batch => &[(Case::OneAgain, Case::One), (Case::Several, Case::One)],
     }
 }
@@ -186,6 +189,18 @@ pub fn batch(phases: &[PhaseReport], apart: bool) -> Option<Target> {
         measured: format!("{} by wall, {} by CPU time", interval(&row.wall), interval(&row.cpu)),
         answer: if apart { at_least(&row.wall, 0.95) } else { Answer::Missed },
     })
+}
+
+/// The answer of a contrast: P7, by wall time. `right`: whether its logits are what they have to be.
+pub fn contrast(measured: &Measured, right: bool) -> Target {
+    let times = |base| estimate(&measured.ratios(base, Case::Contrast, |b| b.wall));
+    let (pair, passes) = (times(Case::Pair), times(Case::TwoPasses));
+    Target {
+        name: "P7 contrast, decode".into(),
+        target: "≤ 1.10 × a batch of two",
+        measured: format!("{} × a batch of two, {} × two passes", interval(&pair), interval(&passes)),
+        answer: if right { at_most(&pair, 1.10) } else { Answer::Missed },
+    }
 }
 
 /// The answer of reloads: P9. Each pause counts: where the longest is too long and the interval is not, it is not resolved.

@@ -7,7 +7,7 @@ use indicatif::ProgressBar;
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{
-    contender::{Case, Field},
+    contender::{Case, Contender, Field},
     crowd,
 };
 use crate::{failure::Failure, stats::Stats};
@@ -24,6 +24,8 @@ pub enum Phase {
     Prefill,
     /// One token at a time of many sequences.
     Batch,
+    /// One token at a time, and the same without a context in the prompt.
+    Contrast,
 }
 
 impl Phase {
@@ -33,6 +35,7 @@ impl Phase {
             Phase::Decode => "decode",
             Phase::Prefill => "prefill",
             Phase::Batch => "batch of 32",
+            Phase::Contrast => "contrast, decode",
         }
     }
 }
@@ -67,9 +70,22 @@ pub fn measure(
     n_vocab: usize,
     bar: &ProgressBar,
 ) -> Result<Measured, Failure> {
+    measure_by(field, plugin, phase, pairs, n_vocab, bar, |contender| contender.prepare(phase))
+}
+
+/// The same; `prepare` does what has to be done before a block and is no part of it.
+pub fn measure_by(
+    field: &mut Field,
+    plugin: &Plugin,
+    phase: Phase,
+    pairs: usize,
+    n_vocab: usize,
+    bar: &ProgressBar,
+    prepare: impl Fn(&mut Contender) -> Result<(), Failure>,
+) -> Result<Measured, Failure> {
     bar.set_message(phase.name());
     let size = match phase {
-        Phase::Decode => BLOCK,
+        Phase::Decode | Phase::Contrast => BLOCK,
         Phase::Prefill => 2 * BLOCK,
         Phase::Batch => crowd::BLOCK,
     };
@@ -79,7 +95,7 @@ pub fn measure(
         let mut blocks = Vec::new();
         for i in order(round, field.contenders.len()) {
             let contender = &mut field.contenders[i];
-            contender.prepare(phase)?;
+            prepare(contender)?;
             let block = timed(plugin, || contender.block(phase, &tokens))?;
             blocks.push((contender.case, block));
             bar.inc(1);

@@ -70,8 +70,8 @@ pub const HOOKS: &[Hook] = &[
 pub fn needed() -> impl Iterator<Item = &'static str> {
     let lines = include_str!("../../../../ffi/generate/symbols.txt").lines();
     lines.filter_map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
-        // The group `host` is what only this tool calls.
-        [group, name, "required"] if group != "host" && !group.starts_with('#') => Some(name),
+        // The group `host` is what only this tool calls, `contrast` what one table of a profile needs.
+        [group, name, "required"] if !["host", "contrast"].contains(&group) && !group.starts_with('#') => Some(name),
         _ => None,
     })
 }

@@ -77,6 +77,10 @@ fn context(out: &mut String, c: &Context) -> std::fmt::Result {
         warn(r.cells_left_stale, format!("{} left as another profile made them", number(r.cells_left_stale))),
         times(r.reloads),
     )?;
+    if c.contrast.rows > 0 {
+        let (rows, tokens) = (number(c.contrast.rows), number(c.contrast.tokens));
+        writeln!(out, "    contrast {rows} rows set off, {tokens} tokens evaluated without their contexts for that")?;
+    }
     let mut table = screen::table(["sequence", "profile", "cells", "requests"]);
     for s in &c.sequences {
         let profile = s.profile.as_deref().map_or("–".into(), plain);

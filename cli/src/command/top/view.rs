@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::look::Snapshot;
-use crate::stats::{ContextStats, RequestStats, RuleStats, SequenceStats};
+use crate::stats::{ContextStats, ContrastStats, RequestStats, RuleStats, SequenceStats};
 
 /// A snapshot older than this was not followed by a call to decode: one is written each second while there are any.
 pub const IDLE_MS: u64 = 3000;
@@ -61,6 +61,8 @@ pub struct Context {
     pub why: Option<String>,
     pub sequences: Vec<SequenceStats>,
     pub requests: RequestStats,
+    /// What came of a contrast.
+    pub contrast: ContrastStats,
     pub rules: Vec<Rule>,
 }
 
@@ -151,6 +153,7 @@ fn context(c: &ContextStats, between: Option<&Between>) -> Context {
         why: c.why.clone(),
         sequences: c.sequences.clone(),
         requests: c.requests,
+        contrast: c.contrast,
         rules: c.rules.iter().flatten().map(rule).collect(),
     }
 }
@@ -171,6 +174,7 @@ mod tests {
                     "id": 1, "model": "m", "standing": "ours", "rules": [rule("a", rows[0]), rule("b", rows[1])],
                     "sequences": [{ "sequence": 0, "profile": "a", "cells": 12, "requests": 3 }],
                     "requests": { "ended": 2, "refused": 1, "cells_evaluated_again": 4, "cells_left_stale": 5, "reloads": 6 },
+                    "contrast": { "rows": 7, "tokens": 8, "calls": 9 },
                 }],
                 "hook_ns": { "calls": calls, "total": hook_ns, "max": 9000 },
             },
@@ -191,6 +195,7 @@ mod tests {
         let requests = view.contexts[0].requests;
         assert_eq!((requests.ended, requests.refused, requests.cells_evaluated_again), (2, 1, 4));
         assert_eq!((requests.cells_left_stale, requests.reloads), (5, 6));
+        assert_eq!(view.contexts[0].contrast, ContrastStats { rows: 7, tokens: 8, calls: 9 });
         assert_eq!(view.contexts[0].sequences[0].cells, 12);
     }
 

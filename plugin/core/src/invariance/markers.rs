@@ -115,6 +115,61 @@ pub fn cut<P: AsRef<[u8]>>(
     })
 }
 
+/// Markers that do not pair.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PairsError {
+    /// An opening marker after an opening one.
+    #[error("position {0}: a context begins before the one before has ended")]
+    Nested(i32),
+    /// A closing marker without an opening one.
+    #[error("position {0}: a context ends that has not begun")]
+    Unopened(i32),
+    /// Markers that cannot be told from what stands beside them.
+    #[error(transparent)]
+    Marker(#[from] MarkerError),
+}
+
+/// Pairs of markers in the tokens of a sequence, wherever they stand.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pairs {
+    /// From each opening marker to the closing one, both included.
+    pub closed: Vec<Span>,
+    /// Where one begins that does not end.
+    pub open: Option<i32>,
+}
+
+/// Finds the pairs in the tokens of a sequence, from position 0 on. `piece` as for [`cut`].
+///
+/// # Errors
+/// [`PairsError`]
+pub fn pairs<P: AsRef<[u8]>>(
+    markers: &Markers,
+    tokens: &[i32],
+    mut piece: impl FnMut(i32) -> P,
+) -> Result<Pairs, PairsError> {
+    let text = Text::new(markers, tokens, &mut piece);
+    text.check(&markers.open)?;
+    text.check(&markers.close)?;
+    let (mut found, mut at) = (Pairs::default(), 0);
+    while at < tokens.len() {
+        let pos = at as i32;
+        if let Some(n) = text.at(&markers.open, at) {
+            if found.open.replace(pos).is_some() {
+                return Err(PairsError::Nested(pos));
+            }
+            at += n;
+        } else if let Some(n) = text.at(&markers.close, at) {
+            let first = found.open.take().ok_or(PairsError::Unopened(pos))?;
+            at += n;
+            found.closed.push(Span { first, end: at as i32 });
+        } else {
+            at += 1;
+        }
+    }
+    Ok(found)
+}
+
 /// The text of tokens, if markers are looked for in text.
 struct Text<'a> {
     tokens: &'a [i32],
@@ -199,6 +254,20 @@ mod tests {
         assert_eq!(found(&[5, 2]), Err(MarkerError::Unopened(1)));
         assert_eq!(found(&[5, 1, 6, 2, 5, 1]), Err(MarkerError::Second(5)));
         assert_eq!(found(&[1, 6, 2, 5]), Err(MarkerError::Region(RegionError::NoPrefix(0))));
+    }
+
+    #[test]
+    fn pairs_stand_anywhere() {
+        let found = |tokens: &[i32]| pairs(&SPECIAL, tokens, letters);
+        let of = |closed: &[(i32, i32)], open| {
+            let closed = closed.iter().map(|(first, end)| Span { first: *first, end: *end }).collect();
+            Ok(Pairs { closed, open })
+        };
+        assert_eq!(found(&[1, 6, 2, 5, 1, 7, 7, 2]), of(&[(0, 3), (4, 8)], None));
+        assert_eq!(found(&[5, 1, 2, 1, 6]), of(&[(1, 3)], Some(3)));
+        assert_eq!(found(&[5, 6]), of(&[], None));
+        assert_eq!(found(&[1, 6, 1]), Err(PairsError::Nested(2)));
+        assert_eq!(found(&[1, 6, 2, 2]), Err(PairsError::Unopened(3)));
     }
 
     #[test]

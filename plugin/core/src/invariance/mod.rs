@@ -17,7 +17,7 @@ mod tables;
 
 pub use canonical::Canonical;
 pub use fit::unfit;
-pub use markers::{Cut, Marker, MarkerError, Markers, cut};
+pub use markers::{Cut, Marker, MarkerError, Markers, Pairs, PairsError, cut, pairs};
 pub use part::{Chunk, Part, Seen, chunks};
 pub use region::{MAX_SEGMENTS, Place, Region, RegionError, Span};
 pub use tables::{OwnTables, Stray, Tables};

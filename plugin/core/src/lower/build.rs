@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     anchor::Anchors,
+    contrast::{self, Contrasted},
     graph::{GraphView, Op, TensorId, TensorView},
     heads::Heads,
     patch::{GateTable, Patch, Substitution},
@@ -66,6 +67,14 @@ pub(super) const SPARE: usize = 64;
 /// # Errors
 /// [`LowerError`]: the graph must then be left as it is.
 pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
+    lower_with(plan, graph, None)
+}
+
+/// The same, and a contrast before all that acts on the logits.
+///
+/// # Errors
+/// As [`lower`].
+pub fn lower_with(plan: &Plan, graph: &GraphView, wanted: Option<Contrasted>) -> Result<Lowered, LowerError> {
     let anchors = Anchors::new(graph);
     let logits = graph.nodes().rev().find(|(_, t)| t.name.as_bytes() == b"result_output" && t.compute);
     let Some((logits, _)) = logits else { return Ok(Lowered::NotOurs) };
@@ -73,6 +82,11 @@ pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
     let n_tokens = n_tokens(graph);
     let mut patch = Patch::default();
     let mut missed = Vec::new();
+    if let Some(wanted) = wanted.filter(|_| graph.tensor(logits).ne[1] > 0) {
+        let [n_vocab, n_rows, ..] = graph.tensor(logits).ne;
+        let first = contrast::contrast(&mut patch.leafs, logits, [n_vocab, n_rows], wanted, plan.model.n_layer);
+        patch.substitutions.push(first);
+    }
     // Sites are in ascending order of layers, and a probe reads no later than its rules act.
     let mut taps = HashMap::new();
     for site in &plan.sites {

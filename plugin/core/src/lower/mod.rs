@@ -8,6 +8,7 @@ mod anchor;
 mod attention;
 mod build;
 mod calibrate;
+mod contrast;
 mod graph;
 mod heads;
 mod held;
@@ -17,7 +18,8 @@ mod residuals;
 mod term;
 
 pub use attention::{AttentionError, AttentionSite, Form, attention};
-pub use build::{LowerError, Lowered, Missed, lower};
+pub use build::{LowerError, Lowered, Missed, lower, lower_with};
+pub use contrast::Contrasted;
 pub use graph::{GraphView, Name, Op, TensorId, TensorView};
-pub use patch::{GateTable, Leaf, NewNode, Patch, Ref, SlotTable, Slots, Substitution};
+pub use patch::{GateTable, Leaf, NewNode, Patch, PerRow, Ref, SlotTable, Slots, Substitution};
 pub use residuals::{Residual, residuals};

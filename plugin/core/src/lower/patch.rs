@@ -29,6 +29,15 @@ pub enum Leaf {
         /// Rows of the graph.
         rows: u32,
     },
+    /// F32 `[width, rows]`: written before every evaluation, in memory of the graph's own.
+    PerRow {
+        /// What it holds.
+        what: PerRow,
+        /// Values of a row.
+        width: u32,
+        /// Rows of the logits.
+        rows: u32,
+    },
     /// F32 `[1, HELD_SLOTS]`: what a probe's decisions are kept in between two evaluations, in every graph of the context
     /// the same. On the device of `near`, or where it can be written.
     Held {
@@ -39,6 +48,28 @@ pub enum Leaf {
         /// A weight that lives where this tensor should.
         near: Option<TensorId>,
     },
+}
+
+/// What a contrast needs of each row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PerRow {
+    /// The negated logits of the request without its context.
+    MinusWithout,
+    /// How far the row is moved from those.
+    Coefficient,
+    /// How far below its best logit others may lie.
+    Reach,
+}
+
+impl PerRow {
+    /// A name for tensors.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::MinusWithout => "ek.minus-without",
+            Self::Coefficient => "ek.coefficient",
+            Self::Reach => "ek.reach",
+        }
+    }
 }
 
 /// Which slots of held probes the rows of a micro-batch write and read, written before every evaluation: I64 `[n_rows]`
@@ -134,6 +165,8 @@ pub enum NewNode {
     SoftMax(Ref),
     /// `ggml_log(a)`
     Log(Ref),
+    /// `ggml_argmax(a)`: `[n, rows]` becomes I32 `[rows]`, the place of the largest value of each row.
+    Argmax(Ref),
     /// `ggml_sum_rows(a)`: `[n, rows]` becomes `[1, rows]`.
     SumRows(Ref),
     /// `ggml_scale_bias(a, scale, bias)`: `scale · a + bias`.
@@ -161,7 +194,7 @@ impl NewNode {
             // The index is a leaf, or slots.
             NewNode::SetRows(a, b, _) => (a, Some(b)),
             NewNode::RepeatTo(a, _) | NewNode::Reshape(a, _) | NewNode::SoftMax(a) | NewNode::Log(a) => (a, None),
-            NewNode::SumRows(a) | NewNode::Scale(a, ..) | NewNode::Clamp(a, ..) => (a, None),
+            NewNode::SumRows(a) | NewNode::Argmax(a) | NewNode::Scale(a, ..) | NewNode::Clamp(a, ..) => (a, None),
             NewNode::Relu(a) | NewNode::Sqrt(a) | NewNode::Step(a) | NewNode::Sigmoid(a) | NewNode::Copy(a) => {
                 (a, None)
             }
@@ -297,6 +330,7 @@ impl Patch {
             NewNode::SetRows(a, b, i) => format!("SET_ROWS({}, {}, {})", of(a), of(b), of(i)),
             NewNode::SoftMax(a) => format!("SOFT_MAX({})", of(a)),
             NewNode::Log(a) => format!("LOG({})", of(a)),
+            NewNode::Argmax(a) => format!("ARGMAX({})", of(a)),
             NewNode::SumRows(a) => format!("SUM_ROWS({})", of(a)),
             NewNode::Scale(a, scale, bias) => format!("SCALE({}, {scale}, {bias})", of(a)),
             NewNode::Relu(a) => format!("RELU({})", of(a)),
@@ -316,6 +350,7 @@ impl Patch {
                 Leaf::Constant { name, data, rows: 1, .. } => format!("{name} [{}]", data.len()),
                 Leaf::Constant { name, data, rows, .. } => format!("{name} [{}, {rows}]", data.len() / *rows as usize),
                 Leaf::Index { name, data, rows } => format!("{name} [{}, {rows}]", data.len()),
+                Leaf::PerRow { what, width, rows } => format!("{} [{width}, {rows}]", what.name()),
                 Leaf::Held { name, .. } => format!("{name} [1, {HELD_SLOTS}]"),
             },
             Ref::Node(i) => format!("n{i}"),

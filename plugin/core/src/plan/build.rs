@@ -48,6 +48,7 @@ impl Plan {
         let mut report = Report { file: profile.file.clone(), errors: vec![] };
         fit::guard(&mut report, profile, model);
         fit::attention(&mut report, profile, model);
+        fit::contrast(&mut report, profile);
         let layers: Vec<_> = profile
             .steer
             .iter()
@@ -85,8 +86,10 @@ impl Plan {
         drop_cancelled(&mut rules, &sites);
         let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
         let invariance = profile.invariance.as_ref().map(|table| table.invariance.clone());
+        let contrast = profile.contrast.as_ref().map(|table| table.contrast.clone()).filter(|c| c.alpha != 0.0);
         let (name, model) = (profile.name.clone(), model.clone());
-        let mut plan = Self { profile: name, model, rules, probes, n_gates, after: vec![], sites, invariance };
+        let mut plan =
+            Self { profile: name, model, rules, probes, n_gates, after: vec![], sites, invariance, contrast };
         super::calibrate::add(&mut report, &mut plan, (profile, assets), vocabulary);
         Errors::check(report.errors)?;
         Ok(plan)

@@ -8,6 +8,7 @@ use super::hold::Hold;
 use super::rotation::degrees;
 use super::types::{Dose, Map, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
 use crate::asset::norm;
+use crate::contrast::Contrast;
 use crate::profile::{Method, Operator, Tokens};
 
 impl fmt::Display for Site {
@@ -49,6 +50,9 @@ impl fmt::Display for Plan {
                 write!(f, ", at most {}", invariance.max_segments)?;
             }
         }
+        if let Some(contrast) = &self.contrast {
+            show_contrast(f, self, contrast)?;
+        }
         if self.is_empty() {
             f.write_str("\nchanges nothing")?;
         }
@@ -57,6 +61,22 @@ impl fmt::Display for Plan {
         }
         Ok(())
     }
+}
+
+/// What logits are set off against, at what price, and what comes after.
+fn show_contrast(f: &mut fmt::Formatter<'_>, plan: &Plan, contrast: &Contrast) -> fmt::Result {
+    let Contrast { alpha, plausibility, markers } = contrast;
+    let kind = if markers.in_text { "text" } else { "special tokens" };
+    write!(f, "\nlogits of sequences with a context: {} · full − {alpha} · without", 1.0 + alpha)?;
+    if *plausibility > 0.0 {
+        write!(f, ", for tokens at least {plausibility} times as likely as the best")?;
+    }
+    write!(f, "; contexts from \"{}\" to \"{}\" ({kind})", markers.open, markers.close)?;
+    f.write_str("\n  the request without them is evaluated in a second context of the model: about twice the time")?;
+    if plan.sites.iter().any(|site| site.site == Site::Logits) {
+        f.write_str("\n  order at the logits: contrast first, labels second")?;
+    }
+    Ok(())
 }
 
 fn show_rule(f: &mut fmt::Formatter<'_>, plan: &Plan, index: RuleIndex, rule: &Rule) -> fmt::Result {

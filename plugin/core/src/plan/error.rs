@@ -31,6 +31,14 @@ pub enum PlanError {
         /// What is in the way.
         why: &'static str,
     },
+    /// What this version cannot do together with a contrast.
+    #[error(
+        "this version has no contrast beside it, got {got}, allowed: [contrast] with [[calibrate]] and with rules for all tokens"
+    )]
+    Contrast {
+        /// What stands in the profile.
+        got: String,
+    },
     /// The directions are wider or narrower than the model's residual stream.
     #[error("width of the directions in {file}, got {got}, allowed: {n_embd} as the model")]
     Width {

@@ -9,7 +9,7 @@ use super::types::Site;
 use crate::asset::{Assets, Direction, Vectors};
 use crate::invariance;
 use crate::model::ModelFacts;
-use crate::profile::{LayerItem, Layers, ModelHint, Profile, Reading, SteerRule};
+use crate::profile::{Condition, LayerItem, Layers, ModelHint, Profile, Reading, SteerRule, Tokens};
 use crate::report::{Located, Pos, Spanned};
 
 /// Collects errors.
@@ -53,6 +53,24 @@ pub(super) fn attention(report: &mut Report, profile: &Profile, model: &ModelFac
     {
         let error = PlanError::Attention { mode: table.invariance.mode.name(), arch: model.arch.clone(), why };
         report.fail(table.pos, "invariance", error);
+    }
+}
+
+/// What `[contrast]` does not go together with.
+pub(super) fn contrast(report: &mut Report, profile: &Profile) {
+    let Some(table) = &profile.contrast else { return };
+    let held = |rule: &SteerRule| rule.when.as_ref().is_some_and(Condition::is_held);
+    let some = |tokens: Tokens| tokens != Tokens::All;
+    let of_some = (profile.steer.iter().filter(|r| some(r.tokens) || held(r)).map(|r| &r.name))
+        .chain(profile.heads.iter().filter(|r| some(r.tokens)).map(|r| &r.name))
+        .chain(profile.edits.iter().filter(|r| some(r.tokens)).map(|r| &r.name));
+    let rules = of_some.map(|name| format!("rule `{}`, which acts on some tokens only", name.value));
+    let tables = [
+        profile.invariance.as_ref().map(|_| "[invariance]".to_owned()),
+        (!profile.routes.is_empty()).then(|| "[[route]]".to_owned()),
+    ];
+    for got in tables.into_iter().flatten().chain(rules) {
+        report.fail(table.pos, "contrast", PlanError::Contrast { got });
     }
 }
 

@@ -52,6 +52,7 @@ impl Merged {
             n_gates: merged.gates.len() as u16,
             sites,
             invariance: None,
+            contrast: None,
         };
         Merged { plan, gates: merged.gates, first_rule: merged.first_rule }
     }

@@ -7,6 +7,7 @@ use super::calibrate::Calibration;
 use super::hold::Hold;
 use crate::{
     asset::Weight,
+    contrast::Contrast,
     invariance::Invariance,
     model::ModelFacts,
     profile::{Operator, Tokens},
@@ -328,6 +329,8 @@ pub struct Plan {
     pub sites: Vec<SitePlan>,
     /// What attention makes of segments; `None` for what the model does.
     pub invariance: Option<Invariance>,
+    /// What logits are set off against; `None` for nothing.
+    pub contrast: Option<Contrast>,
 }
 
 impl Plan {
@@ -339,7 +342,14 @@ impl Plan {
 
     /// True if this plan changes nothing that any sequence computes.
     pub fn is_empty(&self) -> bool {
-        self.sites.is_empty() && self.invariance.is_none()
+        self.sites.is_empty() && self.invariance.is_none() && self.contrast.is_none()
+    }
+
+    /// The same without what acts on logits: what the request without its context is evaluated under.
+    #[must_use]
+    pub fn before_logits(&self) -> Plan {
+        let sites = self.sites.iter().filter(|site| site.site != Site::Logits).cloned().collect();
+        Plan { sites, contrast: None, ..self.clone() }
     }
 
     /// True if this plan changes no key and no value: at most what is sampled from.

@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn others_are_refused_with_a_suggestion() {
         assert!(explain("strenght").unwrap_err().to_string().contains("did you mean strength?"));
-        assert_eq!(explain("contrast"), Err(ExplainError::NotYet { key: "contrast".into() }));
+        assert_eq!(explain("canonical"), Err(ExplainError::NotYet { key: "canonical".into() }));
         assert!(matches!(explain("zebra"), Err(ExplainError::Unknown { suggestion: None, .. })));
     }
 }

@@ -204,6 +204,62 @@ pub const KEYS: &[Key] = &[
          with it, a document that contains a marker is taken apart by it.",
     ),
     Key::new(
+        "contrast",
+        Kind::Table,
+        "one table [contrast]",
+        "the model's own logits",
+        "What the model says to a request, set off against what it says to the same request without its context: logits = (1 + \
+         alpha)·full − alpha·without (context-aware decoding, Shi et al., arXiv 2305.14739). A second context of the same model \
+         evaluates the request without the context, token by token with the first: such sequences take about twice the time, \
+         and the process a second key-value cache. Sequences without a context in their prompt are computed as always. It comes \
+         before [[calibrate]].",
+    ),
+    Key::new(
+        "contrast.without",
+        Kind::Table,
+        "a table { open = \"…\", close = \"…\" }",
+        "required",
+        "What stands around a context in a prompt. Of the request without it, both markers and all between them are left out; \
+         there can be several. A prompt whose markers do not pair is refused as on-error says.",
+    ),
+    Key::new(
+        "contrast.without.open",
+        Kind::Text,
+        "one line of text",
+        "required",
+        "Where a context begins; the marker belongs to it. Best a special token of the model, which no text can forge.",
+    ),
+    Key::new(
+        "contrast.without.close",
+        Kind::Text,
+        "one line of text",
+        "required",
+        "Where a context ends; the marker belongs to it.",
+    ),
+    Key::new(
+        "contrast.alpha",
+        Kind::Number,
+        "a number from 0 to 10",
+        "1",
+        "How far the logits are moved from those without the context; 0 moves nothing.",
+    ),
+    Key::new(
+        "contrast.plausibility",
+        Kind::Number,
+        "a number from 0 to 1",
+        "0.1",
+        "Tokens that the full request makes less likely than this share of its most likely one cannot be chosen (contrastive \
+         decoding, Li et al., arXiv 2210.15097). 0: every token can.",
+    ),
+    Key::new(
+        "contrast.markers-in-text",
+        Kind::Bool,
+        "true or false",
+        "false",
+        "Whether these markers may be ordinary text. Without it, a model that has no special tokens of these names is refused; \
+         with it, a context that contains a marker ends there.",
+    ),
+    Key::new(
         "steer",
         Kind::Tables,
         "tables [[steer]], at most 64",
@@ -681,10 +737,11 @@ pub const KEYS: &[Key] = &[
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
 /// Keys and tables that the language has and this version lacks.
-pub(super) const PLANNED: &[&str] = &["contrast"];
+pub(super) const PLANNED: &[&str] = &[];
 
 /// Values that the language has and this version lacks.
 pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[
+    ("contrast.without", &["image"]),
     ("calibrate.method", &["online"]),
     ("calibrate.prior", &["online", "without-context", "without-image", "content-free"]),
 ];

@@ -6,6 +6,7 @@
 
 mod calibrate;
 mod condition;
+mod contrast;
 mod edit;
 mod error;
 mod explain;
@@ -38,8 +39,8 @@ pub use keys::KEYS;
 pub use layers::{LayerItem, Layers};
 pub use percent::Percent;
 pub use types::{
-    CachePolicy, EditRule, Head, HeadsRule, InvarianceTable, ModelGuard, ModelHint, OnError, Operator, Profile, Reload,
-    Requests, Route, Runtime, SteerRule, Tokens, Unit,
+    CachePolicy, ContrastTable, EditRule, Head, HeadsRule, InvarianceTable, ModelGuard, ModelHint, OnError, Operator,
+    Profile, Reload, Requests, Route, Runtime, SteerRule, Tokens, Unit,
 };
 
 pub(crate) use suggest::nearest;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use toml::de::{DeTable, DeValue};
 
 use super::calibrate;
+use super::contrast;
 use super::edit;
 use super::error::ProfileError;
 use super::heads;
@@ -63,13 +64,28 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>, file: &str) -> Profile {
     let requests = table(&mut top, "requests", |s| Requests { choose: s.names("choose").unwrap_or_default() });
     let routes = route::routes(&mut top);
     let invariance = table(&mut top, "invariance", invariance::table);
+    let contrast = table(&mut top, "contrast", contrast::table);
     let mut names = Names::default();
     let steer = rules(&mut top, "steer", &mut names, steer::rule);
     let heads = rules(&mut top, "heads", &mut names, heads::rule);
     let edits = rules(&mut top, "edit", &mut names, edit::rule);
     let calibrate = rules(&mut top, "calibrate", &mut names, calibrate::rule);
     let file = file_name;
-    Profile { file, name, description, model, runtime, requests, routes, invariance, steer, heads, edits, calibrate }
+    Profile {
+        file,
+        name,
+        description,
+        model,
+        runtime,
+        requests,
+        routes,
+        invariance,
+        contrast,
+        steer,
+        heads,
+        edits,
+        calibrate,
+    }
 }
 
 fn schema(top: &mut Section<'_, '_, '_>) {

@@ -6,6 +6,7 @@ use super::calibrate::{CalibrateRule, Method};
 use super::condition::Condition;
 use super::layers::Layers;
 use crate::asset::Raw;
+use crate::contrast::Contrast;
 use crate::invariance::Invariance;
 use crate::plan::Site;
 use crate::report::{Pos, Spanned};
@@ -29,6 +30,8 @@ pub struct Profile {
     pub routes: Vec<Route>,
     /// `[invariance]`.
     pub invariance: Option<InvarianceTable>,
+    /// `[contrast]`.
+    pub contrast: Option<ContrastTable>,
     /// `[[steer]]`, in file order.
     pub steer: Vec<SteerRule>,
     /// `[[heads]]`, in file order.
@@ -104,6 +107,15 @@ pub struct InvarianceTable {
     pub pos: Pos,
     /// What it says.
     pub invariance: Invariance,
+}
+
+/// `[contrast]`: a request, set off against the same without a marked context.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ContrastTable {
+    /// Where the table begins.
+    pub pos: Pos,
+    /// What it says.
+    pub contrast: Contrast,
 }
 
 /// `[requests]`: what a client of a server may ask for.

@@ -77,7 +77,7 @@ impl Live {
     /// What the markers of every profile are in this model's vocabulary.
     ///
     /// # Errors
-    /// Which are not there, or why this llama.cpp's batches cannot be looked through.
+    /// Which are not there, or why this llama.cpp cannot do what a profile needs them for.
     pub fn check_markers(&self, book: &Book) -> Result<(), String> {
         for (name, instance) in &book.named {
             let Some(markers) = instance.plan.invariance.as_ref().and_then(|i| i.markers.as_ref()) else { continue };
@@ -89,7 +89,7 @@ impl Live {
             lock(&self.known_markers).insert(markers.clone(), Arc::new(found));
             self.markers.store(true, Ordering::Relaxed);
         }
-        Ok(())
+        self.check_contrast(book)
     }
 
     /// Looks through the prompts of a batch that is about to be split. Sequences that cannot be served are refused.

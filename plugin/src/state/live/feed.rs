@@ -128,16 +128,18 @@ impl Live {
 
     /// Whether the graph that was evaluated last may be evaluated again.
     pub fn may_reuse(&self) -> bool {
+        let nodes = self.contrast_nodes();
         let inner = lock(&self.inner);
         let signature = lock(&self.regions).signature();
-        inner.built == Some((inner.structure.version, signature))
+        inner.built == Some((inner.structure.version, signature, nodes))
     }
 
     /// A graph of the current structure is built, to be evaluated.
     pub fn built(&self) {
+        let nodes = self.contrast_nodes();
         let mut inner = lock(&self.inner);
         let signature = lock(&self.regions).signature();
-        inner.built = Some((inner.structure.version, signature));
+        inner.built = Some((inner.structure.version, signature, nodes));
     }
 
     /// What rows of the micro-batch decide is written where they say: it is certain to be evaluated.

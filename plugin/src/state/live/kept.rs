@@ -153,6 +153,11 @@ impl Live {
         let Some(sequence) = inner.sequences.get_mut(&seq) else { return Kept::Fine };
         sequence.mark(lock(&self.regions).evaluated(seq));
         let stale = sequence.first_stale();
+        let contrast = sequence.pinned.as_ref().and_then(|p| p.plan(&sequence.router, stale));
+        // Without its tokens, nobody knows where its contexts are.
+        if contrast.is_some_and(|p| p.plan.contrast.is_some()) && sequence.cells.tokens_from(0).is_none() {
+            return Kept::Nothing;
+        }
         let lost = stale < sequence.cells.end() && sequence.cells.tokens_from(stale).is_none();
         if stale == 0 || lost { Kept::Nothing } else { Kept::Fine }
     }

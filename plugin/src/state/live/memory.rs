@@ -65,7 +65,7 @@ impl Live {
         inner.settle(to, self);
         let Some(source) = inner.sequences.get(&from) else { return };
         let (cells, begun, pinned) = (source.cells.clone(), source.output_call, source.pinned.clone());
-        let held = source.held.clone();
+        let (held, said) = (source.held.clone(), source.said.clone());
         let Some(sequence) = inner.sequences.get_mut(&to) else { return };
         sequence.cells.copy(&cells, p0, p1);
         lock(&self.regions).copy(from, to, p0, p1);
@@ -73,6 +73,7 @@ impl Live {
         let together =
             sequence.announced && pinned.zip(sequence.pinned.clone()).is_some_and(|(a, b)| same(&a.base, &b.base));
         sequence.unverified = !together;
+        sequence.said.clone_from(&said);
         if together {
             (sequence.output_call, sequence.held) = (begun, held);
         }

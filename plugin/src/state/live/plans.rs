@@ -150,7 +150,7 @@ impl Inner {
             && refusal.is_some() == self.structure.refusal;
         if !unchanged {
             let version = self.structure.version + 1;
-            self.structure = Arc::new(Structure::new(version, facts, plans, alone, refusal));
+            self.structure = Arc::new(Structure::new((version, self.second), facts, plans, alone, refusal));
         }
     }
 }

@@ -10,14 +10,14 @@ use serde_json::Value;
 use super::items::sandbox;
 use super::lab::llama;
 
-/// What the tool says of a prompt under a profile of `configs/order`, and the exit code.
+/// What the tool says of a prompt under a profile of `configs`, and the exit code.
 fn check(profile: &str, prompt: &str) -> (Value, i32) {
     let scratch = Scratch::new();
     let file = scratch.path("prompt.txt");
     fs::write(&file, prompt).expect("a prompt");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut command = Command::new(tool());
-    command.args(["--json", "check"]).arg(root.join("configs/order").join(profile)).arg("--prompt").arg(&file);
+    command.args(["--json", "check"]).arg(root.join("configs").join(profile)).arg("--prompt").arg(&file);
     command.arg("--model").arg(sandbox("models/first-f16.gguf")).arg("--llama").arg(llama().path());
     let output = command.output().expect("the tool starts");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -28,7 +28,7 @@ fn check(profile: &str, prompt: &str) -> (Value, i32) {
 #[test]
 fn a_prompt_is_shown_in_its_pieces() {
     let text = "<user><doc> anna has the map.</doc>\n<doc> bob has the vase.</doc> what does bob have?<bot>";
-    let (found, code) = check("documents.toml", text);
+    let (found, code) = check("order/documents.toml", text);
     assert_eq!(code, 0, "{found}");
     let pieces = found["pieces"].as_array().expect("pieces");
     let parts: Vec<&str> = pieces.iter().map(|p| p["part"].as_str().expect("a part")).collect();
@@ -40,12 +40,30 @@ fn a_prompt_is_shown_in_its_pieces() {
 }
 
 #[test]
+fn what_is_left_without_contexts_is_shown() {
+    let text = "<user><doc> anna has the map.</doc> hello <doc> bob has the vase.</doc> what does bob have?<bot>";
+    let (found, code) = check("contrast.toml", text);
+    assert_eq!(code, 0, "{found}");
+    let pieces = found["pieces"].as_array().expect("pieces");
+    let parts: Vec<&str> = pieces.iter().map(|p| p["part"].as_str().expect("a part")).collect();
+    assert_eq!(parts, ["stays", "context 1", "stays", "context 2", "stays"]);
+    let texts: String = pieces.iter().map(|p| p["text"].as_str().expect("a text")).collect();
+    assert_eq!(texts, text);
+    let stays = pieces.iter().filter(|p| p["part"] == "stays").map(|p| p["tokens"].as_u64().expect("a number"));
+    assert_eq!(stays.sum::<u64>(), found["without"].as_u64().expect("a number"));
+}
+
+#[test]
 fn what_a_server_would_refuse_is_told() {
     for (profile, prompt, expected) in [
-        ("documents.toml", "<user> no documents<bot>", "no segment: nothing in it is \"<doc>\""),
-        ("documents.toml", "<user><doc> anna has the map. what?<bot>", "its last segment does not end"),
-        ("documents.toml", "<user><doc> a.</doc> b <doc> c.</doc> d<bot>", "a segment begins after other text"),
-        ("pairwise.toml", "? <answer>a</answer><answer>b</answer><answer>c</answer> d", "3 segments, and"),
+        ("order/documents.toml", "<user> no documents<bot>", "no segment: nothing in it is \"<doc>\""),
+        ("order/documents.toml", "<user><doc> anna has the map. what?<bot>", "its last segment does not end"),
+        ("order/documents.toml", "<user><doc> a.</doc> b <doc> c.</doc> d<bot>", "a segment begins after other text"),
+        ("contrast.toml", "<user> no documents<bot>", "no context: nothing in it is \"<doc>\""),
+        ("contrast.toml", "<user><doc> anna has the map. what?<bot>", "the context that begins here does not end"),
+        ("contrast.toml", "<user> a </doc> b<bot>", "a context ends that has not begun"),
+        ("contrast.toml", "<doc> anna has the map.</doc>", "nothing is left of the prompt"),
+        ("order/pairwise.toml", "? <answer>a</answer><answer>b</answer><answer>c</answer> d", "3 segments, and"),
     ] {
         let (found, code) = check(profile, prompt);
         let error = found["error"].as_str().unwrap_or_default();

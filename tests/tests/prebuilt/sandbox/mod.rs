@@ -8,6 +8,7 @@ mod audit;
 mod calibrate;
 mod capture;
 mod closed;
+mod contrast;
 mod cut;
 mod demo;
 mod effects;

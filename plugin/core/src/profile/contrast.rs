@@ -1,0 +1,31 @@
+//! `[contrast]`.
+
+use super::error::ProfileError;
+use super::read::Section;
+use super::types::ContrastTable;
+use crate::contrast::Contrast;
+use crate::invariance::MarkerTexts;
+
+/// The table, if it is there.
+pub(super) fn table(s: &mut Section<'_, '_, '_>) -> Option<ContrastTable> {
+    s.require("without");
+    let pos = s.pos();
+    let alpha = s.number_in("alpha", 0.0..=10.0).map_or(1.0, |a| a.value);
+    let plausibility = s.number_in("plausibility", 0.0..=1.0).map_or(0.1, |p| p.value);
+    let in_text = s.bool("markers-in-text").unwrap_or(false);
+    let at = s.get("without")?;
+    let Some(inner) = at.get_ref().as_table() else {
+        // A word, which the language has and this version lacks.
+        return s.path_of_file("without").and_then(|_| s.wrong_type(at, "without"));
+    };
+    let mut inner = Section::new(s.reader, "contrast.without", inner, at.span());
+    inner.require("open");
+    inner.require("close");
+    let (open, close) = (inner.text("open")?.value, inner.text("close")?.value);
+    if open == close {
+        inner.fail_whole(ProfileError::SameMarkers);
+        return None;
+    }
+    let markers = MarkerTexts { open, close, in_text };
+    Some(ContrastTable { pos, contrast: Contrast { alpha, plausibility, markers } })
+}

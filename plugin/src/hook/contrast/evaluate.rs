@@ -1,0 +1,210 @@
+//! What a second context says to sequences without their marked contexts, before the micro-batch whose rows need it.
+
+use std::{
+    cell::RefCell,
+    sync::{Arc, atomic::Ordering},
+};
+
+use evenkeel_ffi::generated::types::{llama_batch, llama_context};
+
+use super::{
+    super::{decode, dispatch::Verdict, split},
+    second,
+};
+use crate::{
+    guard::guard,
+    log,
+    state::{self, Fed, Live, Logits, RawRow, Said, Second, Wanted, lock},
+};
+
+/// A difference to something that is no number, or infinite, is none.
+const MOST: f32 = 1e30;
+/// Cells that are taken over from another sequence at least: fewer are evaluated as fast.
+const SHARED: usize = 16;
+
+thread_local! {
+    /// Rows of the micro-batch that is about to be evaluated on this thread, and the sequences of which another context has to
+    /// say something first.
+    static WAITING: RefCell<Option<(Vec<RawRow>, Vec<Wanted>)>> = const { RefCell::new(None) };
+}
+
+/// A micro-batch of a context of ours is about to be evaluated: its rows are fed, at once or after what they are set off against
+/// is known.
+pub fn before_ubatch(live: &Arc<Live>, rows: Vec<RawRow>) -> Verdict {
+    let wanted = if live.contrasts() && live.second_of.is_none() { live.wants_contrast(&rows) } else { vec![] };
+    if wanted.is_empty() {
+        live.feed(&rows);
+        return Verdict::Continue;
+    }
+    WAITING.set(Some((rows, wanted)));
+    Verdict::First(super::super::context::feed_contrasted)
+}
+
+/// Evaluates what the rows of the micro-batch at hand are set off against, and feeds them. Runs outside of the guard.
+pub fn feed(address: usize) {
+    let Some((rows, wanted)) = WAITING.take() else { return };
+    let Some(live) = guard("contrast", None, || state::get().live(address)) else { return };
+    let said = match second::of(&live) {
+        Ok(second) => split::apart(|| say(&live, &second, wanted)),
+        Err(why) => wanted.into_iter().map(|w| (w, Err(why.clone()))).collect(),
+    };
+    guard("contrast", (), || {
+        let n_outputs = rows.iter().filter(|r| r.output).count();
+        live.said_without(said, n_outputs);
+        live.feed(&rows);
+    });
+}
+
+/// A row of the second context's batches.
+struct Row {
+    /// Its place among the sequences.
+    of: usize,
+    token: i32,
+    pos: i32,
+    /// The micro-batch's output rows that need its logits.
+    outputs: Vec<usize>,
+}
+
+/// All that is wanted, in as few batches as it takes. If there is no room, sequences that are not at hand make some.
+fn say(live: &Arc<Live>, second: &Second, wanted: Vec<Wanted>) -> Vec<Said> {
+    guard("contrast", (), || second.live.follow(&live.book(), &wanted));
+    let mut said = evaluate(live, second, &wanted);
+    if matches!(said, Err(1)) {
+        log::debug!("context {}: no room beside it: what it has there of other sequences is dropped", live.id);
+        forget(live, second);
+        said = evaluate(live, second, &wanted);
+    }
+    match said {
+        Ok(mut logits) => {
+            logits.resize_with(wanted.len(), Vec::new);
+            wanted.into_iter().zip(logits).map(|(w, logits)| (w, Ok(logits))).collect()
+        }
+        Err(code) => {
+            forget(live, second);
+            let why = format!(
+                "the request without its context cannot be evaluated (llama_decode of the second context returned {code}{})",
+                if code == 1 { ": its cache is full" } else { "" }
+            );
+            wanted.into_iter().map(|w| (w, Err(why.clone()))).collect()
+        }
+    }
+}
+
+/// Clears the second context.
+fn forget(live: &Live, second: &Second) {
+    if let (Some(llama), Some(memory)) = (live.host.lib.llama.as_ref(), decode::memory_of(&second.live)) {
+        // SAFETY: the memory of a context of our own, used by this thread alone.
+        unsafe { (llama.llama_memory_seq_rm)(memory as _, -1, -1, -1) };
+    }
+    guard("contrast", (), || lock(&live.contrast).fed.clear());
+}
+
+/// Makes each sequence of the second context what it should be, but for the tokens that are returned, from a position on.
+fn prepare(live: &Live, second: &Second, wanted: &Wanted) -> Option<usize> {
+    let (llama, memory) = (live.host.lib.llama.as_ref()?, decode::memory_of(&second.live)?);
+    let contrast = live.host.lib.contrast.as_ref()?;
+    let common = |fed: &Fed| {
+        let same = fed.under == Some(wanted.under);
+        if same { fed.tokens.iter().zip(&wanted.tokens).take_while(|(a, b)| a == b).count() } else { 0 }
+    };
+    // The first token whose logits are needed is evaluated, in any case.
+    let most = wanted.rows.iter().map(|(_, n)| n - 1).min().unwrap_or(0);
+    let (own, length, other) = guard("contrast", None, || {
+        let contrasts = lock(&live.contrast);
+        let own = contrasts.fed.get(&wanted.seq);
+        let others = contrasts.fed.iter().filter(|(seq, _)| **seq != wanted.seq);
+        let best = others.map(|(seq, fed)| (common(fed), *seq)).max();
+        Some((own.map_or(0, common), own.map_or(0, |fed| fed.tokens.len()), best))
+    })?;
+    let (seq, mut keep) = (wanted.seq, own.min(most));
+    let unified = live.origin().is_some_and(|origin| origin.params.unified);
+    // SAFETY: as in `forget`.
+    unsafe {
+        match other {
+            Some((n, other)) if unified && !live.whole && n.min(most) >= keep + SHARED => {
+                keep = n.min(most);
+                (llama.llama_memory_seq_rm)(memory as _, seq, -1, -1);
+                (contrast.llama_memory_seq_cp)(memory as _, other, seq, 0, keep as i32);
+            }
+            _ if keep < length => {
+                let whole = live.whole || !(llama.llama_memory_seq_rm)(memory as _, seq, keep as i32, -1);
+                if whole {
+                    (llama.llama_memory_seq_rm)(memory as _, seq, -1, -1);
+                    keep = 0;
+                }
+            }
+            _ => {}
+        }
+    }
+    let kept = Fed { tokens: wanted.tokens[..keep].to_vec(), under: Some(wanted.under) };
+    guard("contrast", (), || drop(lock(&live.contrast).fed.insert(seq, kept)));
+    Some(keep)
+}
+
+/// The negated logits that are wanted, by sequence. What llama_decode returned if that is not 0.
+fn evaluate(live: &Arc<Live>, second: &Second, wanted: &[Wanted]) -> Result<Vec<Logits>, i32> {
+    let (Some(llama), Some(contrast)) = (live.host.lib.llama.as_ref(), live.host.lib.contrast.as_ref()) else {
+        return Err(-1);
+    };
+    let mut rows = vec![];
+    for (of, w) in wanted.iter().enumerate() {
+        let from = prepare(live, second, w).ok_or(-1)?;
+        rows.extend((from..w.tokens.len()).map(|at| {
+            let outputs = w.rows.iter().filter(|(_, n)| *n == at + 1).map(|(row, _)| *row).collect();
+            Row { of, token: w.tokens[at], pos: at as i32, outputs }
+        }));
+    }
+    let ctx = second.address as *mut llama_context;
+    // SAFETY: a context of our own, used by this thread alone, and its model's vocabulary.
+    let (n_batch, n_vocab) = unsafe {
+        let vocab = (llama.llama_model_get_vocab)((llama.llama_get_model)(ctx));
+        (((llama.llama_n_batch)(ctx) as usize).max(1), (llama.llama_vocab_n_tokens)(vocab) as usize)
+    };
+    let mut found: Vec<Logits> = wanted.iter().map(|_| vec![]).collect();
+    for piece in rows.chunks(n_batch) {
+        let n = piece.len();
+        let mut token: Vec<i32> = piece.iter().map(|r| r.token).collect();
+        let mut pos: Vec<i32> = piece.iter().map(|r| r.pos).collect();
+        let mut seq: Vec<i32> = piece.iter().map(|r| wanted[r.of].seq).collect();
+        let mut seqs: Vec<*mut i32> = seq.iter_mut().map(|s| &raw mut *s).collect();
+        let mut n_seq = vec![1i32; n];
+        let mut logits: Vec<i8> = piece.iter().map(|r| i8::from(!r.outputs.is_empty())).collect();
+        let batch = llama_batch {
+            n_tokens: n as i32,
+            token: token.as_mut_ptr(),
+            embd: std::ptr::null_mut(),
+            pos: pos.as_mut_ptr(),
+            n_seq_id: n_seq.as_mut_ptr(),
+            seq_id: seqs.as_mut_ptr(),
+            logits: logits.as_mut_ptr(),
+        };
+        // SAFETY: as above; the batch's arrays have n_tokens elements each and outlive the call.
+        let result = decode::quietly(|| unsafe { (llama.llama_decode)(ctx, batch) });
+        if result != 0 {
+            return Err(result);
+        }
+        live.contrasted.calls.fetch_add(1, Ordering::Relaxed);
+        live.contrasted.tokens.fetch_add(n as u64, Ordering::Relaxed);
+        for (i, row) in piece.iter().enumerate() {
+            for output in &row.outputs {
+                // SAFETY: the row gives output; its logits are there until the next call.
+                let said = unsafe {
+                    let said = (contrast.llama_get_logits_ith)(ctx, i as i32);
+                    if said.is_null() {
+                        return Err(-1);
+                    }
+                    std::slice::from_raw_parts(said, n_vocab)
+                };
+                let negated = said.iter().map(|x| (-x).clamp(-MOST, MOST)).collect();
+                found[row.of].push((*output, negated));
+            }
+        }
+        guard("contrast", (), || {
+            let mut contrasts = lock(&live.contrast);
+            for row in piece {
+                contrasts.fed.entry(wanted[row.of].seq).or_default().tokens.push(row.token);
+            }
+        });
+    }
+    Ok(found)
+}

@@ -1,0 +1,191 @@
+//! What the rows of one context are set off against, and what its second context, which evaluates their sequences without
+//! their marked contexts, has in its cells.
+//!
+//! What a sequence is without its contexts follows from its tokens alone. So nothing that a host does to cells has to be done
+//! there too: before it is used, a sequence of the second context is compared with what it should be, cut at the first
+//! difference, and completed.
+
+use std::sync::{Arc, atomic::AtomicU64};
+
+use evenkeel_core::{
+    contrast::{self, Place},
+    invariance::{Markers, Pairs, pairs},
+    sequence::PlanId,
+};
+use evenkeel_ffi::params::Copied;
+use rustc_hash::FxHashMap;
+
+use super::{Live, Pinned};
+
+/// Stands for a token that was generated: no marker contains it.
+pub const GENERATED: i32 = i32::MIN;
+
+/// How a context was made.
+#[derive(Clone, Copy)]
+pub struct Origin {
+    /// Its `llama_model`.
+    pub model: usize,
+    /// Its parameters.
+    pub params: Copied,
+}
+
+/// The second context.
+#[derive(Clone)]
+pub struct Second {
+    /// Its address.
+    pub address: usize,
+    /// What it runs under.
+    pub live: Arc<Live>,
+}
+
+/// What a context has for contrasts.
+#[derive(Default)]
+pub struct Contrasts {
+    /// The second context, once a row needed one.
+    pub second: Option<Second>,
+    /// By sequence: where its contexts are.
+    pub found: FxHashMap<i32, Found>,
+    /// By sequence: what it has in the second context.
+    pub fed: FxHashMap<i32, Fed>,
+    /// By output row of the micro-batch that is evaluated: what it is set off against. Empty if none is.
+    pub rows: Arc<[Option<Against>]>,
+}
+
+/// Counters of a context's contrasts.
+#[derive(Default)]
+pub struct Contrasted {
+    /// Rows whose logits were set off.
+    pub rows: AtomicU64,
+    /// Tokens that the second context evaluated for them.
+    pub tokens: AtomicU64,
+    /// Calls to decode that this took.
+    pub calls: AtomicU64,
+}
+
+/// The contexts in a sequence's tokens.
+#[derive(Default)]
+pub struct Found {
+    searched: Vec<i32>,
+    markers: Option<Arc<Markers>>,
+    pairs: Pairs,
+}
+
+/// The cells of a sequence of the second context.
+#[derive(Default, Clone)]
+pub struct Fed {
+    /// Its tokens, from position 0 on.
+    pub tokens: Vec<i32>,
+    /// The plan that they were computed under.
+    pub under: Option<PlanId>,
+}
+
+/// The negated logits that output rows are set off against, by their places among the output rows.
+pub type Logits = Vec<(usize, Vec<f32>)>;
+
+/// What one row is set off against.
+pub struct Against {
+    /// How far it is moved.
+    pub alpha: f32,
+    /// How far below its best logit others may lie.
+    pub reach: Option<f32>,
+    /// The negated logits of the request without its contexts, finite.
+    pub minus_without: Vec<f32>,
+}
+
+/// A sequence of the micro-batch at hand that needs what the second context says.
+pub struct Wanted {
+    /// Its number.
+    pub seq: i32,
+    /// Its tokens without its contexts.
+    pub tokens: Vec<i32>,
+    /// What it runs under.
+    pub pinned: Pinned,
+    /// The same as a number, strengths included.
+    pub under: PlanId,
+    /// α.
+    pub alpha: f32,
+    /// How far below a row's best logit others may lie.
+    pub reach: Option<f32>,
+    /// Output rows of the micro-batch, each with how many of the tokens come before its logits.
+    pub rows: Vec<(usize, usize)>,
+}
+
+impl Found {
+    /// The contexts in `tokens`, of which generated ones are [`GENERATED`].
+    ///
+    /// # Errors
+    /// Why the markers make none.
+    pub fn find(
+        &mut self,
+        markers: &Arc<Markers>,
+        tokens: &[i32],
+        mut piece: impl FnMut(i32) -> Arc<[u8]>,
+    ) -> Result<&Pairs, String> {
+        let known = self.markers.as_ref().is_some_and(|m| Arc::ptr_eq(m, markers))
+            && tokens
+                .strip_prefix(&*self.searched)
+                .is_some_and(|rest| rest.iter().all(|t| *t == GENERATED) && !self.searched.is_empty());
+        if !known {
+            // No text of a token has this byte alone, and no marker does.
+            let piece = |token| if token == GENERATED { Arc::from(&b"\xff"[..]) } else { piece(token) };
+            self.markers = None;
+            self.pairs = pairs(markers, tokens, piece).map_err(|e| e.to_string())?;
+            self.searched = tokens.to_vec();
+            self.markers = Some(markers.clone());
+        }
+        Ok(&self.pairs)
+    }
+}
+
+/// Which rows of a sequence are set off, each with how many tokens are before its logits. `outputs`: place among the output rows,
+/// and position; `ends`: the last of them is the end of a prompt.
+///
+/// # Errors
+/// Why there is nothing to set it off against.
+pub fn rows(pairs: &Pairs, outputs: &[(usize, i32)], ends: bool) -> Result<Vec<(usize, usize)>, String> {
+    let mut rows = vec![];
+    for (i, (row, pos)) in outputs.iter().enumerate() {
+        match contrast::place(pairs, *pos) {
+            Place::Plain => {}
+            Place::Open if ends && i + 1 == outputs.len() => {
+                return Err("the prompt ends in a context that does not end".into());
+            }
+            Place::Open => {}
+            Place::After => match contrast::left(pairs, *pos) {
+                0 => return Err("nothing is left of the prompt without its context".into()),
+                n => rows.push((*row, n)),
+            },
+        }
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use evenkeel_core::invariance::{Marker, Span};
+
+    use super::*;
+
+    #[test]
+    fn generated_markers_are_text() {
+        let markers = Arc::new(Markers { open: Marker::Token(1), close: Marker::Token(2) });
+        let mut found = Found::default();
+        let piece = |_| Arc::from(&b"x"[..]);
+        let pairs = found.find(&markers, &[5, 1, 7, 2, 5], piece).unwrap().clone();
+        assert_eq!(pairs.closed, [Span { first: 1, end: 4 }]);
+        assert_eq!(found.find(&markers, &[5, 1, 7, 2, 5, GENERATED], piece), Ok(&pairs));
+        assert!(found.find(&markers, &[5, 1, 7, 2, 5, GENERATED, 1], piece).unwrap().open.is_some());
+        assert!(found.find(&markers, &[5, 2], piece).is_err());
+        assert_eq!(found.find(&markers, &[5], piece), Ok(&Pairs::default()));
+    }
+
+    #[test]
+    fn rows_after_a_context_are_set_off() {
+        let pairs = Pairs { closed: vec![Span { first: 1, end: 4 }], open: Some(6) };
+        assert_eq!(rows(&pairs, &[(0, 0), (1, 4), (2, 5)], true), Ok(vec![(1, 2), (2, 3)]));
+        assert!(rows(&pairs, &[(0, 6)], true).is_err());
+        assert_eq!(rows(&pairs, &[(0, 6)], false), Ok(vec![]));
+        let all = Pairs { closed: vec![Span { first: 0, end: 4 }], open: None };
+        assert!(rows(&all, &[(0, 3)], true).is_err());
+    }
+}

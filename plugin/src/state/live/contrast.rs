@@ -1,0 +1,200 @@
+//! Rows that are set off against the same request without its contexts.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use evenkeel_core::{
+    lower::Contrasted as Nodes,
+    sequence::{Phase, UNKNOWN_TOKEN},
+};
+
+use super::super::{
+    Against, Book, Logits, Second, Wanted,
+    contrast::{self, GENERATED, Origin},
+    lock,
+};
+use super::{Inner, Live, RawRow};
+use crate::hook::Host;
+
+/// What the second context said for a sequence: logits by output row, or why there are none.
+pub type Said = (Wanted, Result<Logits, String>);
+
+impl Live {
+    /// Whether a plan sets logits off.
+    pub fn contrasts(&self) -> bool {
+        self.contrasting.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of how it was made.
+    pub fn made_as(&self, origin: Origin) {
+        let _ = self.origin.set(origin);
+    }
+
+    /// How it was made, where that could be read.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.get()
+    }
+
+    /// The context at `address`, made like this one, to evaluate sequences without their contexts.
+    pub fn second(self: &Arc<Self>, id: u32, address: usize, host: Arc<Host>) -> Live {
+        let vocab = self.pieces.vocab();
+        let mut second = Live::new((id, address), self.facts.clone(), host, self.book(), vocab, self.whole);
+        second.second_of = Some(self.id);
+        let mut inner = lock(&second.inner);
+        inner.second = true;
+        inner.structure = Arc::default();
+        inner.restructure(&self.facts);
+        drop(inner);
+        second
+    }
+
+    /// What its plans need to set logits off.
+    ///
+    /// # Errors
+    /// What this llama.cpp, or this context, lacks for it.
+    pub(super) fn check_contrast(&self, book: &Book) -> Result<(), String> {
+        for (name, instance) in &book.named {
+            let Some(contrast) = &instance.plan.contrast else { continue };
+            let failed = |key: &str, why: String| Err(format!("{}: profile {name}: {key}: {why}", book.path.display()));
+            if self.host.lib.contrast.is_none() {
+                return failed("contrast", "this llama.cpp lacks functions that it needs".into());
+            }
+            if self.origin.get().is_none() {
+                let why = "how the context was made cannot be read, and so no second one be made like it".into();
+                return failed("contrast", why);
+            }
+            match self.pieces.markers(&self.host, &contrast.markers) {
+                Ok(found) => drop(lock(&self.known_markers).insert(contrast.markers.clone(), Arc::new(found))),
+                Err(why) => return failed("contrast.without", why),
+            }
+            self.contrasting.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The sequences of a micro-batch that is about to be evaluated whose rows are set off. Those that cannot be are refused.
+    pub fn wants_contrast(&self, raw: &[RawRow]) -> Vec<Wanted> {
+        lock(&self.contrast).rows = Arc::new([]);
+        let mut seqs: Vec<i32> = raw.iter().map(|r| r.seq).collect();
+        seqs.sort_unstable();
+        seqs.dedup();
+        let mut inner = lock(&self.inner);
+        let mut wanted = vec![];
+        for seq in seqs {
+            match self.want(&mut inner, seq, raw) {
+                Ok(found) => wanted.extend(found),
+                Err(why) => inner.refuse_now(seq, self, &why),
+            }
+        }
+        wanted
+    }
+
+    fn want(&self, inner: &mut Inner, seq: i32, raw: &[RawRow]) -> Result<Option<Wanted>, String> {
+        inner.settle(seq, self);
+        let call = inner.call;
+        let Some(sequence) = inner.sequences.get_mut(&seq) else { return Ok(None) };
+        let outputs = (0..).zip(raw.iter().filter(|r| r.output)).filter(|(_, r)| r.seq == seq);
+        let outputs: Vec<(usize, i32)> = outputs.map(|(row, r)| (row, r.pos)).collect();
+        let own: Vec<&RawRow> = raw.iter().filter(|r| r.seq == seq).collect();
+        let generating = sequence.phase(call, false) == Phase::Generated;
+        sequence.said.split_off(&own[0].pos);
+        sequence.said.extend(own.iter().filter(|r| generating && r.output).map(|r| r.pos));
+        let Some(pinned) = sequence.pinned.clone().filter(|p| !p.refused) else { return Ok(None) };
+        let plan = pinned.plan(&sequence.router, own[0].pos);
+        let Some((instance, settings)) = plan.as_ref().and_then(|p| Some((p, p.plan.contrast.as_ref()?))) else {
+            return Ok(None);
+        };
+        let Some(markers) = lock(&self.known_markers).get(&settings.markers).cloned() else { return Ok(None) };
+        if outputs.is_empty() {
+            return Ok(None);
+        }
+        let first = own[0].pos.max(0) as usize;
+        let known = sequence.cells.iter().take(first);
+        let mut tokens: Vec<i32> = known.map(|(_, cell)| cell.map_or(UNKNOWN_TOKEN, |c| c.token)).collect();
+        tokens.resize(first, UNKNOWN_TOKEN);
+        tokens.extend(own.iter().map(|r| r.token));
+        if tokens.contains(&UNKNOWN_TOKEN) || own.windows(2).any(|w| w[1].pos != w[0].pos + 1) {
+            return Err("not all of its tokens are known, so its contexts cannot be found (images and audio come as \
+                        embeddings, which a contrast does not take yet)"
+                .into());
+        }
+        let mut searched = tokens.clone();
+        for pos in &sequence.said {
+            if let Some(token) = searched.get_mut(*pos as usize) {
+                *token = GENERATED;
+            }
+        }
+        let ends = !generating && own.last().is_some_and(|r| r.output);
+        let mut contrasts = lock(&self.contrast);
+        let found = contrasts.found.entry(seq).or_default();
+        let pairs = found.find(&markers, &searched, |token| self.pieces.get(&self.host, token, true))?;
+        let rows = contrast::rows(pairs, &outputs, ends)?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let under = instance.identity(Phase::Prompt).plan;
+        let (alpha, reach) = (settings.alpha, settings.reach());
+        let tokens = evenkeel_core::contrast::without(pairs, &tokens);
+        Ok(Some(Wanted { seq, tokens, pinned, under, alpha, reach, rows }))
+    }
+
+    /// The second context has said what it can: of the micro-batch that is about to be evaluated. Sequences that it could not
+    /// say it for are refused.
+    pub fn said_without(&self, said: Vec<Said>, n_outputs: usize) {
+        let mut rows: Vec<Option<Against>> = Vec::new();
+        rows.resize_with(n_outputs, || None);
+        for (wanted, result) in said {
+            match result {
+                Ok(list) => {
+                    self.contrasted.rows.fetch_add(list.len() as u64, Ordering::Relaxed);
+                    for (row, minus_without) in list {
+                        rows[row] = Some(Against { alpha: wanted.alpha, reach: wanted.reach, minus_without });
+                    }
+                }
+                Err(why) => lock(&self.inner).refuse_now(wanted.seq, self, &why),
+            }
+        }
+        if rows.iter().any(Option::is_some) {
+            lock(&self.contrast).rows = rows.into();
+        }
+    }
+
+    /// What the output rows of the micro-batch that is evaluated are set off against; empty if none is.
+    pub fn against(&self) -> Arc<[Option<Against>]> {
+        lock(&self.contrast).rows.clone()
+    }
+
+    /// What the graph of the micro-batch that is evaluated needs for it.
+    pub fn contrast_nodes(&self) -> Option<Nodes> {
+        let rows = self.against();
+        let some = !rows.is_empty();
+        some.then(|| Nodes { plausible: rows.iter().flatten().any(|against| against.reach.is_some()) })
+    }
+
+    /// The second context, once it was made.
+    pub fn second_context(&self) -> Option<Second> {
+        lock(&self.contrast).second.clone()
+    }
+
+    /// Sequences of this context, which is a second one, are about to be evaluated for those of the first.
+    pub fn follow(&self, book: &Arc<Book>, wanted: &[Wanted]) {
+        let mut inner = lock(&self.inner);
+        if !Arc::ptr_eq(&inner.book, book) {
+            inner.book = book.clone();
+            inner.restructure(&self.facts);
+        }
+        inner.call += 1;
+        for w in wanted {
+            inner.sequences.entry(w.seq).or_default().pinned = Some(w.pinned.clone());
+        }
+    }
+}
+
+impl Inner {
+    /// Refuses a sequence from its next row on.
+    fn refuse_now(&mut self, seq: i32, live: &Live, why: &str) {
+        let pinned = self.refuse(seq, live, why);
+        if let Some(sequence) = self.sequences.get_mut(&seq) {
+            sequence.pinned = Some(pinned);
+        }
+    }
+}
