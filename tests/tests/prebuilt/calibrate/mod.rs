@@ -1,5 +1,8 @@
 //! Calibration of labels on a real host, against a computation in float64 that has nothing but the host's own logits.
 
+mod odd;
+mod served;
+
 use std::fs;
 
 use evenkeel_model::{Arch, FileType};
