@@ -65,6 +65,17 @@ pub struct Ggml {
         nb1: usize,
         offset: usize,
     ) -> *mut ggml_tensor,
+    /// `ggml_view_3d`
+    pub ggml_view_3d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        ne0: i64,
+        ne1: i64,
+        ne2: i64,
+        nb1: usize,
+        nb2: usize,
+        offset: usize,
+    ) -> *mut ggml_tensor,
     /// `ggml_set_name`
     pub ggml_set_name:
         unsafe extern "C-unwind" fn(tensor: *mut ggml_tensor, name: *const ::std::os::raw::c_char) -> *mut ggml_tensor,
@@ -186,6 +197,7 @@ impl Ggml {
                 ggml_dup_tensor: crate::table::required(lookup, "ggml_dup_tensor", &mut missing),
                 ggml_view_1d: crate::table::required(lookup, "ggml_view_1d", &mut missing),
                 ggml_view_2d: crate::table::required(lookup, "ggml_view_2d", &mut missing),
+                ggml_view_3d: crate::table::required(lookup, "ggml_view_3d", &mut missing),
                 ggml_set_name: crate::table::required(lookup, "ggml_set_name", &mut missing),
                 ggml_set_input: crate::table::required(lookup, "ggml_set_input", &mut missing),
                 ggml_set_output: crate::table::required(lookup, "ggml_set_output", &mut missing),

@@ -172,6 +172,7 @@ pub fn before_drop(r: &Registers) -> Verdict {
         }
     }
     drop((graphs, fed));
+    state.priors.save();
     snapshot::now(state);
     Verdict::Continue
 }

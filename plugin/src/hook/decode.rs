@@ -71,6 +71,7 @@ pub fn boundary(live: &Arc<Live>) -> bool {
     let state = state::get();
     reload::at_boundary(state);
     snapshot::at_boundary(state);
+    state.priors.at_boundary();
     for seq in live.decode_begins() {
         if let Some(end) = end_of(live, seq)
             && let Some(repair) = live.verify(seq, end)

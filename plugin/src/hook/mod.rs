@@ -26,6 +26,7 @@ mod install;
 mod known;
 mod library;
 mod memory;
+mod observe;
 mod real;
 mod request;
 mod rows;

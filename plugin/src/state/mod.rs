@@ -9,6 +9,7 @@ mod held;
 mod identity;
 mod instance;
 mod live;
+mod prior;
 mod profile;
 mod regions;
 pub mod reload;
@@ -37,6 +38,7 @@ pub use held::RowSlots;
 pub use identity::Identities;
 pub use instance::{Instance, PLAIN, SiteCounter};
 pub use live::{Again, Kept, Live, Prepared, RawRow, Repair, Room, Row};
+pub use prior::{Online, Priors};
 pub use profile::ProfileSlot;
 pub use regions::{Batch, Evaluated, Regions};
 pub use sequence::{Pinned, Sequence, Wish};
@@ -65,6 +67,8 @@ pub struct State {
     pub schedulers: Mutex<FxHashMap<usize, usize>>,
     /// Numbers for what cells were computed under.
     pub identities: Identities,
+    /// Priors that are learned from the stream.
+    pub priors: Priors,
     /// When the profiles' files were looked at.
     pub watch: reload::Watch,
     /// When the counters were written.
@@ -128,6 +132,7 @@ impl State {
             attention: Mutex::default(),
             schedulers: Mutex::default(),
             identities: Identities::default(),
+            priors: Priors::default(),
             watch: reload::Watch::new(),
             snapshots: snapshot::Writer::default(),
             repairs: Mutex::default(),

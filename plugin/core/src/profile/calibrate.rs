@@ -19,8 +19,10 @@ pub struct CalibrateRule {
     pub labels: Vec<Spanned<String>>,
     /// `method`, and `temperature`.
     pub method: Method,
-    /// `file` or `prior`: path of what was fitted; absent with a temperature only.
+    /// `file` or `prior`: path of what was fitted; absent with a temperature and what is learned from the stream.
     pub file: Option<Spanned<String>>,
+    /// `state`: where a prior that is learned is kept.
+    pub state: Option<Spanned<String>>,
     /// `form`.
     pub form: Form,
     /// `at`.
@@ -43,10 +45,32 @@ pub enum Method {
     Contextual,
     /// Divided by the mean over many inputs (Batch Calibration, arXiv 2309.17249).
     Batch,
+    /// Divided by a prior that is estimated from the stream of requests.
+    Online(Learning),
     /// The mean rating through a line.
     Linear,
     /// The mean rating through a curve, as Tweedie's formula gives it.
     Tweedie,
+}
+
+/// How a prior follows the stream of requests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Learning {
+    /// `min-count`: requests before the prior is used.
+    pub min_count: u32,
+    /// `weight`: the most by which one request moves the share of a label, above 0.
+    pub weight: f32,
+    /// `min-prior`: the least share of a label, above 0, at most an even one.
+    pub min_prior: f32,
+    /// `learn`: whether it moves at all.
+    pub learn: bool,
+}
+
+impl Learning {
+    /// What holds where nothing is typed, for this many labels.
+    pub fn of(labels: usize) -> Self {
+        Self { min_count: 32, weight: 0.01, min_prior: 0.2 / labels as f32, learn: true }
+    }
 }
 
 impl Method {
@@ -57,6 +81,7 @@ impl Method {
             Self::Temperature(_) => "temperature",
             Self::Contextual => "contextual",
             Self::Batch => "batch",
+            Self::Online(_) => "online",
             Self::Linear => "linear",
             Self::Tweedie => "tweedie",
         }
@@ -67,7 +92,7 @@ impl Method {
         match self {
             Self::Affine | Self::Linear | Self::Tweedie => Some("file"),
             Self::Contextual | Self::Batch => Some("prior"),
-            Self::Temperature(_) => None,
+            Self::Temperature(_) | Self::Online(_) => None,
         }
     }
 }
@@ -94,15 +119,27 @@ pub enum At {
     After(Spanned<String>),
 }
 
-const METHODS: [Method; 6] =
-    [Method::Affine, Method::Temperature(1.0), Method::Contextual, Method::Batch, Method::Linear, Method::Tweedie];
+const METHODS: [Method; 7] = [
+    Method::Affine,
+    Method::Temperature(1.0),
+    Method::Contextual,
+    Method::Batch,
+    Method::Online(Learning { min_count: 1, weight: 0.0, min_prior: 0.0, learn: true }),
+    Method::Linear,
+    Method::Tweedie,
+];
 
 /// Keys that not every method has.
-const KEYS: [(&str, &[&str]); 4] = [
+const KEYS: [(&str, &[&str]); 9] = [
     ("file", &["affine", "linear", "tweedie"]),
     ("prior", &["contextual", "batch"]),
     ("temperature", &["temperature"]),
     ("form", &["affine", "contextual"]),
+    ("min-count", &["online"]),
+    ("weight", &["online"]),
+    ("min-prior", &["online"]),
+    ("learn", &["online"]),
+    ("state", &["online"]),
 ];
 
 /// One `[[calibrate]]` table.
@@ -117,12 +154,36 @@ pub(super) fn rule(section: &mut Section<'_, '_, '_>, names: &mut Names) -> Opti
     let at = at(section);
     let min_label_mass = section.number_in("min-label-mass", 0.0..=0.999).map_or(0.5, |m| m.value);
     let model_hint = section.choice("model-hint", &[ModelHint::Check, ModelHint::Ignore]).unwrap_or(ModelHint::Check);
+    let learning = learning(section, labels.as_ref().map_or(2, Vec::len));
+    let state = section.text("state");
     let method = match method? {
         Method::Temperature(_) => Method::Temperature(temperature?.value),
+        Method::Online(_) => Method::Online(learning),
         method => method,
     };
-    Some(CalibrateRule { pos, name: name?, labels: labels?, method, file, form, at, min_label_mass, model_hint })
+    if let (Method::Online(Learning { learn: false, .. }), None) = (method, &state) {
+        section.fail_here("state", ProfileError::Missing { allowed: "where learn = false: the prior's file" });
+    }
+    Some(CalibrateRule { pos, name: name?, labels: labels?, method, file, state, form, at, min_label_mass, model_hint })
 }
+
+/// How a prior follows the stream.
+fn learning(section: &mut Section<'_, '_, '_>, labels: usize) -> Learning {
+    let usual = Learning::of(labels);
+    let min_count = section.count_up_to("min-count", MAX_COUNT).unwrap_or(usual.min_count);
+    let weight = section.number_in("weight", 1e-4..=0.5).map_or(usual.weight, |w| w.value);
+    let mut min_prior = section.number_in("min-prior", 1e-3..=0.5).map_or(usual.min_prior, |p| p.value);
+    if min_prior > 1.0 / labels as f32
+        && let Some(at) = section.get("min-prior")
+    {
+        section.out_of_range::<()>(at, "min-prior", &format!("{min_prior} for {labels} labels"));
+        min_prior = usual.min_prior;
+    }
+    Learning { min_count, weight, min_prior, learn: section.bool("learn").unwrap_or(true) }
+}
+
+/// Most requests that a prior can wait for.
+const MAX_COUNT: u32 = 1_000_000;
 
 /// Keys of other methods are errors; the file that this one has.
 fn method_keys(section: &mut Section<'_, '_, '_>, method: Method) -> Option<Spanned<String>> {
@@ -135,7 +196,9 @@ fn method_keys(section: &mut Section<'_, '_, '_>, method: Method) -> Option<Span
         }
     }
     let Some(key) = method.file_key() else {
-        section.require("temperature");
+        if let Method::Temperature(_) = method {
+            section.require("temperature");
+        }
         return None;
     };
     section.require(key);

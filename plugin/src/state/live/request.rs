@@ -1,6 +1,8 @@
 //! Requests: where they begin, and what they ask for.
 
-use super::super::{Book, Sequence, Wish, lock};
+use std::sync::Arc;
+
+use super::super::{Book, Online, Sequence, Wish, lock};
 use super::{Live, Shown, Totals};
 use crate::log;
 
@@ -50,6 +52,17 @@ impl Live {
             return Wish::Refused(format!("a request chose \"{name}\", allowed: {allowed} ([requests] choose)"));
         }
         Wish::Named(name.to_owned())
+    }
+
+    /// Whether the current request of a sequence was not counted for this prior before: now it is.
+    pub fn counts(&self, seq: i32, prior: &Arc<Online>) -> bool {
+        let mut inner = lock(&self.inner);
+        let Some(sequence) = inner.sequences.get_mut(&seq) else { return false };
+        let new = !sequence.learned.iter().any(|known| Arc::ptr_eq(known, prior));
+        if new {
+            sequence.learned.push(prior.clone());
+        }
+        new
     }
 
     /// The sequences, for the counters, and the sums over them.

@@ -1,6 +1,7 @@
 //! Calibration of labels on a real host, against a computation in float64 that has nothing but the host's own logits.
 
 mod odd;
+mod online;
 mod served;
 
 use std::fs;

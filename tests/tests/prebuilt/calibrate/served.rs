@@ -71,7 +71,7 @@ impl Bench {
 
 /// Logarithms of all tokens' probabilities, before any sampler. What is said is a letter: a server tells nothing of a byte that
 /// is no text.
-fn raw(server: &Server, tokens: &[u32]) -> Vec<f64> {
+pub fn raw(server: &Server, tokens: &[u32]) -> Vec<f64> {
     let request = Request::tokens(tokens).with("n_predict", json!(1)).with("n_probs", json!(VOCAB));
     let request = request.with("grammar", json!("root ::= [a-z]"));
     let mut all = vec![f64::NAN; VOCAB];
@@ -84,7 +84,7 @@ fn best(logits: &[f64], among: impl Fn(&usize) -> bool) -> usize {
     (0..logits.len()).filter(among).max_by(|a, b| logits[*a].total_cmp(&logits[*b])).expect("a token")
 }
 
-fn post(server: &Server, body: &Value) -> Value {
+pub fn post(server: &Server, body: &Value) -> Value {
     server.post("/completion", body).unwrap_or_else(|e| panic!("{body}: {e}\n{}", server.log()))
 }
 

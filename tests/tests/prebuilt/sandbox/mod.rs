@@ -14,6 +14,7 @@ mod inside;
 mod items;
 mod lab;
 mod learn;
+mod online;
 mod order;
 mod profile;
 mod stats;
