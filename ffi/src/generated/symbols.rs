@@ -741,6 +741,18 @@ pub struct Llama {
     /// `llama_vocab_get_attr`
     pub llama_vocab_get_attr:
         Option<unsafe extern "C-unwind" fn(vocab: *const llama_vocab, token: llama_token) -> llama_token_attr>,
+    /// `llama_tokenize`
+    pub llama_tokenize: Option<
+        unsafe extern "C-unwind" fn(
+            vocab: *const llama_vocab,
+            text: *const ::std::os::raw::c_char,
+            text_len: i32,
+            tokens: *mut llama_token,
+            n_tokens_max: i32,
+            add_special: bool,
+            parse_special: bool,
+        ) -> i32,
+    >,
 }
 impl Llama {
     /// Resolves every function of the group.
@@ -781,6 +793,7 @@ impl Llama {
                 llama_vocab_is_eog: crate::table::required(lookup, "llama_vocab_is_eog", &mut missing),
                 llama_token_to_piece: crate::table::required(lookup, "llama_token_to_piece", &mut missing),
                 llama_vocab_get_attr: crate::table::optional(lookup, "llama_vocab_get_attr"),
+                llama_tokenize: crate::table::optional(lookup, "llama_tokenize"),
             }
         };
         missing.or(table)

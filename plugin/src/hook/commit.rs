@@ -367,14 +367,14 @@ pub fn value(structure: &Structure, row: &Row, source: GateSource) -> f32 {
         GateSource::Rule(plan, rule) if row.plan == Some(plan) => {
             let instance = &structure.plans[plan];
             let typed = &instance.plan.rules[usize::from(rule.0)];
-            if instance.prior(rule).is_some_and(|(prior, learning)| !prior.is_used(&learning)) {
+            if instance.prior(rule).is_some_and(|(prior, how)| !prior.is_used(how)) {
                 return 0.0;
             }
             let strength = typed.gate.map_or(0.0, |gate| instance.strength(usize::from(gate.0)));
             if row.takes(typed.tokens, typed.held) { strength } else { 0.0 }
         }
         GateSource::Prior(plan, rule, label) if row.plan == Some(plan) => {
-            structure.plans[plan].prior(rule).map_or(0.0, |(prior, _)| prior.offset(usize::from(label)))
+            structure.plans[plan].prior(rule).map_or(0.0, |(prior, how)| prior.gate(usize::from(label), how))
         }
         GateSource::Rule(..) | GateSource::Prior(..) => 0.0,
         GateSource::Refused => f32::from(row.refused),

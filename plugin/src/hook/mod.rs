@@ -25,6 +25,7 @@ mod index;
 mod install;
 mod known;
 mod library;
+mod measure;
 mod memory;
 mod observe;
 mod real;

@@ -6,23 +6,20 @@ use std::{
     sync::Arc,
 };
 
-use evenkeel_core::{
-    plan::RuleIndex,
-    profile::{Learning, Tokens},
-};
+use evenkeel_core::{plan::RuleIndex, profile::Tokens};
 use evenkeel_ffi::generated::types::*;
 
 use super::{computed::Found, library::Host};
 use crate::{
     guard::guard,
-    state::{self, Context, Instance, Online, Row},
+    state::{self, Context, Instance, Online, Row, Use},
 };
 
 /// One rule in one graph.
 pub struct Observer {
     context: Arc<Context>,
     prior: Arc<Online>,
-    learning: Learning,
+    how: Use,
     /// Its plan's place in the graph's structure, and where it acts.
     plan: usize,
     tokens: Tokens,
@@ -40,9 +37,9 @@ impl Observer {
         rule: RuleIndex,
         found: Option<Found>,
     ) -> Option<Self> {
-        let (prior, learning) = instance.prior(rule)?;
+        let (prior, how) = instance.prior(rule)?.clone();
         let tokens = instance.plan.rules.get(usize::from(rule.0))?.tokens;
-        Some(Self { context, prior: prior.clone(), learning, plan, tokens, found })
+        Some(Self { context, prior, how, plan, tokens, found })
     }
 
     /// Makes the node, which reads shares `[labels, rows]` and a mark for each row, `[1, rows]`.
@@ -77,8 +74,15 @@ impl Observer {
         }
         for ((row, shares), mark) in output.iter().zip(shares.chunks_exact(shares.len() / marks.len())).zip(marks) {
             let Some(row) = row.filter(|row| row.plan == Some(self.plan) && *mark != 0.0) else { continue };
-            if row.takes(self.tokens, false) && live.counts(row.seq, &self.prior) {
-                self.prior.observe(shares, &self.learning);
+            match &self.how {
+                Use::Stream(learning) => {
+                    if row.takes(self.tokens, false) && live.counts(row.seq, &self.prior) {
+                        self.prior.observe(shares, learning);
+                    }
+                }
+                Use::ContentFree { .. } => {
+                    self.prior.measure((live.id, row.seq), shares);
+                }
             }
         }
     }

@@ -7,12 +7,12 @@ use std::sync::{
 
 use evenkeel_core::{
     plan::{Plan, RuleIndex, Site, Term},
-    profile::{CachePolicy, Learning},
+    profile::CachePolicy,
     sequence::{Identity, Phase, Phases, PlanId},
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{Identities, Online, identity::Hash};
+use super::{Identities, Online, Use, identity::Hash};
 
 /// A plan, bound to one context.
 pub struct Instance {
@@ -31,8 +31,8 @@ pub struct Instance {
     /// The patch of the first graph it is part of, as text, because the patch holds the vectors of other plans too: once it is
     /// there, what each rule found is known.
     pub patch: OnceLock<String>,
-    /// Per rule: the prior that it learns.
-    priors: Vec<Option<(Arc<Online>, Learning)>>,
+    /// Per rule: the prior that is known only while the model runs.
+    priors: Vec<Option<(Arc<Online>, Use)>>,
     /// Whether the last prompt row of a sequence decides something for those after it.
     pub holds: bool,
     /// Whether those can change it.
@@ -81,7 +81,7 @@ impl Instance {
         plan: Plan,
         cache: CachePolicy,
         identities: &Identities,
-        priors: Vec<Option<(Arc<Online>, Learning)>>,
+        priors: Vec<Option<(Arc<Online>, Use)>>,
     ) -> Instance {
         let mut strengths: Vec<AtomicU32> = Vec::new();
         strengths.resize_with(usize::from(plan.n_gates), AtomicU32::default);
@@ -112,10 +112,14 @@ impl Instance {
         f32::from_bits(self.strengths[gate].load(Ordering::Relaxed))
     }
 
-    /// The prior of a rule that learns one, and how it does.
-    pub fn prior(&self, rule: RuleIndex) -> Option<(&Arc<Online>, Learning)> {
-        let (prior, learning) = self.priors.get(usize::from(rule.0))?.as_ref()?;
-        Some((prior, *learning))
+    /// The prior of a rule whose prior is known only while the model runs, and how it is used.
+    pub fn prior(&self, rule: RuleIndex) -> Option<&(Arc<Online>, Use)> {
+        self.priors.get(usize::from(rule.0))?.as_ref()
+    }
+
+    /// Priors that are still to be measured.
+    pub fn unmeasured(&self) -> impl Iterator<Item = &Arc<Online>> {
+        self.priors.iter().flatten().map(|(prior, _)| prior).filter(|prior| prior.unmeasured().is_some())
     }
 
     /// Changes the strength of a gate: cells that were computed before are another plan's from now on.

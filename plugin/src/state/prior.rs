@@ -1,4 +1,5 @@
-//! Priors that are learned from the stream: one per rule, profile and model, whichever contexts and plans use it.
+//! Priors that are known only while the model runs, learned from the stream or measured once: one per rule, profile and model,
+//! whichever contexts and plans use it.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,7 +12,7 @@ use std::{
 
 use evenkeel_core::{
     asset::State as File,
-    plan::{Calibration, Correction, Plan, RuleIndex, model_name},
+    plan::{Correction, Plan, RuleIndex, model_name},
     prior::{Prior, replace},
     profile::Learning,
 };
@@ -32,6 +33,9 @@ pub struct Online {
     seen: AtomicU64,
     /// By label: the negative logarithm of its share, as bits of an f32.
     offsets: Vec<AtomicU32>,
+    measured: Mutex<Measured>,
+    /// It was said that it waits.
+    pub said_waits: AtomicBool,
     /// Whether the file has less.
     changed: AtomicBool,
     failed: AtomicBool,
@@ -44,13 +48,40 @@ struct Key {
     profile: PathBuf,
     rule: String,
     labels: Vec<String>,
+    /// What it is measured on; `None` if it is learned.
+    prompts: Option<Arc<[String]>>,
+}
+
+/// How a rule uses its prior.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Use {
+    /// It follows the stream.
+    Stream(Learning),
+    /// It is measured once; with `log` it is divided by, else as Zhao et al. 2021 write it.
+    ContentFree {
+        /// `form = "log"`.
+        log: bool,
+    },
+}
+
+/// Where a measurement stands.
+#[derive(Debug, Clone, Default)]
+enum Measured {
+    /// It has not begun, or waits for room.
+    #[default]
+    Not,
+    /// The sequence of a context that evaluates the prompts, and what it has shown so far.
+    Under(u32, i32, Vec<Vec<f32>>),
+    /// It is over, with or without a result.
+    Over,
 }
 
 impl Online {
     fn new(key: Key, path: Option<PathBuf>, prior: Prior) -> Self {
         let offsets = prior.shares().iter().map(|_| AtomicU32::default()).collect();
-        let (seen, changed, failed) = Default::default();
-        let online = Self { key, path, prior: Mutex::new(Prior::even(1)), seen, offsets, changed, failed };
+        let (seen, measured, said_waits, changed, failed) = Default::default();
+        let empty = Mutex::new(Prior::even(1));
+        let online = Self { key, path, prior: empty, seen, offsets, measured, said_waits, changed, failed };
         online.publish(&prior);
         *lock(&online.prior) = prior;
         online
@@ -63,9 +94,70 @@ impl Online {
         self.seen.store(prior.seen(), Ordering::Relaxed);
     }
 
-    /// Whether it has seen enough.
-    pub fn is_used(&self, learning: &Learning) -> bool {
-        self.seen() >= u64::from(learning.min_count)
+    /// Whether it is known well enough.
+    pub fn is_used(&self, how: &Use) -> bool {
+        match how {
+            Use::Stream(learning) => self.seen() >= u64::from(learning.min_count),
+            // A measurement is told when it is over.
+            Use::ContentFree { .. } => self.seen() > 0,
+        }
+    }
+
+    /// The name of its rule.
+    pub fn rule(&self) -> &str {
+        &self.key.rule
+    }
+
+    /// The prompts of a prior that is still to be measured.
+    pub fn unmeasured(&self) -> Option<&Arc<[String]>> {
+        self.key.prompts.as_ref().filter(|_| matches!(*lock(&self.measured), Measured::Not))
+    }
+
+    /// A context begins to measure it on one of its sequences. False if another does, or did.
+    pub fn begin(&self, context: u32, seq: i32) -> bool {
+        let mut measured = lock(&self.measured);
+        let free = matches!(*measured, Measured::Not);
+        if free {
+            *measured = Measured::Under(context, seq, vec![]);
+        }
+        free
+    }
+
+    /// A row that this context evaluates on this sequence has these shares. False if it is no measurement.
+    pub fn measure(&self, (context, seq): (u32, i32), shares: &[f32]) -> bool {
+        match &mut *lock(&self.measured) {
+            Measured::Under(c, s, found) if (*c, *s) == (context, seq) => {
+                found.push(shares.to_vec());
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// The prompts were evaluated: the prior is the mean of what they showed.
+    ///
+    /// # Errors
+    /// Why there is none. It is not measured again.
+    pub fn end(&self) -> Result<usize, String> {
+        let mut measured = lock(&self.measured);
+        let Measured::Under(_, _, found) = std::mem::replace(&mut *measured, Measured::Over) else {
+            return Err("it was not being measured".to_owned());
+        };
+        let n = self.key.labels.len();
+        let mean = |l: usize| found.iter().map(|q| f64::from(q[l])).sum::<f64>() / found.len() as f64;
+        let mean: Vec<f64> = if found.is_empty() { vec![] } else { (0..n).map(mean).collect() };
+        let prior = Prior::fixed_at(&mean, found.len()).ok_or_else(|| match found.is_empty() {
+            true => "the labels have no more than min-label-mass after any of its prompts".to_owned(),
+            false => format!("a label has nothing after all of its prompts: {mean:?}"),
+        })?;
+        self.publish(&prior);
+        *lock(&self.prior) = prior;
+        Ok(found.len())
+    }
+
+    /// It cannot be measured at all.
+    pub fn give_up(&self) {
+        *lock(&self.measured) = Measured::Over;
     }
 
     /// Requests that it has seen.
@@ -73,9 +165,10 @@ impl Online {
         self.seen.load(Ordering::Relaxed)
     }
 
-    /// What is added to the logarithm of a label's share.
-    pub fn offset(&self, label: usize) -> f32 {
-        self.offsets.get(label).map_or(0.0, |bits| f32::from_bits(bits.load(Ordering::Relaxed)))
+    /// What the gate table has of a label: what is added to the logarithm of its share, or what the share is multiplied by.
+    pub fn gate(&self, label: usize, how: &Use) -> f32 {
+        let offset = self.offsets.get(label).map_or(0.0, |bits| f32::from_bits(bits.load(Ordering::Relaxed)));
+        if matches!(how, Use::ContentFree { log: false }) { offset.exp() } else { offset }
     }
 
     /// By label.
@@ -126,24 +219,28 @@ impl Priors {
         plan: &Plan,
         profile: &Path,
         file: impl Fn(&str) -> Option<File>,
-    ) -> Result<Vec<Option<(Arc<Online>, Learning)>>, String> {
+    ) -> Result<Vec<Option<(Arc<Online>, Use)>>, String> {
         let rules = (0..).map(RuleIndex).zip(&plan.rules);
         let one = |(index, rule): (RuleIndex, &evenkeel_core::plan::Rule)| {
-            let Some((calibration, learning)) = plan.calibration(index).and_then(|c| Some((c, learning(c)?))) else {
-                return Ok(None);
+            let Some(calibration) = plan.calibration(index) else { return Ok(None) };
+            let (how, prompts) = match &calibration.correction {
+                Correction::Online(learning) => (Use::Stream(*learning), None),
+                Correction::ContentFree { log, prompts } => (Use::ContentFree { log: *log }, Some(prompts.clone())),
+                _ => return Ok(None),
             };
             let key = Key {
                 model: model_name(&plan.model, calibration.n_vocab as usize),
                 profile: profile.to_owned(),
                 rule: rule.name.clone(),
                 labels: calibration.labels.iter().map(|l| l.text.clone()).collect(),
+                prompts,
             };
-            Ok(Some((self.open(key, file(&rule.name), &learning)?, learning)))
+            Ok(Some((self.open(key, file(&rule.name), &how)?, how)))
         };
         rules.map(one).collect()
     }
 
-    fn open(&self, key: Key, file: Option<File>, learning: &Learning) -> Result<Arc<Online>, String> {
+    fn open(&self, key: Key, file: Option<File>, how: &Use) -> Result<Arc<Online>, String> {
         let path = file.as_ref().map(|file| file.path.clone());
         let mut all = lock(&self.all);
         if let Some(known) = all.iter().find(|known| known.key == key && known.path == path) {
@@ -162,9 +259,12 @@ impl Priors {
         }
         all.retain(|other| path.is_none() || other.path != path);
         let n = key.labels.len();
-        let fitted = file.and_then(|file| file.fitted);
-        // The plan has looked at it.
-        let prior = fitted.and_then(|f| Prior::restore(&f, n, learning).ok()).unwrap_or_else(|| Prior::even(n));
+        let restored = match (how, file.and_then(|file| file.fitted)) {
+            // The plan has looked at it.
+            (Use::Stream(learning), Some(fitted)) => Prior::restore(&fitted, n, learning).ok(),
+            _ => None,
+        };
+        let prior = restored.unwrap_or_else(|| Prior::even(n));
         let online = Arc::new(Online::new(key, path, prior));
         all.push(online.clone());
         Ok(online)
@@ -188,9 +288,4 @@ impl Priors {
         let all = lock(&self.all).clone();
         all.iter().for_each(|online| online.save());
     }
-}
-
-/// How a calibration's prior follows the stream, if it has one that does.
-fn learning(calibration: &Calibration) -> Option<Learning> {
-    if let Correction::Online(learning) = calibration.correction { Some(learning) } else { None }
 }

@@ -116,9 +116,9 @@ fn rules(instance: &Instance) -> Vec<Value> {
             "sites": counter.sites.load(Relaxed),
             "graphs": load(&counter.graphs),
             "rows": load(&counter.rows),
-            "prior": instance.prior(RuleIndex(i as u16)).map(|(prior, learning)| json!({
+            "prior": instance.prior(RuleIndex(i as u16)).map(|(prior, how)| json!({
                 "requests": prior.seen(),
-                "used": prior.is_used(&learning),
+                "used": prior.is_used(how),
                 "shares": prior.shares(),
             })),
         })

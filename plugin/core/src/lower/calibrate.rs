@@ -48,10 +48,12 @@ impl Terms<'_> {
                 self.affine(if *of_log { log } else { shares }, scale.as_ref(), offset.as_ref())
             }
             Correction::Mean { tilt, curve } => self.tilted((log, shares), tilt, curve, &shape),
-            Correction::Online(_) => match prior {
+            Correction::Online(_) | Correction::ContentFree { .. } => match prior {
                 Some(first) => {
                     let all = if self.output_only { Ref::OutputGates } else { Ref::Gates };
-                    self.push(NewNode::Add(log, all(first, labels as u16)))
+                    let gates = all(first, labels as u16);
+                    let zhao = matches!(c.correction, Correction::ContentFree { log: false, .. });
+                    self.push(if zhao { NewNode::Mul(shares, gates) } else { NewNode::Add(log, gates) })
                 }
                 None => log,
             },
@@ -64,7 +66,9 @@ impl Terms<'_> {
         // Twice: where nothing is to change, a number that is none must not come through a product with 0.
         let shift = self.push(NewNode::Clamp(shift, -MOST, MOST));
         let acts = self.acts(x, index, c, &shape);
-        if let (Correction::Online(Learning { learn: true, .. }), Some(rule)) = (&c.correction, rule) {
+        let shown =
+            matches!(c.correction, Correction::Online(Learning { learn: true, .. }) | Correction::ContentFree { .. });
+        if let Some(rule) = rule.filter(|_| shown) {
             self.push(NewNode::Observe(shares, acts, rule));
         }
         let acts = match dose {

@@ -72,6 +72,14 @@ pub enum Correction {
     },
     /// `q' ∝ q / prior`, where the gate table has `−log prior` of the moment.
     Online(Learning),
+    /// The same with a prior that is measured when the model is loaded; as Zhao et al. 2021 write it without `log`, where
+    /// the gate table has `1 / prior`.
+    ContentFree {
+        /// `form = "log"`.
+        log: bool,
+        /// What it is measured on.
+        prompts: Arc<[String]>,
+    },
 }
 
 /// Adds the calibrations of a profile to its plan.
@@ -94,9 +102,9 @@ pub(super) fn add(
         };
         let gate = GateIndex(plan.n_gates);
         plan.n_gates += 1;
-        let online = matches!(typed.method, Method::Online(_));
-        let prior = online.then_some(GateIndex(plan.n_gates));
-        plan.n_gates += if online { typed.labels.len() as u16 } else { 0 };
+        let moving = matches!(typed.method, Method::Online(_)) || !typed.content_free.is_empty();
+        let prior = moving.then_some(GateIndex(plan.n_gates));
+        plan.n_gates += if moving { typed.labels.len() as u16 } else { 0 };
         plan.rules.push(Rule {
             name: typed.name.value.clone(),
             operator: Operator::Calibrate(typed.method),
@@ -258,6 +266,9 @@ fn correction(report: &mut Report, typed: &CalibrateRule, fitted: &Fitted) -> Op
         None
     };
     match typed.method {
+        Method::Contextual if !typed.content_free.is_empty() => {
+            Some(Correction::ContentFree { log, prompts: typed.content_free.clone().into() })
+        }
         Method::Online(learning) => Some(Correction::Online(learning)),
         Method::Temperature(t) => {
             let scale = (t != 1.0).then(|| vec![1.0 / t; n].into());

@@ -347,10 +347,10 @@ impl Plan {
         })
     }
 
-    /// Labels of a rule whose prior is learned; 0 of every other.
+    /// Labels of a rule whose prior is known only while the model runs; 0 of every other.
     pub(super) fn labels_of_prior(&self, rule: RuleIndex) -> u16 {
-        let online = self.calibration(rule).filter(|c| matches!(c.correction, Correction::Online(_)));
-        online.map_or(0, |c| c.labels.len() as u16)
+        let moves = |c: &Calibration| matches!(c.correction, Correction::Online(_) | Correction::ContentFree { .. });
+        self.calibration(rule).filter(|c| moves(c)).map_or(0, |c| c.labels.len() as u16)
     }
 
     /// True if this plan changes nothing that any sequence computes.

@@ -39,6 +39,14 @@ impl Prior {
         Self { seen: 0, counts: vec![0; n], means: vec![even.clone(); n], shares: even }
     }
 
+    /// One that was measured on `n` prompts; `None` if these are no shares, or one of them is 0.
+    pub fn fixed_at(shares: &[f64], n: usize) -> Option<Self> {
+        let sum: f64 = shares.iter().sum();
+        let fine = (sum - 1.0).abs() < 1e-3 && shares.iter().all(|s| *s >= 1e-6);
+        let shares: Vec<f64> = shares.iter().map(|s| s / sum).collect();
+        fine.then(|| Self { seen: n as u64, shares, ..Self::even(0) })
+    }
+
     /// Requests so far.
     pub fn seen(&self) -> u64 {
         self.seen

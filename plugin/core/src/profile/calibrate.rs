@@ -21,6 +21,8 @@ pub struct CalibrateRule {
     pub method: Method,
     /// `file` or `prior`: path of what was fitted; absent with a temperature and what is learned from the stream.
     pub file: Option<Spanned<String>>,
+    /// `prior.content-free`: prompts that a prior is measured on when the model is loaded; none where there is a file.
+    pub content_free: Vec<String>,
     /// `state`: where a prior that is learned is kept.
     pub state: Option<Spanned<String>>,
     /// `form`.
@@ -148,7 +150,8 @@ pub(super) fn rule(section: &mut Section<'_, '_, '_>, names: &mut Names) -> Opti
     ["name", "labels", "method"].iter().for_each(|key| section.require(key));
     let (name, labels) = (names.take(section), labels(section));
     let method = section.choice("method", &METHODS);
-    let file = method.and_then(|method| method_keys(section, method));
+    let content_free = content_free(section, method);
+    let file = method.filter(|_| content_free.is_none()).and_then(|method| method_keys(section, method));
     let temperature = section.number_in("temperature", 0.01..=100.0);
     let form = section.choice("form", &[Form::Log, Form::Zhao]).unwrap_or_default();
     let at = at(section);
@@ -164,7 +167,19 @@ pub(super) fn rule(section: &mut Section<'_, '_, '_>, names: &mut Names) -> Opti
     if let (Method::Online(Learning { learn: false, .. }), None) = (method, &state) {
         section.fail_here("state", ProfileError::Missing { allowed: "where learn = false: the prior's file" });
     }
-    Some(CalibrateRule { pos, name: name?, labels: labels?, method, file, state, form, at, min_label_mass, model_hint })
+    Some(CalibrateRule {
+        pos,
+        name: name?,
+        labels: labels?,
+        method,
+        file,
+        content_free: content_free.unwrap_or_default(),
+        state,
+        form,
+        at,
+        min_label_mass,
+        model_hint,
+    })
 }
 
 /// How a prior follows the stream.
@@ -185,16 +200,35 @@ fn learning(section: &mut Section<'_, '_, '_>, labels: usize) -> Learning {
 /// Most requests that a prior can wait for.
 const MAX_COUNT: u32 = 1_000_000;
 
+/// Prompts without content, where `prior` is a table with some.
+fn content_free(section: &mut Section<'_, '_, '_>, method: Option<Method>) -> Option<Vec<String>> {
+    let at = section.get("prior")?;
+    let table = at.get_ref().as_table().filter(|table| table.contains_key("content-free"))?;
+    keys_of_others(section, method?);
+    if let Some(method @ Method::Batch) = method {
+        let (got, allowed) = ("content-free", "contextual".to_owned());
+        section.fail(at, "prior", ProfileError::KeyOfMethod { got, method: method.name(), allowed });
+    }
+    let mut inner = Section::new(section.reader, "calibrate.prior", table, at.span());
+    let list = inner.get("content-free")?;
+    let prompts: Vec<&str> =
+        list.get_ref().as_array().into_iter().flatten().filter_map(|p| p.get_ref().as_str()).collect();
+    let whole = list.get_ref().as_array().is_some_and(|all| all.len() == prompts.len());
+    // A prompt has line breaks, unlike every other text.
+    let fine = |p: &&str| !p.is_empty() && p.len() <= MAX_PROMPT && !p.contains('\0');
+    if !whole || !(1..=MAX_PROMPTS).contains(&prompts.len()) || !prompts.iter().all(fine) {
+        inner.wrong_type::<()>(list, "content-free");
+    }
+    Some(prompts.into_iter().map(str::to_owned).collect())
+}
+
+/// Most prompts without content, and bytes of each.
+const MAX_PROMPTS: usize = 64;
+const MAX_PROMPT: usize = 16 << 10;
+
 /// Keys of other methods are errors; the file that this one has.
 fn method_keys(section: &mut Section<'_, '_, '_>, method: Method) -> Option<Spanned<String>> {
-    for (got, allowed) in KEYS {
-        if let Some(at) = section.get(got)
-            && !allowed.contains(&method.name())
-        {
-            let allowed = allowed.join("\" or \"");
-            section.fail(at, got, ProfileError::KeyOfMethod { got, method: method.name(), allowed });
-        }
-    }
+    keys_of_others(section, method);
     let Some(key) = method.file_key() else {
         if let Method::Temperature(_) = method {
             section.require("temperature");
@@ -203,6 +237,17 @@ fn method_keys(section: &mut Section<'_, '_, '_>, method: Method) -> Option<Span
     };
     section.require(key);
     section.path_of_file(key)
+}
+
+fn keys_of_others(section: &mut Section<'_, '_, '_>, method: Method) {
+    for (got, allowed) in KEYS {
+        if let Some(at) = section.get(got)
+            && !allowed.contains(&method.name())
+        {
+            let allowed = allowed.join("\" or \"");
+            section.fail(at, got, ProfileError::KeyOfMethod { got, method: method.name(), allowed });
+        }
+    }
 }
 
 fn labels(section: &mut Section<'_, '_, '_>) -> Option<Vec<Spanned<String>>> {

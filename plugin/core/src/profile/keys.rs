@@ -617,9 +617,19 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "calibrate.prior",
         Kind::Text,
-        "path of a safetensors file below the profile's folder or an asset-dir",
+        "path of a safetensors file below the profile's folder or an asset-dir, or with contextual a table { content-free = [\"…\"] }",
         "required with contextual and batch",
-        "The labels' probabilities without a reason: a tensor `prior`, one value above 0 per label.",
+        "The labels' probabilities without a reason: a tensor `prior`, one value above 0 per label; or prompts that they are \
+         measured on when the model is loaded.",
+    ),
+    Key::new(
+        "calibrate.prior.content-free",
+        Kind::Texts,
+        "a list of 1 to 64 prompts, none empty or longer than 16 KiB",
+        "none",
+        "Whole prompts in the format of the real ones, without their content, as the model is to see them. They are evaluated \
+         once for each model, in the context that needs them, before its first evaluation, under the profile's other rules; \
+         the prior is the mean of what the labels have after each.",
     ),
     Key::new(
         "calibrate.temperature",
@@ -714,8 +724,7 @@ const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 pub(super) const PLANNED: &[&str] = &["contrast", "invariance.canonical"];
 
 /// Values that the language has and this version lacks.
-pub(super) const PLANNED_VALUES: &[(&str, &[&str])] =
-    &[("calibrate.prior", &["without-context", "without-image", "content-free"])];
+pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[("calibrate.prior", &["without-context", "without-image"])];
 
 /// The key with this path.
 pub fn find(path: &str) -> Option<&'static Key> {

@@ -64,7 +64,7 @@ struct Bench {
     plain: Server,
 }
 
-fn labels() -> Vec<(&'static str, Vec<usize>)> {
+pub fn labels() -> Vec<(&'static str, Vec<usize>)> {
     ["a", "b", "c"].map(|l| (l, letter(l.chars().next().unwrap()))).to_vec()
 }
 
@@ -104,7 +104,7 @@ impl Bench {
     }
 }
 
-fn shares(logits: &[f64]) -> Vec<f64> {
+pub fn shares(logits: &[f64]) -> Vec<f64> {
     let p = softmax(logits);
     let masses: Vec<f64> = labels().iter().map(|(_, tokens)| tokens.iter().map(|t| p[*t]).sum()).collect();
     let all: f64 = masses.iter().sum();
@@ -112,7 +112,7 @@ fn shares(logits: &[f64]) -> Vec<f64> {
 }
 
 /// What the logits should be under a prior.
-fn divided(raw: &[f64], prior: &[f64]) -> Vec<f64> {
+pub fn divided(raw: &[f64], prior: &[f64]) -> Vec<f64> {
     let prior = prior.to_vec();
     let formula: super::Formula = Box::new(move |q| each(q, |i, q| q.ln() - prior[i].ln()));
     let case = Case { what: "online", labels: labels(), keys: "", file: vec![], formula };
@@ -126,11 +126,11 @@ fn shown(plain: &[f64], got: &[f64]) -> Vec<f64> {
     ratio.iter().map(|r| r / sum).collect()
 }
 
-fn prompt(i: u32) -> Vec<u32> {
+pub fn prompt(i: u32) -> Vec<u32> {
     (0..6).map(|j| 3 + (i * 37 + j * 101 + 11) % 300).collect()
 }
 
-fn gap(a: &[f64], b: &[f64]) -> f64 {
+pub fn gap(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
 }
 
