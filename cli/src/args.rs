@@ -37,8 +37,9 @@ pub enum Command {
     Explain(Explain),
     /// Run the same prompt without and with a profile, side by side
     Run(Run),
-    /// Learn a direction from examples, choose layers and strength by what they do, and write a profile
-    Learn(Learn),
+    /// Learn a direction from examples, choose layers and strength by what they do, and write a profile; or (`heads`) find
+    /// attention heads that push to one answer
+    Learn(LearnCommand),
     /// Measure a model's biases without and with profiles, and what became of everything else
     Audit(Audit),
     /// Fit the calibration of a model's answers on examples, and show what it does
@@ -158,7 +159,66 @@ pub struct Prompt {
     pub file: Option<PathBuf>,
 }
 
-/// `learn`
+/// `learn`, by itself or with what else there is to learn.
+#[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+pub struct LearnCommand {
+    /// Something else than directions.
+    #[command(subcommand)]
+    pub what: Option<LearnWhat>,
+    /// Directions.
+    #[command(flatten)]
+    pub vectors: Option<Learn>,
+}
+
+/// What can be learned besides directions.
+#[derive(Subcommand, Debug)]
+pub enum LearnWhat {
+    /// Find attention heads that push the model to one of two answers, and write a profile that scales them
+    Heads(LearnHeads),
+}
+
+/// `learn heads`
+#[derive(Args, Debug)]
+pub struct LearnHeads {
+    /// The model
+    #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
+    pub model: PathBuf,
+    /// Questions with answers, both about as often: a line of JSON each, {"prompt": "...", "answer": "yes", "group": "..."}
+    #[arg(short, long, value_name = "JSONL", value_hint = ValueHint::FilePath)]
+    pub data: PathBuf,
+    /// The two answers
+    #[arg(long, value_delimiter = ',', default_value = "yes,no")]
+    pub labels: Vec<String>,
+    /// The one that heads may push to [default: the second]
+    #[arg(long, value_name = "LABEL")]
+    pub pushes: Option<String>,
+    /// Accuracy that scaling heads may cost
+    #[arg(long, value_name = "PART", default_value_t = 0.02)]
+    pub max_loss: f64,
+    /// Random orders of heads that go through the same choice
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub controls: u32,
+    /// Put prompts into the model's own chat template
+    #[arg(long)]
+    pub chat: bool,
+    /// The longest prompt in tokens [default: what the model was trained on, at most 2048]
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub context: Option<u32>,
+    /// Folder for what is written
+    #[arg(short, long, value_name = "FOLDER", default_value = "learned", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Name of the profile and its files [default: as the questions' file, and heads]
+    #[arg(long, value_parser = profile_name)]
+    pub name: Option<String>,
+    /// Where the random numbers of the controls start
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub host: HostChoice,
+}
+
+/// `learn`, of directions
 #[derive(Args, Debug)]
 pub struct Learn {
     /// The model
