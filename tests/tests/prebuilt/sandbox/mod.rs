@@ -10,6 +10,7 @@ mod cut;
 mod demo;
 mod effects;
 mod endpoint;
+mod heads;
 mod inside;
 mod items;
 mod lab;

@@ -62,7 +62,9 @@ impl Bench<'_> {
     /// What is said to a part with a set of heads scaled.
     pub fn under(&self, set: &Set, part: usize) -> Result<Vec<Asked>, Failure> {
         let path = self.folder.join("candidate.toml");
-        std::fs::write(&path, set.profile("candidate")).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
+        // Written again and again: it is read when it is loaded, and not watched.
+        let text = set.profile("candidate") + "\n[runtime]\nreload = \"off\"\n";
+        std::fs::write(&path, text).map_err(|e| Failure::new(format!("{}: {e}", path.display())))?;
         let mut said = Said::new(&self.parts[part], self.labels, self.tokens);
         ask_under(self.session, self.plugin, &path, &self.asked[part], |q, _, logits| said.see(q, logits))?;
         said.all()

@@ -26,9 +26,7 @@ fn balanced(asked: &[Asked], weights: &[f64], of: impl Fn(&Asked) -> f64) -> f64
 /// All figures, before and after.
 pub fn figures(before: &[Asked], after: &[Asked], pushed: usize) -> Vec<Figure> {
     type Measure = Box<dyn Fn(&[Asked], &[f64]) -> f64>;
-    let says = move |asked: &[Asked], w: &[f64]| {
-        balanced(asked, w, |a| f64::from(u8::from(top(&a.shares) == pushed)))
-    };
+    let says = move |asked: &[Asked], w: &[f64]| balanced(asked, w, |a| f64::from(u8::from(top(&a.shares) == pushed)));
     let list: [(&str, Measure); 3] = [
         ("push, in log-odds", Box::new(move |asked, w| push(asked, pushed, w))),
         ("accuracy", Box::new(accuracy)),

@@ -37,12 +37,13 @@ pub fn main(args: &args::LearnHeads, as_json: bool) -> Outcome {
     let [_, _] = &args.labels[..] else {
         return Err(Failure::usage(format!("--labels: got {}, allowed: two answers", args.labels.join(", "))));
     };
-    let pushed = match &args.pushes {
-        None => 1,
-        Some(label) => args.labels.iter().position(|l| l == label).ok_or_else(|| {
-            Failure::usage(format!("--pushes: got {label:?}, allowed: {}", args.labels.join(" or ")))
-        })?,
-    };
+    let pushed =
+        match &args.pushes {
+            None => 1,
+            Some(label) => args.labels.iter().position(|l| l == label).ok_or_else(|| {
+                Failure::usage(format!("--pushes: got {label:?}, allowed: {}", args.labels.join(" or ")))
+            })?,
+        };
     let facts = check::facts(&args.model)?;
     let n_head = facts.n_head.ok_or_else(|| {
         Failure::usage("this model does not say how many heads its layers have, or they differ between layers")
@@ -54,10 +55,8 @@ pub fn main(args: &args::LearnHeads, as_json: bool) -> Outcome {
     let longest = longest(&session, args.context)?;
     let vocabulary = Vocabulary::new((0..session.model.n_vocab() as i32).map(|t| session.model.piece(t)));
     let tokens = label_tokens(&args.labels, &vocabulary)?;
-    let asked: Vec<_> = parts
-        .iter()
-        .map(|part| questions(&session, part, (args.chat, longest)))
-        .collect::<Result<_, _>>()?;
+    let asked: Vec<_> =
+        parts.iter().map(|part| questions(&session, part, (args.chat, longest))).collect::<Result<_, _>>()?;
     // Everything plain is asked before the plug-in is there.
     let before: Vec<_> = parts
         .iter()

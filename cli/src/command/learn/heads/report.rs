@@ -62,7 +62,10 @@ impl Report {
         let mut notes = Vec::new();
         let (push, accuracy) = (&self.figures[0], &self.figures[1]);
         if !push.before.apart() {
-            notes.push(format!("As far as these questions tell, the plain model leans to neither answer: {}.", push.before));
+            notes.push(format!(
+                "As far as these questions tell, the plain model leans to neither answer: {}.",
+                push.before
+            ));
         }
         if self.chosen.is_none() {
             notes.push("No set of heads that was tried takes any of it away without costing accuracy.".into());
@@ -88,7 +91,11 @@ pub fn show(report: &Report, json: &Path) {
     }
     screen::print(&table);
     if let (Some(heads), Some(scale)) = (&report.chosen, report.scale) {
-        println!("\nChosen of {} sets, on questions not reported: {} times {scale}", report.candidates, heads.join(", "));
+        println!(
+            "\nChosen of {} sets, on questions not reported: {} times {scale}",
+            report.candidates,
+            heads.join(", ")
+        );
     }
     let mut table = screen::table(["on the reported questions", "before", "after", "change"]);
     let signed = |i: &Interval| format!("{:+.3} [{:+.3}, {:+.3}]", i.value, i.low, i.high);
@@ -96,7 +103,10 @@ pub fn show(report: &Report, json: &Path) {
         table.add_row([f.name.clone(), f.before.to_string(), f.after.to_string(), signed(&f.change)]);
     }
     screen::print(&table);
-    println!("Intervals are 95%, from a bootstrap over groups. The share of the push that is gone: {:.3}", report.effect);
+    println!(
+        "Intervals are 95%, from a bootstrap over groups. The share of the push that is gone: {:.3}",
+        report.effect
+    );
     let others = report.control.of - 1;
     if report.beats() {
         anstream::println!(
