@@ -39,7 +39,7 @@ pub enum Command {
     Run(Run),
     /// Learn a direction from examples, choose layers and strength by what they do, and write a profile; or (`heads`) find
     /// attention heads that push to one answer
-    Learn(LearnCommand),
+    Learn(Box<LearnCommand>),
     /// Measure a model's biases without and with profiles, and what became of everything else
     Audit(Audit),
     /// Fit the calibration of a model's answers on examples, and show what it does

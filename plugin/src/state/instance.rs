@@ -12,7 +12,7 @@ use evenkeel_core::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{Identities, Online, Use, identity::Hash};
+use super::{Identities, Online, RulePrior, Use, identity::Hash};
 
 /// A plan, bound to one context.
 pub struct Instance {
@@ -32,7 +32,7 @@ pub struct Instance {
     /// there, what each rule found is known.
     pub patch: OnceLock<String>,
     /// Per rule: the prior that is known only while the model runs.
-    priors: Vec<Option<(Arc<Online>, Use)>>,
+    priors: Vec<RulePrior>,
     /// Whether the last prompt row of a sequence decides something for those after it.
     pub holds: bool,
     /// Whether those can change it.
@@ -77,12 +77,7 @@ impl SiteCounter {
 
 impl Instance {
     /// Binds `plan`; nothing is allocated yet.
-    pub fn new(
-        plan: Plan,
-        cache: CachePolicy,
-        identities: &Identities,
-        priors: Vec<Option<(Arc<Online>, Use)>>,
-    ) -> Instance {
+    pub fn new(plan: Plan, cache: CachePolicy, identities: &Identities, priors: Vec<RulePrior>) -> Instance {
         let mut strengths: Vec<AtomicU32> = Vec::new();
         strengths.resize_with(usize::from(plan.n_gates), AtomicU32::default);
         for rule in &plan.rules {

@@ -38,7 +38,7 @@ pub use held::RowSlots;
 pub use identity::Identities;
 pub use instance::{Instance, PLAIN, SiteCounter};
 pub use live::{Again, Kept, Live, Prepared, RawRow, Repair, Room, Row};
-pub use prior::{Online, Priors, Use};
+pub use prior::{Online, Priors, RulePrior, Use};
 pub use profile::ProfileSlot;
 pub use regions::{Batch, Evaluated, Regions};
 pub use sequence::{Pinned, Sequence, Wish};

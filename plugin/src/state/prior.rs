@@ -64,6 +64,9 @@ pub enum Use {
     },
 }
 
+/// What a rule has of these: `None` where its prior is in a file, or it has none.
+pub type RulePrior = Option<(Arc<Online>, Use)>;
+
 /// Where a measurement stands.
 #[derive(Debug, Clone, Default)]
 enum Measured {
@@ -219,7 +222,7 @@ impl Priors {
         plan: &Plan,
         profile: &Path,
         file: impl Fn(&str) -> Option<File>,
-    ) -> Result<Vec<Option<(Arc<Online>, Use)>>, String> {
+    ) -> Result<Vec<RulePrior>, String> {
         let rules = (0..).map(RuleIndex).zip(&plan.rules);
         let one = |(index, rule): (RuleIndex, &evenkeel_core::plan::Rule)| {
             let Some(calibration) = plan.calibration(index) else { return Ok(None) };
