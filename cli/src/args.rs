@@ -39,7 +39,7 @@ pub enum Command {
     Run(Run),
     /// Learn a direction from examples, choose layers and strength by what they do, and write a profile; or (`heads`) find
     /// attention heads that push to one answer
-    Learn(Box<LearnCommand>),
+    Learn(Learn),
     /// Measure a model's biases without and with profiles, and what became of everything else
     Audit(Audit),
     /// Fit the calibration of a model's answers on examples, and show what it does
@@ -162,13 +162,13 @@ pub struct Prompt {
 /// `learn`, by itself or with what else there is to learn.
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub struct LearnCommand {
+pub struct Learn {
     /// Something else than directions.
     #[command(subcommand)]
     pub what: Option<LearnWhat>,
     /// Directions.
     #[command(flatten)]
-    pub vectors: Option<Learn>,
+    pub vectors: Option<Box<Directions>>,
 }
 
 /// What can be learned besides directions.
@@ -220,7 +220,7 @@ pub struct LearnHeads {
 
 /// `learn`, of directions
 #[derive(Args, Debug)]
-pub struct Learn {
+pub struct Directions {
     /// The model
     #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
     pub model: PathBuf,

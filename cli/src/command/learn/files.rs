@@ -38,7 +38,7 @@ pub fn rows_said(said: &[(String, String)], parts: &Split, positive: &[bool]) ->
 }
 
 pub fn finish(
-    args: &args::Learn,
+    args: &args::Directions,
     mut report: Report,
     name: &str,
     rule: &rule::Rule,
@@ -77,7 +77,7 @@ pub fn finish(
 }
 
 pub fn said(
-    args: &args::Learn,
+    args: &args::Directions,
     session: &Session,
     examples: &Examples,
     method: Method,
