@@ -37,9 +37,11 @@ pub enum Command {
     Explain(Explain),
     /// Run the same prompt without and with a profile, side by side
     Run(Run),
-    /// Learn a direction from examples, choose layers and strength by what they do, and write a profile; or (`heads`) find
-    /// attention heads that push to one answer
+    /// Learn a direction from examples, choose layers and strength by what they do, and write a profile
     Learn(Learn),
+    /// As `learn heads`: find attention heads that push to one of two answers, and write a profile that scales them
+    #[command(name = "learn-heads")]
+    LearnHeads(LearnHeads),
     /// Measure a model's biases without and with profiles, and what became of everything else
     Audit(Audit),
     /// Fit the calibration of a model's answers on examples, and show what it does
@@ -159,25 +161,6 @@ pub struct Prompt {
     pub file: Option<PathBuf>,
 }
 
-/// `learn`, by itself or with what else there is to learn.
-#[derive(Args, Debug)]
-#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
-pub struct Learn {
-    /// Something else than directions.
-    #[command(subcommand)]
-    pub what: Option<LearnWhat>,
-    /// Directions.
-    #[command(flatten)]
-    pub vectors: Option<Box<Directions>>,
-}
-
-/// What can be learned besides directions.
-#[derive(Subcommand, Debug)]
-pub enum LearnWhat {
-    /// Find attention heads that push the model to one of two answers, and write a profile that scales them
-    Heads(LearnHeads),
-}
-
 /// `learn heads`
 #[derive(Args, Debug)]
 pub struct LearnHeads {
@@ -218,9 +201,9 @@ pub struct LearnHeads {
     pub host: HostChoice,
 }
 
-/// `learn`, of directions
+/// `learn`
 #[derive(Args, Debug)]
-pub struct Directions {
+pub struct Learn {
     /// The model
     #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
     pub model: PathBuf,
@@ -420,6 +403,18 @@ pub enum CalibrateMethod {
     Linear,
     /// A curve that does so, by Tweedie's formula
     Tweedie,
+}
+
+/// What was typed, where a command of two words is one: `learn heads` is `learn-heads`.
+pub fn joined(mut typed: Vec<std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    let command = typed.iter().skip(1).position(|word| !word.as_encoded_bytes().starts_with(b"-")).map(|at| at + 1);
+    if let Some(at) = command
+        && typed[at] == "learn"
+        && typed.get(at + 1).is_some_and(|next| next == "heads")
+    {
+        typed.splice(at..at + 2, ["learn-heads".into()]);
+    }
+    typed
 }
 
 impl CalibrateMethod {

@@ -23,8 +23,8 @@ pub use learn::{Method, Operator, When};
 use learn::write::{tensors as tensors_file, vector as vector_file};
 
 use crate::{
-    args::{Cli, Command, LearnWhat},
-    failure::{Failure, Outcome},
+    args::{Cli, Command},
+    failure::Outcome,
 };
 
 /// Does what was typed.
@@ -35,11 +35,8 @@ pub fn dispatch(cli: &Cli) -> Outcome {
         Command::Doctor(args) => doctor::main(args, cli.json),
         Command::Explain(args) => explain::main(args, cli.json),
         Command::Run(args) => run::main(args, cli.json),
-        Command::Learn(args) => match (&args.what, &args.vectors) {
-            (Some(LearnWhat::Heads(args)), _) => learn::heads::main(args, cli.json),
-            (None, Some(args)) => learn::main(args, cli.json),
-            (None, None) => Err(Failure::usage("learn: names neither a model nor what to learn")),
-        },
+        Command::Learn(args) => learn::main(args, cli.json),
+        Command::LearnHeads(args) => learn::heads::main(args, cli.json),
         Command::Audit(args) => audit::main(args, cli.json),
         Command::Calibrate(args) => calibrate::main(args, cli.json),
         Command::Report(args) => report::main(args),

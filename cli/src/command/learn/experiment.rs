@@ -71,7 +71,7 @@ pub struct Found {
 
 pub fn experiment(
     bench: &Bench<'_>,
-    args: &args::Directions,
+    args: &args::Learn,
     arch: &str,
     name: &str,
     kits: &[Kit],

@@ -38,7 +38,7 @@ pub fn rows_said(said: &[(String, String)], parts: &Split, positive: &[bool]) ->
 }
 
 pub fn finish(
-    args: &args::Directions,
+    args: &args::Learn,
     mut report: Report,
     name: &str,
     rule: &rule::Rule,
@@ -77,7 +77,7 @@ pub fn finish(
 }
 
 pub fn said(
-    args: &args::Directions,
+    args: &args::Learn,
     session: &Session,
     examples: &Examples,
     method: Method,

@@ -22,7 +22,7 @@ use crate::{
 /// The longest text, unless more is asked for.
 pub const CONTEXT: usize = 2048;
 
-pub fn source(args: &args::Directions) -> Result<(Source, String), Failure> {
+pub fn source(args: &args::Learn) -> Result<(Source, String), Failure> {
     let named = |path: &Path| args.name.clone().unwrap_or_else(|| stem(path));
     match (&args.data, &args.positive, &args.negative) {
         (Some(file), None, None) => Ok((Source::Rows { file: file.clone(), label: args.label.clone() }, named(file))),
@@ -37,7 +37,7 @@ pub fn source(args: &args::Directions) -> Result<(Source, String), Failure> {
 }
 
 /// Method and operator that go together.
-pub fn work(args: &args::Directions) -> Result<(Method, Operator), Failure> {
+pub fn work(args: &args::Learn) -> Result<(Method, Operator), Failure> {
     let natural = match args.method {
         Method::Leace => Operator::Affine,
         Method::Sae => Operator::Sae,
@@ -76,7 +76,7 @@ pub fn longest(session: &Session, asked: Option<u32>) -> Result<usize, Failure> 
 
 /// The answers that were named, or the tokens by which the classes differ.
 pub fn outcome(
-    args: &args::Directions,
+    args: &args::Learn,
     session: &Session,
     texts: &[Text],
     positive: &[bool],

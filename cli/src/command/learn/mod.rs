@@ -102,7 +102,7 @@ const REPORT: usize = 256;
 /// Texts that are shown with what the model makes of them, and tokens that it adds.
 const EXAMPLES: usize = 3;
 const CONTINUED: usize = 24;
-pub fn main(args: &args::Directions, json: bool) -> Ended {
+pub fn main(args: &args::Learn, json: bool) -> Ended {
     session::start_clean(&args.host)?;
     let begin = Instant::now();
     let (source, name) = source(args)?;
