@@ -129,6 +129,7 @@ typedef struct ek_api {
     X(ggml_dup_tensor) \
     X(ggml_view_1d) \
     X(ggml_view_2d) \
+    X(ggml_view_3d) \
     X(ggml_set_name) \
     X(ggml_set_input) \
     X(ggml_set_output) \

@@ -39,6 +39,9 @@ pub enum Command {
     Run(Run),
     /// Learn a direction from examples, choose layers and strength by what they do, and write a profile
     Learn(Learn),
+    /// As `learn heads`: find attention heads that push to one of two answers, and write a profile that scales them
+    #[command(name = "learn-heads")]
+    LearnHeads(LearnHeads),
     /// Measure a model's biases without and with profiles, and what became of everything else
     Audit(Audit),
     /// Fit the calibration of a model's answers on examples, and show what it does
@@ -157,6 +160,46 @@ pub struct Prompt {
     /// A file that holds the prompt
     #[arg(short, long, value_hint = ValueHint::FilePath)]
     pub file: Option<PathBuf>,
+}
+
+/// `learn heads`
+#[derive(Args, Debug)]
+pub struct LearnHeads {
+    /// The model
+    #[arg(short, long, value_name = "GGUF", value_hint = ValueHint::FilePath)]
+    pub model: PathBuf,
+    /// Questions with answers, both about as often: a line of JSON each, {"prompt": "...", "answer": "yes", "group": "..."}
+    #[arg(short, long, value_name = "JSONL", value_hint = ValueHint::FilePath)]
+    pub data: PathBuf,
+    /// The two answers
+    #[arg(long, value_delimiter = ',', default_value = "yes,no")]
+    pub labels: Vec<String>,
+    /// The one that heads may push to [default: the second]
+    #[arg(long, value_name = "LABEL")]
+    pub pushes: Option<String>,
+    /// Accuracy that scaling heads may cost
+    #[arg(long, value_name = "PART", default_value_t = 0.02)]
+    pub max_loss: f64,
+    /// Random orders of heads that go through the same choice
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub controls: u32,
+    /// Put prompts into the model's own chat template
+    #[arg(long)]
+    pub chat: bool,
+    /// The longest prompt in tokens [default: what the model was trained on, at most 2048]
+    #[arg(long, value_name = "TOKENS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub context: Option<u32>,
+    /// Folder for what is written
+    #[arg(short, long, value_name = "FOLDER", default_value = "learned", value_hint = ValueHint::DirPath)]
+    pub out: PathBuf,
+    /// Name of the profile and its files [default: as the questions' file, and heads]
+    #[arg(long, value_parser = profile_name)]
+    pub name: Option<String>,
+    /// Where the random numbers of the controls start
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub host: HostChoice,
 }
 
 /// `learn`
@@ -364,6 +407,18 @@ pub enum CalibrateMethod {
     Linear,
     /// A curve that does so, by Tweedie's formula
     Tweedie,
+}
+
+/// What was typed, where a command of two words is one: `learn heads` is `learn-heads`.
+pub fn joined(mut typed: Vec<std::ffi::OsString>) -> Vec<std::ffi::OsString> {
+    let command = typed.iter().skip(1).position(|word| !word.as_encoded_bytes().starts_with(b"-")).map(|at| at + 1);
+    if let Some(at) = command
+        && typed[at] == "learn"
+        && typed.get(at + 1).is_some_and(|next| next == "heads")
+    {
+        typed.splice(at..at + 2, ["learn-heads".into()]);
+    }
+    typed
 }
 
 impl CalibrateMethod {

@@ -31,7 +31,7 @@ use owo_colors::OwoColorize;
 
 fn main() -> ExitCode {
     screen::end_with_standard_output();
-    let cli = args::Cli::parse();
+    let cli = args::Cli::parse_from(args::joined(std::env::args_os().collect()));
     match command::dispatch(&cli) {
         Ok(verdict) => verdict.into(),
         Err(failure) => {

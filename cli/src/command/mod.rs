@@ -37,6 +37,7 @@ pub fn dispatch(cli: &Cli) -> Outcome {
         Command::Explain(args) => explain::main(args, cli.json),
         Command::Run(args) => run::main(args, cli.json),
         Command::Learn(args) => learn::main(args, cli.json),
+        Command::LearnHeads(args) => learn::heads::main(args, cli.json),
         Command::Audit(args) => audit::main(args, cli.json),
         Command::Calibrate(args) => calibrate::main(args, cli.json),
         Command::Report(args) => report::main(args),

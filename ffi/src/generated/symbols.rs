@@ -65,6 +65,17 @@ pub struct Ggml {
         nb1: usize,
         offset: usize,
     ) -> *mut ggml_tensor,
+    /// `ggml_view_3d`
+    pub ggml_view_3d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        ne0: i64,
+        ne1: i64,
+        ne2: i64,
+        nb1: usize,
+        nb2: usize,
+        offset: usize,
+    ) -> *mut ggml_tensor,
     /// `ggml_set_name`
     pub ggml_set_name:
         unsafe extern "C-unwind" fn(tensor: *mut ggml_tensor, name: *const ::std::os::raw::c_char) -> *mut ggml_tensor,
@@ -186,6 +197,7 @@ impl Ggml {
                 ggml_dup_tensor: crate::table::required(lookup, "ggml_dup_tensor", &mut missing),
                 ggml_view_1d: crate::table::required(lookup, "ggml_view_1d", &mut missing),
                 ggml_view_2d: crate::table::required(lookup, "ggml_view_2d", &mut missing),
+                ggml_view_3d: crate::table::required(lookup, "ggml_view_3d", &mut missing),
                 ggml_set_name: crate::table::required(lookup, "ggml_set_name", &mut missing),
                 ggml_set_input: crate::table::required(lookup, "ggml_set_input", &mut missing),
                 ggml_set_output: crate::table::required(lookup, "ggml_set_output", &mut missing),
@@ -769,6 +781,18 @@ pub struct Llama {
     /// `llama_vocab_get_attr`
     pub llama_vocab_get_attr:
         Option<unsafe extern "C-unwind" fn(vocab: *const llama_vocab, token: llama_token) -> llama_token_attr>,
+    /// `llama_tokenize`
+    pub llama_tokenize: Option<
+        unsafe extern "C-unwind" fn(
+            vocab: *const llama_vocab,
+            text: *const ::std::os::raw::c_char,
+            text_len: i32,
+            tokens: *mut llama_token,
+            n_tokens_max: i32,
+            add_special: bool,
+            parse_special: bool,
+        ) -> i32,
+    >,
 }
 impl Llama {
     /// Resolves every function of the group.
@@ -809,6 +833,7 @@ impl Llama {
                 llama_vocab_is_eog: crate::table::required(lookup, "llama_vocab_is_eog", &mut missing),
                 llama_token_to_piece: crate::table::required(lookup, "llama_token_to_piece", &mut missing),
                 llama_vocab_get_attr: crate::table::optional(lookup, "llama_vocab_get_attr"),
+                llama_tokenize: crate::table::optional(lookup, "llama_tokenize"),
             }
         };
         missing.or(table)

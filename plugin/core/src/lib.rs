@@ -18,6 +18,7 @@ pub mod load;
 pub mod lower;
 pub mod model;
 pub mod plan;
+pub mod prior;
 pub mod profile;
 pub mod report;
 pub mod sequence;

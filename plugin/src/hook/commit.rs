@@ -7,14 +7,14 @@ use std::{
 
 use evenkeel_core::{
     lower::{Leaf, Patch, SlotTable},
-    plan::{GateSource, HELD_SLOTS},
+    plan::{GateSource, HELD_SLOTS, RuleIndex},
     sequence::UNKNOWN_TOKEN,
 };
 use evenkeel_ffi::generated::types::*;
 
 use super::{
     attach,
-    computed::Computed,
+    computed::{Computed, Found},
     constant::Wanted,
     contrast,
     counted::Counted,
@@ -23,6 +23,7 @@ use super::{
     gate::Gates,
     index::Indices,
     library::Host,
+    observe::Observer,
     slots,
     view::{Viewed, holds},
 };
@@ -56,6 +57,8 @@ pub struct RewrittenGraph {
     computed: Option<Computed>,
     /// What its rows are set off against.
     against: Option<contrast::Inputs>,
+    /// What rules with a learned prior are shown their rows by; held for as long as the graph.
+    observers: Vec<(RuleIndex, Arc<Observer>)>,
     /// Held for as long as the graph.
     _indices: Option<Indices>,
 }
@@ -88,6 +91,9 @@ pub enum CommitError {
     /// No memory for the slots of held probes.
     #[error("slots of {0} rows could not be allocated")]
     Slots(u32),
+    /// No operation of our own.
+    #[error("method = \"online\" needs ggml_custom_4d, which this ggml does not have")]
+    Observers,
     /// No memory for metadata.
     #[error("{0} bytes for graph metadata could not be allocated")]
     Metadata(usize),
@@ -147,6 +153,9 @@ pub unsafe fn commit(
             (Some(_), Some(_)) => vec![],
             _ => patch.slots.iter().map(input).collect::<Result<_, _>>()?,
         };
+        if patch.observes().next().is_some() && host.lib.sampler.is_none() {
+            return Err(CommitError::Observers);
+        }
         let counted = Counted::new(patch, structure);
         let input = |id| (viewed.tensor(id), viewed.view.tensor(id).ne[0] as usize);
         let [tokens, positions] = ["inp_tokens", "inp_pos"].map(|name| viewed.view.leaf(name).map(input));
@@ -169,6 +178,7 @@ pub unsafe fn commit(
             slots,
             computed: None,
             against,
+            observers: vec![],
             _indices: indices,
         });
         if let (Some(g), Some(attached)) = (patch.gates, attached) {
@@ -176,7 +186,10 @@ pub unsafe fn commit(
             let computed = Computed::new(host, ctx, viewed, (g.n_tokens, g.n_gates, &patch.slots), whose);
             rewritten.computed = Some(computed.ok_or(CommitError::Gates(g.n_tokens, g.n_gates))?);
         }
-        let mut editor = Editor::new(host, graph, ctx, viewed, leafs);
+        let found = rewritten.computed.as_ref().map(Computed::found);
+        rewritten.observers = observers(patch, structure, context, found.as_ref());
+        let observers = rewritten.observers.clone();
+        let mut editor = Editor::new(host, graph, ctx, viewed, leafs, &observers);
         editor.add_leafs(patch);
         if let Some(gates) = &rewritten.gates {
             editor.add_leaf(gates.tensor());
@@ -199,6 +212,21 @@ pub unsafe fn commit(
         rewritten.anchor = editor.finish();
         Ok(Some(ManuallyDrop::into_inner(rewritten)))
     }
+}
+
+/// One for each rule that is shown rows.
+fn observers(
+    patch: &Patch,
+    structure: &Structure,
+    context: &Arc<Context>,
+    found: Option<&Found>,
+) -> Vec<(RuleIndex, Arc<Observer>)> {
+    let observer = |rule| {
+        let (plan, own) = structure.merged.as_ref()?.origin(rule);
+        let instance = structure.plans.get(plan)?;
+        Some((rule, Arc::new(Observer::new(context.clone(), (instance, plan), own, found.cloned())?)))
+    };
+    patch.observes().filter_map(observer).collect()
 }
 
 /// The tensors of the patch's constants; null where a measured graph needs one that is not allocated.
@@ -356,10 +384,16 @@ pub fn value(structure: &Structure, row: &Row, source: GateSource) -> f32 {
         GateSource::Rule(plan, rule) if row.plan == Some(plan) => {
             let instance = &structure.plans[plan];
             let typed = &instance.plan.rules[usize::from(rule.0)];
+            if instance.prior(rule).is_some_and(|(prior, how)| !prior.is_used(how)) {
+                return 0.0;
+            }
             let strength = typed.gate.map_or(0.0, |gate| instance.strength(usize::from(gate.0)));
             if row.takes(typed.tokens, typed.held) { strength } else { 0.0 }
         }
-        GateSource::Rule(..) => 0.0,
+        GateSource::Prior(plan, rule, label) if row.plan == Some(plan) => {
+            structure.plans[plan].prior(rule).map_or(0.0, |(prior, how)| prior.gate(usize::from(label), how))
+        }
+        GateSource::Rule(..) | GateSource::Prior(..) => 0.0,
         GateSource::Refused => f32::from(row.refused),
     }
 }

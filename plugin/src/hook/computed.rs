@@ -28,7 +28,7 @@ pub struct Computed {
     pub tensor: *mut ggml_tensor,
     /// Tables of slots, computed from the same.
     pub slots: Vec<Tables>,
-    _source: Arc<Source>,
+    source: Arc<Source>,
     _columns: Vec<Arc<Column>>,
 }
 
@@ -125,7 +125,25 @@ impl Computed {
             };
             slots.push(Tables { table: *table, write: column(true), others: column(false) });
         }
-        Some(Computed { tensor, slots, _source: source, _columns: columns })
+        Some(Computed { tensor, slots, source, _columns: columns })
+    }
+}
+
+/// The rows that the table of one graph was computed for last.
+#[derive(Clone)]
+pub struct Found(Arc<Source>);
+
+impl Found {
+    /// `None` for a row that could not be told.
+    pub fn rows(&self) -> Vec<Option<Row>> {
+        lock(&self.0.found).clone()
+    }
+}
+
+impl Computed {
+    /// The rows of its evaluations.
+    pub fn found(&self) -> Found {
+        Found(self.source.clone())
     }
 }
 

@@ -203,6 +203,7 @@ pub fn before_drop(r: &Registers) -> Verdict {
         }
     }
     drop((graphs, fed));
+    state.priors.save();
     snapshot::now(state);
     match context.live() {
         Some(live) if contrast::leave(live) => Verdict::First(free_second),

@@ -12,7 +12,7 @@ use std::{
 use evenkeel_core::invariance::Region;
 use evenkeel_ffi::generated::types::{llama_batch, llama_context};
 
-use super::{attach, dispatch::Verdict, entry::Registers, rows, split};
+use super::{attach, dispatch::Verdict, entry::Registers, measure, rows, split};
 use crate::{
     guard::guard,
     log,
@@ -72,6 +72,7 @@ pub fn boundary(live: &Arc<Live>) -> bool {
     let state = state::get();
     reload::at_boundary(state);
     snapshot::at_boundary(state);
+    state.priors.at_boundary();
     for seq in live.decode_begins() {
         if let Some(end) = end_of(live, seq)
             && let Some(repair) = live.verify(seq, end)
@@ -79,7 +80,11 @@ pub fn boundary(live: &Arc<Live>) -> bool {
             state.queue_repair(live, repair);
         }
     }
-    state.has_repairs()
+    let unmeasured = measure::due(live);
+    if unmeasured {
+        state.queue_measure(live);
+    }
+    state.has_repairs() || unmeasured
 }
 
 /// One more than the last position of a sequence, by the host's word; `None` where a context has no memory.
@@ -107,6 +112,9 @@ pub fn memory_of(live: &Live) -> Option<usize> {
 /// host, whose exceptions are the host's.
 pub fn repair_all() {
     let _leave = Repairing::enter();
+    while let Some(live) = guard("measure", None, || state::get().next_measure()) {
+        measure::all(&live);
+    }
     while let Some((live, repair)) = guard("repair", None, || state::get().next_repair()) {
         repair_one(&live, &repair);
     }
@@ -196,7 +204,30 @@ fn pieces(from: i32, n: usize, region: Option<&Region>, n_batch: usize) -> Vec<R
 /// Evaluates tokens of a sequence from a position on, in place of the cells that are there. False if it failed, which is
 /// said.
 fn evaluate(live: &Arc<Live>, seq_id: i32, (from, all): (i32, &[i32]), region: Option<&Region>) -> bool {
-    let (Some(llama), Some(memory)) = (live.host.lib.llama.as_ref(), memory_of(live)) else { return false };
+    match feed(live, seq_id, (from, all), (region, false)) {
+        Ok(()) => true,
+        Err((pos, result)) => {
+            log::error!(
+                "context {}, sequence {seq_id}: cells from position {pos} on could not be evaluated again (llama_decode \
+                 returned {result}); the host's next call for this sequence will fail",
+                live.id
+            );
+            false
+        }
+    }
+}
+
+/// The same. `output`: the last token gives logits.
+///
+/// # Errors
+/// The position at which it ended, and what `llama_decode` returned.
+pub fn feed(
+    live: &Arc<Live>,
+    seq_id: i32,
+    (from, all): (i32, &[i32]),
+    (region, output): (Option<&Region>, bool),
+) -> Result<(), (i32, i32)> {
+    let (Some(llama), Some(memory)) = (live.host.lib.llama.as_ref(), memory_of(live)) else { return Err((from, -1)) };
     let ctx = live.address as *mut llama_context;
     // SAFETY: the context and its memory are the host's, which waits on this thread; the batch's arrays have n_tokens
     // elements each and outlive the call.
@@ -212,6 +243,9 @@ fn evaluate(live: &Arc<Live>, seq_id: i32, (from, all): (i32, &[i32]), region: O
             let mut seq = [seq_id];
             let mut seqs = vec![seq.as_mut_ptr(); n];
             let (mut n_seq, mut logits) = (vec![1i32; n], vec![0i8; n]);
+            if output && pos - from + n as i32 == all.len() as i32 {
+                logits[n - 1] = 1;
+            }
             let batch = llama_batch {
                 n_tokens: n as i32,
                 token: token.as_mut_ptr(),
@@ -225,16 +259,10 @@ fn evaluate(live: &Arc<Live>, seq_id: i32, (from, all): (i32, &[i32]), region: O
             attach::tell(live.address, Some(&rows::of_batch(&batch, |_| pos)));
             let result = (llama.llama_decode)(ctx, batch);
             if result != 0 {
-                log::error!(
-                    "context {}, sequence {}: cells from position {pos} on could not be evaluated again (llama_decode returned \
-                     {result}); the host's next call for this sequence will fail",
-                    live.id,
-                    seq_id
-                );
-                return false;
+                return Err((pos, result));
             }
             pos += n as i32;
         }
     }
-    true
+    Ok(())
 }

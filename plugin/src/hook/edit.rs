@@ -1,14 +1,14 @@
 //! The edits themselves: how a substitution becomes nodes of the host's graph.
 
-use std::ffi::CString;
+use std::{ffi::CString, sync::Arc};
 
 use evenkeel_core::{
     lower::{Leaf, NewNode, Patch, Ref, Residual, Slots, Substitution, TensorId},
-    plan::HELD_SLOTS,
+    plan::{GateIndex, HELD_SLOTS, RuleIndex},
 };
 use evenkeel_ffi::generated::types::*;
 
-use super::{library::Host, slots::Tables, view::Viewed};
+use super::{library::Host, observe::Observer, slots::Tables, view::Viewed};
 
 /// One patch being applied to one graph.
 ///
@@ -20,6 +20,7 @@ pub struct Editor<'a> {
     ctx: *mut ggml_context,
     viewed: &'a Viewed,
     leafs: Vec<*mut ggml_tensor>,
+    observers: &'a [(RuleIndex, Arc<Observer>)],
     slots: Vec<Tables>,
     /// Rows of the gate table and what probes said, as the substitutions read them.
     shared: Vec<(Ref, *mut ggml_tensor)>,
@@ -35,7 +36,8 @@ pub struct Editor<'a> {
 }
 
 impl<'a> Editor<'a> {
-    /// Begins. `leafs` are the tensors of the patch's leafs, null where one is to be made with the graph.
+    /// Begins. `leafs` are the tensors of the patch's leafs, null where one is to be made with the graph; `observers` those of
+    /// rules whose prior is learned.
     ///
     /// # Safety
     /// The facts above.
@@ -45,6 +47,7 @@ impl<'a> Editor<'a> {
         ctx: *mut ggml_context,
         viewed: &'a Viewed,
         leafs: Vec<*mut ggml_tensor>,
+        observers: &'a [(RuleIndex, Arc<Observer>)],
     ) -> Self {
         Editor {
             host,
@@ -52,6 +55,7 @@ impl<'a> Editor<'a> {
             ctx,
             viewed,
             leafs,
+            observers,
             slots: Vec::new(),
             shared: Vec::new(),
             before: Vec::new(),
@@ -164,6 +168,10 @@ impl<'a> Editor<'a> {
                     let view = (g.ggml_view_2d)(self.ctx, table, 1, n_tokens, row, usize::from(gate.0) * plane);
                     (view, format!("ek.gate-{}", gate.0))
                 }
+                Ref::Gates(first, n) => (self.gates(first, n, at), format!("ek.gates-{}", first.0)),
+                Ref::OutputGates(first, n) => {
+                    (self.gather(Ref::Gates(first, n), at), format!("ek.gates-{}.out", first.0))
+                }
                 Ref::OutputGate(gate) => (self.gather(Ref::Gate(gate), at), format!("ek.gate-{}.out", gate.0)),
                 Ref::OutputTap(probe) => (self.gather(Ref::Tap(probe), at), format!("ek.probe-{}.out", probe.0)),
                 Ref::Slots(slots) => (self.numbers(slots, false), "ek.slots.all".to_owned()),
@@ -174,6 +182,25 @@ impl<'a> Editor<'a> {
             self.insert(at, t, GGML_TENSOR_FLAG_COMPUTE as i32);
             self.shared.push((r, t));
             t
+        }
+    }
+
+    /// Gates of the table, one after the other in each row: `[n, n_tokens]`.
+    unsafe fn gates(&mut self, first: GateIndex, n: u16, at: u32) -> *mut ggml_tensor {
+        // SAFETY: see [`Editor`]; the gate table is the last of `leafs` and has rows of these numbers.
+        unsafe {
+            let g = &self.host.lib.ggml;
+            let table = self.leafs[self.leafs.len() - 1];
+            let ([_, n_tokens, ..], [_, row, plane, _]) = ((*table).ne, (*table).nb);
+            let n = i64::from(n);
+            let begin = usize::from(first.0) * plane;
+            let turned = (g.ggml_view_3d)(self.ctx, table, 1, n, n_tokens, plane, row, begin);
+            let whole = (g.ggml_cont)(self.ctx, turned);
+            for (t, part) in [(turned, "turned"), (whole, "whole")] {
+                self.name(t, &format!("ek.gates-{}.{part}", first.0));
+                self.insert(at, t, GGML_TENSOR_FLAG_COMPUTE as i32);
+            }
+            (g.ggml_reshape_4d)(self.ctx, whole, n, n_tokens, 1, 1)
         }
     }
 
@@ -221,7 +248,7 @@ impl<'a> Editor<'a> {
             self.insert(at, clone, flags);
             let mut made: Vec<*mut ggml_tensor> = Vec::with_capacity(s.nodes.len());
             for (i, node) in s.nodes.iter().enumerate() {
-                let (host, ctx) = (self.host, self.ctx);
+                let (host, ctx, observers) = (self.host, self.ctx, self.observers);
                 let g = &host.lib.ggml;
                 let mut of = |r: Ref| match r {
                     Ref::Original => clone,
@@ -253,6 +280,11 @@ impl<'a> Editor<'a> {
                     NewNode::Sigmoid(a) => (g.ggml_sigmoid)(ctx, of(a)),
                     NewNode::Copy(a) => (g.ggml_cont)(ctx, of(a)),
                     NewNode::Clamp(a, min, max) => (g.ggml_clamp)(ctx, of(a), min, max),
+                    NewNode::Observe(a, b, rule) => {
+                        let known = observers.iter().find(|(known, _)| *known == rule);
+                        let (_, observer) = known.expect("a rule that is shown rows has its observer");
+                        observer.node(host, ctx, [of(a), of(b)])
+                    }
                     node => unreachable!("the lowering of this version makes no {node:?}"),
                 };
                 if let Some((probe, _)) = s.taps.iter().find(|(_, node)| *node as usize == i) {

@@ -84,6 +84,30 @@ impl Vocab {
     }
 }
 
+impl Vocab {
+    /// The tokens of a prompt, as a server makes them of one: with what the model wants in front, special tokens read. `None`
+    /// if this llama.cpp was handed over without the function.
+    fn tokens(self, host: &Host, text: &str) -> Option<Vec<i32>> {
+        let llama = host.lib.llama.as_ref().filter(|_| self.0 != 0)?;
+        let tokenize = llama.llama_tokenize?;
+        let mut tokens = vec![0i32; text.len() + 16];
+        for _ in 0..2 {
+            let (from, n, into, room) =
+                (text.as_ptr().cast(), text.len() as i32, tokens.as_mut_ptr(), tokens.len() as i32);
+            // SAFETY: the vocabulary of a loaded model; `n` bytes are read and at most `room` tokens written.
+            let found = unsafe { tokenize(self.pointer(), from, n, into, room, true, true) };
+            match usize::try_from(found) {
+                Ok(found) => {
+                    tokens.truncate(found);
+                    return Some(tokens);
+                }
+                Err(_) => tokens.resize(found.unsigned_abs() as usize, 0),
+            }
+        }
+        Some(vec![])
+    }
+}
+
 /// `LLAMA_TOKEN_ATTR_UNUSED`
 const UNUSED: u32 = 1 << 1;
 /// `LLAMA_TOKEN_ATTR_CONTROL` and `LLAMA_TOKEN_ATTR_USER_DEFINED`
@@ -160,6 +184,11 @@ impl Pieces {
     /// Whether the vocabulary has such a token.
     pub fn has(&self, host: &Host, token: i32) -> bool {
         self.vocab.has(host, token)
+    }
+
+    /// The tokens of a prompt; `None` where nothing makes them.
+    pub fn tokens(&self, host: &Host, text: &str) -> Option<Vec<i32>> {
+        self.vocab.tokens(host, text)
     }
 
     /// The bytes of every token.

@@ -61,7 +61,18 @@ impl Book {
         for (i, loaded) in shelf.profiles.iter().enumerate() {
             match loaded.plan_with(facts, vocabulary.as_ref()) {
                 Ok(plan) => {
-                    let instance = Instance::new(plan, loaded.profile.runtime.cache, identities);
+                    let state = |rule: &str| {
+                        let typed = loaded.profile.calibrate.iter().find(|c| c.name.value == rule)?.state.as_ref()?;
+                        loaded.assets.states.get(&typed.value).cloned()
+                    };
+                    let priors = match super::get().priors.of(&plan, &loaded.path, state) {
+                        Ok(priors) => priors,
+                        Err(why) => {
+                            failed.push(format!("{}: {why}", loaded.path.display()));
+                            continue;
+                        }
+                    };
+                    let instance = Instance::new(plan, loaded.profile.runtime.cache, identities, priors);
                     let name = loaded.profile.name.clone();
                     let same = |(n, old): &&(String, Arc<Instance>)| {
                         *n == name && old.plan == instance.plan && old.cache == instance.cache

@@ -1,7 +1,7 @@
 //! A plan, bound to one context.
 
 use std::sync::{
-    OnceLock,
+    Arc, OnceLock,
     atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
@@ -12,7 +12,7 @@ use evenkeel_core::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{Identities, identity::Hash};
+use super::{Identities, Online, RulePrior, Use, identity::Hash};
 
 /// A plan, bound to one context.
 pub struct Instance {
@@ -31,6 +31,8 @@ pub struct Instance {
     /// The patch of the first graph it is part of, as text, because the patch holds the vectors of other plans too: once it is
     /// there, what each rule found is known.
     pub patch: OnceLock<String>,
+    /// Per rule: the prior that is known only while the model runs.
+    priors: Vec<RulePrior>,
     /// Whether the last prompt row of a sequence decides something for those after it.
     pub holds: bool,
     /// Whether those can change it.
@@ -75,7 +77,7 @@ impl SiteCounter {
 
 impl Instance {
     /// Binds `plan`; nothing is allocated yet.
-    pub fn new(plan: Plan, cache: CachePolicy, identities: &Identities) -> Instance {
+    pub fn new(plan: Plan, cache: CachePolicy, identities: &Identities, priors: Vec<RulePrior>) -> Instance {
         let mut strengths: Vec<AtomicU32> = Vec::new();
         strengths.resize_with(usize::from(plan.n_gates), AtomicU32::default);
         for rule in &plan.rules {
@@ -94,7 +96,8 @@ impl Instance {
         let (hash, phases) = (plan.hash().0, Phases::of(&plan));
         let (patch, id) = (OnceLock::new(), AtomicU32::default());
         let (holds, reviews) = plan.holds();
-        let instance = Instance { plan, hash, cache, strengths, counters, sites, patch, holds, reviews, phases, id };
+        let instance =
+            Instance { plan, hash, cache, strengths, counters, sites, patch, priors, holds, reviews, phases, id };
         instance.identify(identities);
         instance
     }
@@ -102,6 +105,16 @@ impl Instance {
     /// The strength of a gate at this moment.
     pub fn strength(&self, gate: usize) -> f32 {
         f32::from_bits(self.strengths[gate].load(Ordering::Relaxed))
+    }
+
+    /// The prior of a rule whose prior is known only while the model runs, and how it is used.
+    pub fn prior(&self, rule: RuleIndex) -> Option<&(Arc<Online>, Use)> {
+        self.priors.get(usize::from(rule.0))?.as_ref()
+    }
+
+    /// Priors that are still to be measured.
+    pub fn unmeasured(&self) -> impl Iterator<Item = &Arc<Online>> {
+        self.priors.iter().flatten().map(|(prior, _)| prior).filter(|prior| prior.unmeasured().is_some())
     }
 
     /// Changes the strength of a gate: cells that were computed before are another plan's from now on.

@@ -10,6 +10,7 @@ mod held;
 mod identity;
 mod instance;
 mod live;
+mod prior;
 mod profile;
 mod regions;
 pub mod reload;
@@ -39,6 +40,7 @@ pub use held::RowSlots;
 pub use identity::Identities;
 pub use instance::{Instance, PLAIN, SiteCounter};
 pub use live::{Again, Kept, Live, Prepared, RawRow, Repair, Room, Row, Said};
+pub use prior::{Online, Priors, RulePrior, Use};
 pub use profile::ProfileSlot;
 pub use regions::{Asked, Batch, BatchPart, Evaluated, Regions};
 pub use sequence::{Pinned, Sequence, Wish};
@@ -69,12 +71,16 @@ pub struct State {
     pub schedulers: Mutex<FxHashMap<usize, usize>>,
     /// Numbers for what cells were computed under.
     pub identities: Identities,
+    /// Priors that are learned from the stream.
+    pub priors: Priors,
     /// When the profiles' files were looked at.
     pub watch: reload::Watch,
     /// When the counters were written.
     pub snapshots: snapshot::Writer,
     /// Cells to be evaluated again before the call to decode that is about to run, by thread.
     repairs: Mutex<Vec<(ThreadId, Arc<Live>, Repair)>>,
+    /// Contexts in which priors are to be measured before that call, by thread.
+    measures: Mutex<Vec<(ThreadId, Arc<Live>)>>,
     /// Numbers the contexts for messages.
     pub next_context: AtomicU32,
     /// A context was made that generates with our plan.
@@ -133,9 +139,11 @@ impl State {
             captures: Captures::default(),
             schedulers: Mutex::default(),
             identities: Identities::default(),
+            priors: Priors::default(),
             watch: reload::Watch::new(),
             snapshots: snapshot::Writer::default(),
             repairs: Mutex::default(),
+            measures: Mutex::default(),
             next_context: AtomicU32::new(1),
             any_ours: AtomicBool::new(false),
             trouble: Trouble::default(),
@@ -156,6 +164,19 @@ impl State {
     /// Notes cells that are to be evaluated again before this thread's call to decode runs.
     pub fn queue_repair(&self, live: &Arc<Live>, repair: Repair) {
         lock(&self.repairs).push((std::thread::current().id(), live.clone(), repair));
+    }
+
+    /// Notes a context whose priors are to be measured before this thread's call to decode runs.
+    pub fn queue_measure(&self, live: &Arc<Live>) {
+        lock(&self.measures).push((std::thread::current().id(), live.clone()));
+    }
+
+    /// Takes the next of this thread's.
+    pub fn next_measure(&self) -> Option<Arc<Live>> {
+        let own = std::thread::current().id();
+        let mut measures = lock(&self.measures);
+        let at = measures.iter().position(|(thread, _)| *thread == own)?;
+        Some(measures.remove(at).1)
     }
 
     /// Whether this thread has some.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use evenkeel_core::sequence::{Cells, Identity, Phase, PlanId, Router, Routes};
 
-use super::{Acted, Book, Choice, Evaluated, Instance, held::Held, instance::PLAIN};
+use super::{Acted, Book, Choice, Evaluated, Instance, Online, held::Held, instance::PLAIN};
 
 /// What was asked for a sequence.
 #[derive(Clone, Default)]
@@ -62,6 +62,8 @@ pub struct Sequence {
     pub said: BTreeSet<i32>,
     /// What each rule did in it, where the log says so.
     pub acted: Acted,
+    /// Priors that its current request was counted for.
+    pub learned: Vec<Arc<Online>>,
     /// Its region of segments, once that is in the cache: what follows was computed with it.
     mark: Option<Mark>,
 }
@@ -107,6 +109,7 @@ impl Sequence {
         self.said.clear();
         self.tally = Tally::default();
         self.acted = Acted::default();
+        self.learned.clear();
     }
 
     /// What is in its cells is the beginning of a prompt, whose last row is still to come.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use evenkeel_core::plan::RuleIndex;
 use serde_json::{Value, json};
 
 use super::{Clock, Context, Instance, ProfileSlot, Standing, State, lock, poisoned};
@@ -121,6 +122,11 @@ fn rules(instance: &Instance) -> Vec<Value> {
             "sites": counter.sites.load(Relaxed),
             "graphs": load(&counter.graphs),
             "rows": load(&counter.rows),
+            "prior": instance.prior(RuleIndex(i as u16)).map(|(prior, how)| json!({
+                "requests": prior.seen(),
+                "used": prior.is_used(how),
+                "shares": prior.shares(),
+            })),
         })
     };
     instance.plan.rules.iter().enumerate().map(rule).collect()

@@ -97,6 +97,14 @@ ggml_tensor * ggml_dup_tensor(ggml_context * ctx, const ggml_tensor * t) { retur
 ggml_tensor * ggml_view_1d(ggml_context * ctx, ggml_tensor * a, int64_t ne0, size_t offset) { return view(ctx, a, ne0, 1, ne0 * a->nb[0], offset); }
 ggml_tensor * ggml_view_2d(ggml_context * ctx, ggml_tensor * a, int64_t ne0, int64_t ne1, size_t nb1, size_t offset) { return view(ctx, a, ne0, ne1, nb1, offset); }
 
+ggml_tensor * ggml_view_3d(ggml_context * ctx, ggml_tensor * a, int64_t ne0, int64_t ne1, int64_t ne2, size_t nb1, size_t nb2, size_t offset) {
+    ggml_tensor * t = view(ctx, a, ne0, ne1, nb1, offset);
+    t->ne[2]        = ne2;
+    t->nb[2]        = nb2;
+    t->nb[3]        = nb2 * ne2;
+    return t;
+}
+
 ggml_tensor * ggml_set_name(ggml_tensor * t, const char * name) {
     strncpy(t->name, name, sizeof(t->name) - 1);
     t->name[sizeof(t->name) - 1] = 0;

@@ -1,8 +1,8 @@
 """Starts xllamacpp's embedded llama-server and prints its address; ends when its standard input does.
 
 Arguments: KEY=VALUE, each a field of CommonParams with dots for nesting, for instance model.path=x.gguf n_ctx=512.
-The field's own type decides how the value is read; one of a list of names is given by its number. `--evenkeel` imports
-evenkeel, which takes the profile from EVENKEEL_PROFILE.
+The field's own type decides how the value is read; one of a list of names is given by its number, and a field with
+several by numbers with commas. `--evenkeel` imports evenkeel, which takes the profile from EVENKEEL_PROFILE.
 """
 
 import sys
@@ -17,6 +17,8 @@ def assign(params, key, text):
     old = getattr(params, last)
     if isinstance(old, bool):
         value = text == "true"
+    elif isinstance(old, list):
+        value = [type(old[0])(int(number)) for number in text.split(",")]
     elif isinstance(old, (int, float, str)):
         value = type(old)(text)
     else:

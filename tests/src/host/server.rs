@@ -100,6 +100,8 @@ impl Arguments {
         command.args(fields);
         if let Some(draft) = &self.draft {
             command.arg(format!("speculative.draft.mparams.path={}", draft.display()));
+            // "draft-simple": by default this build loads the model and drafts nothing.
+            command.arg("speculative.types=1");
         }
         if self.exact {
             command.args(["cache_type_k=0", "cache_type_v=0", "flash_attn_type=0"]);

@@ -27,7 +27,8 @@ pub struct Example {
 }
 
 impl Example {
-    fn cluster(&self) -> &str {
+    /// What it is drawn with.
+    pub fn cluster(&self) -> &str {
         self.group.as_ref().unwrap_or(&self.prompt)
     }
 }

@@ -9,6 +9,7 @@ mod experiment;
 mod features;
 mod files;
 mod fit;
+pub mod heads;
 mod input;
 mod outcome;
 mod report;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{
-    AssetError, CalibrationFile, Direction, ERASER, EditFile, FEATURE, Places, ProbeFile, Raw, Vectors, debias,
+    AssetError, CalibrationFile, Direction, ERASER, EditFile, FEATURE, Fitted, Places, ProbeFile, Raw, Vectors, debias,
 };
 use crate::profile::{Ask, Operator, Profile, Reading};
 use crate::report::{Errors, Located, Pos};
@@ -24,6 +24,17 @@ pub struct Assets {
     pub edits: BTreeMap<String, Arc<EditFile>>,
     /// What `[[calibrate]]` tables name, by path as typed.
     pub calibrations: BTreeMap<String, Arc<CalibrationFile>>,
+    /// Where `[[calibrate]]` tables keep a prior, by path as typed.
+    pub states: BTreeMap<String, State>,
+}
+
+/// A file that is written while the model runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    /// Its path, links resolved.
+    pub path: PathBuf,
+    /// What is in it, if it is there.
+    pub fitted: Option<Fitted>,
 }
 
 impl Assets {
@@ -76,6 +87,12 @@ impl Assets {
                         }
                     }
                 }
+                for typed in profile.calibrate.iter().filter_map(|rule| rule.state.as_ref()) {
+                    match state(&places, &typed.value) {
+                        Ok(state) => drop(assets.states.insert(typed.value.clone(), state)),
+                        Err(error) => fail(Some(typed.pos), "calibrate.state", error),
+                    }
+                }
                 for rule in &profile.calibrate {
                     let Some(typed) = &rule.file else { continue };
                     match places.resolve(&typed.value).and_then(|file| CalibrationFile::read(&file)) {
@@ -89,7 +106,7 @@ impl Assets {
         Ok(assets)
     }
 
-    /// The paths of all files, links resolved.
+    /// The paths of all files, links resolved; but for those that the library writes.
     pub fn paths(&self) -> Vec<PathBuf> {
         let directions = self.steer.iter().chain(self.directions.values()).map(|d| d.file.clone());
         let others = self.probes.values().map(|p| p.file.clone()).chain(self.edits.values().map(|e| e.file.clone()));
@@ -111,6 +128,12 @@ impl Assets {
         }
         Ok(())
     }
+}
+
+fn state(places: &Places, typed: &str) -> Result<State, AssetError> {
+    let path = places.resolve_new(typed)?;
+    let fitted = if path.exists() { Some(CalibrationFile::read(&path)?.fitted) } else { None };
+    Ok(State { path, fitted })
 }
 
 type Seen = HashMap<(PathBuf, &'static str, Raw), Result<Arc<Direction>, AssetError>>;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::AssetError;
-use super::bound::{MAX_CURVE, MAX_DIRECTION_NORM};
+use super::bound::{MAX_CURVE, MAX_DIRECTION_NORM, MAX_LABELS};
 use super::direction::hex;
 use super::file::read_regular;
 use super::probe::is_safetensors;
@@ -18,7 +18,8 @@ use super::vectors::shown;
 const MAX_BYTES: u64 = 1 << 20;
 
 /// The tensors that such a file can have.
-pub const CALIBRATION_TENSORS: [&str; 7] = ["scale", "offset", "prior", "scores", "line", "knots", "values"];
+pub const CALIBRATION_TENSORS: [&str; 9] =
+    ["scale", "offset", "prior", "scores", "line", "knots", "values", "means", "counts"];
 
 /// A file with fitted values: finite, of at most 1e6.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,10 +72,12 @@ pub fn parse_calibration(bytes: &[u8]) -> Result<Fitted, AssetError> {
         Fitted { tensors: BTreeMap::new(), labels, model: text("evenkeel.model"), method: text("evenkeel.method") };
     for (name, info) in &opened.tensors() {
         if !CALIBRATION_TENSORS.contains(&name.as_str()) {
-            let allowed = "scale, offset, prior, scores, line, knots and values";
+            let allowed = "scale, offset, prior, scores, line, knots, values, means and counts";
             return Err(AssetError::TensorName { got: shown(name), allowed });
         }
-        if !matches!(info.shape[..], [n] if (1..=MAX_CURVE).contains(&n)) {
+        // A square of labels, or a value per label or point.
+        let most = if name == "means" { MAX_LABELS * MAX_LABELS } else { MAX_CURVE };
+        if !matches!(info.shape[..], [n] if (1..=most).contains(&n)) {
             return Err(shape(name, info, "[n], one value per label or point"));
         }
         let values = floats(name, info, opened.data)?;

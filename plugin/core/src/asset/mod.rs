@@ -24,7 +24,7 @@ mod raw;
 mod safetensors_vector;
 mod vectors;
 
-pub use assets::Assets;
+pub use assets::{Assets, State};
 pub use bound::*;
 pub use calibration::{CALIBRATION_TENSORS, CalibrationFile, Fitted, parse_calibration};
 pub use direction::Direction;

@@ -57,6 +57,25 @@ impl Places {
     }
 }
 
+impl Places {
+    /// Where a file is that need not be there: in the first of the folders that has its folder.
+    ///
+    /// # Errors
+    /// [`AssetError::NotFound`] of its folder, and as [`Places::resolve`].
+    pub fn resolve_new(&self, typed: &str) -> Result<PathBuf, AssetError> {
+        match self.resolve(typed) {
+            Err(AssetError::NotFound { .. }) => {}
+            found => return found,
+        }
+        let path = Path::new(typed);
+        let (folder, Some(name)) = (path.parent().unwrap_or(Path::new("")), path.file_name()) else {
+            return Err(AssetError::NotRegular { kind: "a folder" });
+        };
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        Ok(self.resolve(&folder.to_string_lossy())?.join(name))
+    }
+}
+
 /// A file with a similar name beside the one that is missing, if that is below `root`.
 fn similar(root: &Path, typed: &str) -> Option<String> {
     const MAX_ENTRIES: usize = 1000;

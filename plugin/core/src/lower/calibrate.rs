@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::patch::{Leaf, NewNode, Ref};
 use super::term::Terms;
-use crate::plan::{Bend, Calibration, Correction, TILT_STEPS, Tilt};
+use crate::plan::{Bend, Calibration, Correction, GateIndex, RuleIndex, TILT_STEPS, Tilt};
+use crate::profile::Learning;
 
 /// The least share that a label counts with: its logarithm is a number.
 const LEAST: f32 = 1e-30;
@@ -24,8 +25,15 @@ struct Shape {
 }
 
 impl Terms<'_> {
-    /// Calibrates the rows, where `dose` is not 0.
-    pub(super) fn calibrate(&mut self, dose: Option<Ref>, c: &Calibration, rows: i64) {
+    /// Calibrates the rows, where `dose` is not 0. A prior that is learned stands in the gate table, from a gate on, and is
+    /// that of a rule.
+    pub(super) fn calibrate(
+        &mut self,
+        dose: Option<Ref>,
+        c: &Calibration,
+        (prior, rule): (Option<GateIndex>, Option<RuleIndex>),
+        rows: i64,
+    ) {
         let (labels, per_label) = (c.labels.len() as i64, i64::from(c.per_label));
         let shape = Shape { vocab: i64::from(c.n_vocab), labels, slots: labels * per_label, per_label, rows };
         let index = self.index(&c.slots, rows as u32);
@@ -40,6 +48,15 @@ impl Terms<'_> {
                 self.affine(if *of_log { log } else { shares }, scale.as_ref(), offset.as_ref())
             }
             Correction::Mean { tilt, curve } => self.tilted((log, shares), tilt, curve, &shape),
+            Correction::Online(_) | Correction::ContentFree { .. } => match prior {
+                Some(first) => {
+                    let all = if self.output_only { Ref::OutputGates } else { Ref::Gates };
+                    let gates = all(first, labels as u16);
+                    let zhao = matches!(c.correction, Correction::ContentFree { log: false, .. });
+                    self.push(if zhao { NewNode::Mul(shares, gates) } else { NewNode::Add(log, gates) })
+                }
+                None => log,
+            },
         };
         let after = self.push(NewNode::SoftMax(after));
         let after = self.push(NewNode::Clamp(after, LEAST, 1.0));
@@ -49,6 +66,11 @@ impl Terms<'_> {
         // Twice: where nothing is to change, a number that is none must not come through a product with 0.
         let shift = self.push(NewNode::Clamp(shift, -MOST, MOST));
         let acts = self.acts(x, index, c, &shape);
+        let shown =
+            matches!(c.correction, Correction::Online(Learning { learn: true, .. }) | Correction::ContentFree { .. });
+        if let Some(rule) = rule.filter(|_| shown) {
+            self.push(NewNode::Observe(shares, acts, rule));
+        }
         let acts = match dose {
             Some(dose) => self.push(NewNode::Mul(acts, dose)),
             None => acts,

@@ -130,6 +130,10 @@ pub enum Ref {
     Gate(GateIndex),
     /// As `Gate`, for the output rows only.
     OutputGate(GateIndex),
+    /// Several gates, from one on, F32 `[number, n_rows]`, for all rows.
+    Gates(GateIndex, u16),
+    /// As `Gates`, for the output rows only.
+    OutputGates(GateIndex, u16),
     /// What a probe said, F32 `[1, n_rows]`: [`Substitution::taps`] of this or an earlier substitution.
     Tap(ProbeIndex),
     /// As `Tap`, of the output rows, where the probe read all rows.
@@ -183,6 +187,9 @@ pub enum NewNode {
     Copy(Ref),
     /// `ggml_clamp(a, min, max)`, in place: `a` has no other reader.
     Clamp(Ref, f32, f32),
+    /// `ggml_custom_4d`, on the CPU: shows a rule whose prior is learned the labels' shares, `[labels, rows]`, of the rows
+    /// where the second, `[1, rows]`, is not 0. Nothing reads it, and it is never the last node.
+    Observe(Ref, Ref, RuleIndex),
 }
 
 impl NewNode {
@@ -190,7 +197,7 @@ impl NewNode {
     pub fn reads(&self) -> impl Iterator<Item = Ref> {
         let (a, b) = match *self {
             NewNode::Add(a, b) | NewNode::Mul(a, b) | NewNode::MulMat(a, b) => (a, Some(b)),
-            NewNode::Repeat(a, b) | NewNode::GetRows(a, b) => (a, Some(b)),
+            NewNode::Repeat(a, b) | NewNode::GetRows(a, b) | NewNode::Observe(a, b, _) => (a, Some(b)),
             // The index is a leaf, or slots.
             NewNode::SetRows(a, b, _) => (a, Some(b)),
             NewNode::RepeatTo(a, _) | NewNode::Reshape(a, _) | NewNode::SoftMax(a) | NewNode::Log(a) => (a, None),
@@ -246,6 +253,9 @@ impl Patch {
         let per_row = |r: &Ref| match r {
             Ref::Gate(_) | Ref::OutputTap(_) | Ref::Slots(_) | Ref::OutputSlots(_) => 1,
             Ref::OutputGate(_) => 2,
+            // A view, a copy of it, and that in another shape.
+            Ref::Gates(..) => 3,
+            Ref::OutputGates(..) => 4,
             _ => 0,
         };
         let substituted = self.substitutions.iter().map(|s| s.nodes.len()).sum::<usize>();
@@ -270,9 +280,17 @@ impl Patch {
         shared
     }
 
+    /// The rules that are shown rows.
+    pub fn observes(&self) -> impl Iterator<Item = RuleIndex> {
+        let rule = |node: &NewNode| if let NewNode::Observe(.., rule) = node { Some(*rule) } else { None };
+        self.substitutions.iter().flat_map(|s| &s.nodes).filter_map(rule)
+    }
+
     /// True if the gate table is read.
     pub fn reads_gates(&self) -> bool {
-        self.shared_reads().iter().any(|r| matches!(r, Ref::Gate(_) | Ref::OutputGate(_)))
+        self.shared_reads()
+            .iter()
+            .any(|r| matches!(r, Ref::Gate(_) | Ref::OutputGate(_) | Ref::Gates(..) | Ref::OutputGates(..)))
     }
 }
 
@@ -339,6 +357,7 @@ impl Patch {
             NewNode::Sigmoid(a) => format!("SIGMOID({})", of(a)),
             NewNode::Copy(a) => format!("CONT({})", of(a)),
             NewNode::Clamp(a, min, max) => format!("CLAMP({}, {min}, {max})", of(a)),
+            NewNode::Observe(a, b, rule) => format!("CUSTOM({}, {}): seen by rule {}", of(a), of(b), rule.0),
         }
     }
 
@@ -356,6 +375,8 @@ impl Patch {
             Ref::Node(i) => format!("n{i}"),
             Ref::Gate(g) => format!("gate {}", g.0),
             Ref::OutputGate(g) => format!("gate {} of the output rows", g.0),
+            Ref::Gates(g, n) => format!("gates {} to {}", g.0, g.0 + n - 1),
+            Ref::OutputGates(g, n) => format!("gates {} to {} of the output rows", g.0, g.0 + n - 1),
             Ref::Tap(p) => format!("probe {}", p.0),
             Ref::OutputTap(p) => format!("probe {} of the output rows", p.0),
             Ref::Slots(slots) => slots.to_string(),

@@ -87,7 +87,9 @@ impl<'a> Terms<'a> {
                 self.x = self.push(NewNode::Add(self.x, v));
             }
             (Term::Update { update, .. }, dose) => self.update(dose, update),
-            (Term::Calibrate { calibration, .. }, dose) => self.calibrate(dose, calibration, rows),
+            (Term::Calibrate { rules, calibration, prior, .. }, dose) => {
+                self.calibrate(dose, calibration, (*prior, rules.first().copied()), rows);
+            }
             _ => {}
         }
         true

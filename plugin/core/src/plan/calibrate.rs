@@ -8,7 +8,9 @@ use super::fit::Report;
 use super::types::{Dose, GateIndex, Plan, Rule, RuleIndex, Site, SitePlan, Term};
 use crate::asset::{Assets, Fitted, shown};
 use crate::model::ModelFacts;
-use crate::profile::{At, CalibrateRule, Form, Method, ModelHint, Operator, Profile, Tokens};
+use crate::prior::Prior;
+use crate::profile::{At, CalibrateRule, Form, Learning, Method, ModelHint, Operator, Profile, Tokens};
+use crate::report::Spanned;
 use crate::vocabulary::Vocabulary;
 
 /// A label: its text, and the tokens that stand for it.
@@ -68,6 +70,16 @@ pub enum Correction {
         /// From the mean before to the mean after, on the same scale.
         curve: Bend,
     },
+    /// `q' ∝ q / prior`, where the gate table has `−log prior` of the moment.
+    Online(Learning),
+    /// The same with a prior that is measured when the model is loaded; as Zhao et al. 2021 write it without `log`, where
+    /// the gate table has `1 / prior`.
+    ContentFree {
+        /// `form = "log"`.
+        log: bool,
+        /// What it is measured on.
+        prompts: Arc<[String]>,
+    },
 }
 
 /// Adds the calibrations of a profile to its plan.
@@ -90,6 +102,9 @@ pub(super) fn add(
         };
         let gate = GateIndex(plan.n_gates);
         plan.n_gates += 1;
+        let moving = matches!(typed.method, Method::Online(_)) || !typed.content_free.is_empty();
+        let prior = moving.then_some(GateIndex(plan.n_gates));
+        plan.n_gates += if moving { typed.labels.len() as u16 } else { 0 };
         plan.rules.push(Rule {
             name: typed.name.value.clone(),
             operator: Operator::Calibrate(typed.method),
@@ -104,7 +119,7 @@ pub(super) fn add(
         });
         if let Some(calibration) = calibration(report, typed, assets, &plan.model, vocabulary) {
             let dose = Dose { gate: Some(gate), when: None };
-            terms.push(Term::Calibrate { rules: vec![index], dose, calibration: Arc::new(calibration) });
+            terms.push(Term::Calibrate { rules: vec![index], dose, prior, calibration: Arc::new(calibration) });
         }
     }
     if !terms.is_empty() {
@@ -129,7 +144,8 @@ fn calibration(
         None => &empty,
         Some(file) => &assets.calibrations.get(&file.value)?.fitted,
     };
-    hints(report, typed, fitted, model, vocabulary);
+    hints(report, (typed, typed.file.as_ref()), fitted, model, vocabulary);
+    state(report, typed, assets, model, vocabulary);
     let correction = correction(report, typed, fitted)?;
     let labels = labels?;
     let per_label = labels.iter().map(|l| l.tokens.len()).max()?;
@@ -185,8 +201,14 @@ pub fn model_name(model: &ModelFacts, n_vocab: usize) -> String {
 }
 
 /// What the file says about itself.
-fn hints(report: &mut Report, typed: &CalibrateRule, fitted: &Fitted, model: &ModelFacts, vocabulary: &Vocabulary) {
-    let Some(file) = &typed.file else { return };
+fn hints(
+    report: &mut Report,
+    (typed, file): (&CalibrateRule, Option<&Spanned<String>>),
+    fitted: &Fitted,
+    model: &ModelFacts,
+    vocabulary: &Vocabulary,
+) {
+    let Some(file) = file else { return };
     let mut wrong = |what, got: &str, allowed: String| {
         let error = PlanError::FittedFor { file: file.value.clone(), what, got: got.to_owned(), allowed };
         report.fail(file.pos, &typed.file_key(), error);
@@ -209,6 +231,22 @@ fn hints(report: &mut Report, typed: &CalibrateRule, fitted: &Fitted, model: &Mo
     }
 }
 
+/// Whether a prior can go on where its file ended.
+fn state(report: &mut Report, typed: &CalibrateRule, assets: &Assets, model: &ModelFacts, vocabulary: &Vocabulary) {
+    let (Method::Online(learning), Some(typed_state)) = (typed.method, &typed.state) else { return };
+    let file = typed_state.value.clone();
+    match assets.states.get(&file).and_then(|state| state.fitted.as_ref()) {
+        Some(fitted) => {
+            hints(report, (typed, Some(typed_state)), fitted, model, vocabulary);
+            if let Err(why) = Prior::restore(fitted, typed.labels.len(), &learning) {
+                report.fail(typed_state.pos, "calibrate.state", PlanError::State { file, why });
+            }
+        }
+        None if learning.learn => {}
+        None => report.fail(typed_state.pos, "calibrate.state", PlanError::NoState { file }),
+    }
+}
+
 fn correction(report: &mut Report, typed: &CalibrateRule, fitted: &Fitted) -> Option<Correction> {
     let n = typed.labels.len();
     let log = typed.form == Form::Log;
@@ -228,6 +266,10 @@ fn correction(report: &mut Report, typed: &CalibrateRule, fitted: &Fitted) -> Op
         None
     };
     match typed.method {
+        Method::Contextual if !typed.content_free.is_empty() => {
+            Some(Correction::ContentFree { log, prompts: typed.content_free.clone().into() })
+        }
+        Method::Online(learning) => Some(Correction::Online(learning)),
         Method::Temperature(t) => {
             let scale = (t != 1.0).then(|| vec![1.0 / t; n].into());
             Some(Correction::Affine { log: true, scale, offset: None })

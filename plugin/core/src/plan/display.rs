@@ -120,6 +120,14 @@ fn show_calibration(f: &mut fmt::Formatter<'_>, plan: &Plan, index: RuleIndex, r
     let method = match (rule.operator, &c.correction) {
         (Operator::Calibrate(Method::Temperature(t)), _) => format!("temperature {t}"),
         (operator, Correction::Affine { log: false, .. }) => format!("{} (zhao)", operator.name()),
+        (_, Correction::Online(l)) => {
+            let learns = if l.learn { format!("{} a request", l.weight) } else { "frozen".to_owned() };
+            format!("online ({learns}, no share below {}, after {} requests)", l.min_prior, l.min_count)
+        }
+        (_, Correction::ContentFree { log, prompts }) => {
+            let form = if *log { "" } else { "zhao, " };
+            format!("contextual ({form}measured on {} prompts at load)", prompts.len())
+        }
         (operator, _) => operator.name().to_owned(),
     };
     write!(f, ": {method}, for {at} where the labels have more than {}", c.min_mass)?;

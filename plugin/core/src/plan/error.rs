@@ -1,6 +1,7 @@
 //! Why a profile does not fit a model.
 
 use super::types::Site;
+use crate::prior::StateError;
 use crate::report::Errors;
 
 /// All reasons at once, each at its place in the profile.
@@ -274,6 +275,20 @@ pub enum PlanError {
         label: String,
         /// Its prior.
         got: f32,
+    },
+    /// A state from which no prior can go on.
+    #[error("the prior in {file}: {why}")]
+    State {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: StateError,
+    },
+    /// A state that is not there and not to be made.
+    #[error("no such file, got {file:?}, allowed: with learn = false, a file that `online` has written")]
+    NoState {
+        /// The file.
+        file: String,
     },
     /// A curve that is none.
     #[error(

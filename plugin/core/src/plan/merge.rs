@@ -14,6 +14,8 @@ pub enum GateSource {
     Plan(usize),
     /// On the rows of a plan, the strength of a rule of it where its tokens are, else 0.
     Rule(usize, RuleIndex),
+    /// On the rows of a plan, what a rule of it adds to the logarithm of the share of a label, by its number; else 0.
+    Prior(usize, RuleIndex, u16),
     /// 1 on the rows of sequences that may only end, else 0.
     Refused,
 }
@@ -82,10 +84,16 @@ impl Merged {
     }
 }
 
-/// The rows of the gate table that a plan's own rules have, in their order.
+/// The rows of the gate table that a plan's own rules have, in their order: of a rule with a prior, those of its labels
+/// follow its own.
 fn sources(index: usize, plan: &Plan) -> Vec<GateSource> {
     let rules = (0..).map(RuleIndex).zip(&plan.rules);
-    rules.filter(|(_, r)| r.gate.is_some()).map(|(rule, _)| GateSource::Rule(index, rule)).collect()
+    let gates = |(rule, typed): (RuleIndex, &Rule)| {
+        let labels = 0..typed.gate.map_or(0, |_| plan.labels_of_prior(rule));
+        let own = typed.gate.map(|_| GateSource::Rule(index, rule));
+        own.into_iter().chain(labels.map(move |label| GateSource::Prior(index, rule, label))).collect::<Vec<_>>()
+    };
+    rules.flat_map(gates).collect()
 }
 
 #[derive(Default)]
@@ -147,9 +155,10 @@ impl Moved {
                 let (rules, dose, rank) = (self.rules(rules), self.dose(dose), *rank);
                 Term::Edit { rules, dose, rank, a: a.clone(), b: b.clone() }
             }
-            Term::Calibrate { rules, dose, calibration } => {
+            Term::Calibrate { rules, dose, prior, calibration } => {
                 let (rules, dose) = (self.rules(rules), self.dose(dose));
-                Term::Calibrate { rules, dose, calibration: calibration.clone() }
+                let prior = prior.map(|g| GateIndex(g.0 + self.gate));
+                Term::Calibrate { rules, dose, prior, calibration: calibration.clone() }
             }
             Term::Tap { probe } => Term::Tap { probe: ProbeIndex(probe.0 + self.probe) },
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::calibrate::Calibration;
+use super::calibrate::{Calibration, Correction};
 use super::hold::Hold;
 use crate::{
     asset::Weight,
@@ -130,6 +130,8 @@ pub enum Term {
         rules: Vec<RuleIndex>,
         /// What scales it: rows with 0 keep every bit.
         dose: Dose,
+        /// The first of the gates that hold what is added to the logarithms of the labels' shares, one per label.
+        prior: Option<GateIndex>,
         /// The calibration.
         calibration: Arc<Calibration>,
     },
@@ -338,6 +340,20 @@ impl Plan {
     pub fn holds(&self) -> (bool, bool) {
         let holds = || self.probes.iter().filter_map(Probe::hold);
         (holds().next().is_some(), holds().any(|hold| hold.below.is_some()))
+    }
+
+    /// The calibration of a rule.
+    pub fn calibration(&self, rule: RuleIndex) -> Option<&Arc<Calibration>> {
+        self.sites.iter().flat_map(|site| &site.terms).find_map(|term| match term {
+            Term::Calibrate { rules, calibration, .. } if rules.contains(&rule) => Some(calibration),
+            _ => None,
+        })
+    }
+
+    /// Labels of a rule whose prior is known only while the model runs; 0 of every other.
+    pub(super) fn labels_of_prior(&self, rule: RuleIndex) -> u16 {
+        let moves = |c: &Calibration| matches!(c.correction, Correction::Online(_) | Correction::ContentFree { .. });
+        self.calibration(rule).filter(|c| moves(c)).map_or(0, |c| c.labels.len() as u16)
     }
 
     /// True if this plan changes nothing that any sequence computes.

@@ -19,8 +19,12 @@ pub struct CalibrateRule {
     pub labels: Vec<Spanned<String>>,
     /// `method`, and `temperature`.
     pub method: Method,
-    /// `file` or `prior`: path of what was fitted; absent with a temperature only.
+    /// `file` or `prior`: path of what was fitted; absent with a temperature and what is learned from the stream.
     pub file: Option<Spanned<String>>,
+    /// `prior.content-free`: prompts that a prior is measured on when the model is loaded; none where there is a file.
+    pub content_free: Vec<String>,
+    /// `state`: where a prior that is learned is kept.
+    pub state: Option<Spanned<String>>,
     /// `form`.
     pub form: Form,
     /// `at`.
@@ -43,10 +47,32 @@ pub enum Method {
     Contextual,
     /// Divided by the mean over many inputs (Batch Calibration, arXiv 2309.17249).
     Batch,
+    /// Divided by a prior that is estimated from the stream of requests.
+    Online(Learning),
     /// The mean rating through a line.
     Linear,
     /// The mean rating through a curve, as Tweedie's formula gives it.
     Tweedie,
+}
+
+/// How a prior follows the stream of requests.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Learning {
+    /// `min-count`: requests before the prior is used.
+    pub min_count: u32,
+    /// `weight`: the most by which one request moves the share of a label, above 0.
+    pub weight: f32,
+    /// `min-prior`: the least share of a label, above 0, at most an even one.
+    pub min_prior: f32,
+    /// `learn`: whether it moves at all.
+    pub learn: bool,
+}
+
+impl Learning {
+    /// What holds where nothing is typed, for this many labels.
+    pub fn of(labels: usize) -> Self {
+        Self { min_count: 32, weight: 0.01, min_prior: 0.2 / labels as f32, learn: true }
+    }
 }
 
 impl Method {
@@ -57,6 +83,7 @@ impl Method {
             Self::Temperature(_) => "temperature",
             Self::Contextual => "contextual",
             Self::Batch => "batch",
+            Self::Online(_) => "online",
             Self::Linear => "linear",
             Self::Tweedie => "tweedie",
         }
@@ -67,7 +94,7 @@ impl Method {
         match self {
             Self::Affine | Self::Linear | Self::Tweedie => Some("file"),
             Self::Contextual | Self::Batch => Some("prior"),
-            Self::Temperature(_) => None,
+            Self::Temperature(_) | Self::Online(_) => None,
         }
     }
 }
@@ -94,15 +121,27 @@ pub enum At {
     After(Spanned<String>),
 }
 
-const METHODS: [Method; 6] =
-    [Method::Affine, Method::Temperature(1.0), Method::Contextual, Method::Batch, Method::Linear, Method::Tweedie];
+const METHODS: [Method; 7] = [
+    Method::Affine,
+    Method::Temperature(1.0),
+    Method::Contextual,
+    Method::Batch,
+    Method::Online(Learning { min_count: 1, weight: 0.0, min_prior: 0.0, learn: true }),
+    Method::Linear,
+    Method::Tweedie,
+];
 
 /// Keys that not every method has.
-const KEYS: [(&str, &[&str]); 4] = [
+const KEYS: [(&str, &[&str]); 9] = [
     ("file", &["affine", "linear", "tweedie"]),
     ("prior", &["contextual", "batch"]),
     ("temperature", &["temperature"]),
     ("form", &["affine", "contextual"]),
+    ("min-count", &["online"]),
+    ("weight", &["online"]),
+    ("min-prior", &["online"]),
+    ("learn", &["online"]),
+    ("state", &["online"]),
 ];
 
 /// One `[[calibrate]]` table.
@@ -111,21 +150,96 @@ pub(super) fn rule(section: &mut Section<'_, '_, '_>, names: &mut Names) -> Opti
     ["name", "labels", "method"].iter().for_each(|key| section.require(key));
     let (name, labels) = (names.take(section), labels(section));
     let method = section.choice("method", &METHODS);
-    let file = method.and_then(|method| method_keys(section, method));
+    let content_free = content_free(section, method);
+    let file = method.filter(|_| content_free.is_none()).and_then(|method| method_keys(section, method));
     let temperature = section.number_in("temperature", 0.01..=100.0);
     let form = section.choice("form", &[Form::Log, Form::Zhao]).unwrap_or_default();
     let at = at(section);
     let min_label_mass = section.number_in("min-label-mass", 0.0..=0.999).map_or(0.5, |m| m.value);
     let model_hint = section.choice("model-hint", &[ModelHint::Check, ModelHint::Ignore]).unwrap_or(ModelHint::Check);
+    let learning = learning(section, labels.as_ref().map_or(2, Vec::len));
+    let state = section.text("state");
     let method = match method? {
         Method::Temperature(_) => Method::Temperature(temperature?.value),
+        Method::Online(_) => Method::Online(learning),
         method => method,
     };
-    Some(CalibrateRule { pos, name: name?, labels: labels?, method, file, form, at, min_label_mass, model_hint })
+    if let (Method::Online(Learning { learn: false, .. }), None) = (method, &state) {
+        section.fail_here("state", ProfileError::Missing { allowed: "where learn = false: the prior's file" });
+    }
+    Some(CalibrateRule {
+        pos,
+        name: name?,
+        labels: labels?,
+        method,
+        file,
+        content_free: content_free.unwrap_or_default(),
+        state,
+        form,
+        at,
+        min_label_mass,
+        model_hint,
+    })
 }
+
+/// How a prior follows the stream.
+fn learning(section: &mut Section<'_, '_, '_>, labels: usize) -> Learning {
+    let usual = Learning::of(labels);
+    let min_count = section.count_up_to("min-count", MAX_COUNT).unwrap_or(usual.min_count);
+    let weight = section.number_in("weight", 1e-4..=0.5).map_or(usual.weight, |w| w.value);
+    let mut min_prior = section.number_in("min-prior", 1e-3..=0.5).map_or(usual.min_prior, |p| p.value);
+    if min_prior > 1.0 / labels as f32
+        && let Some(at) = section.get("min-prior")
+    {
+        section.out_of_range::<()>(at, "min-prior", &format!("{min_prior} for {labels} labels"));
+        min_prior = usual.min_prior;
+    }
+    Learning { min_count, weight, min_prior, learn: section.bool("learn").unwrap_or(true) }
+}
+
+/// Most requests that a prior can wait for.
+const MAX_COUNT: u32 = 1_000_000;
+
+/// Prompts without content, where `prior` is a table with some.
+fn content_free(section: &mut Section<'_, '_, '_>, method: Option<Method>) -> Option<Vec<String>> {
+    let at = section.get("prior")?;
+    let table = at.get_ref().as_table().filter(|table| table.contains_key("content-free"))?;
+    keys_of_others(section, method?);
+    if let Some(method @ Method::Batch) = method {
+        let (got, allowed) = ("content-free", "contextual".to_owned());
+        section.fail(at, "prior", ProfileError::KeyOfMethod { got, method: method.name(), allowed });
+    }
+    let mut inner = Section::new(section.reader, "calibrate.prior", table, at.span());
+    let list = inner.get("content-free")?;
+    let prompts: Vec<&str> =
+        list.get_ref().as_array().into_iter().flatten().filter_map(|p| p.get_ref().as_str()).collect();
+    let whole = list.get_ref().as_array().is_some_and(|all| all.len() == prompts.len());
+    // A prompt has line breaks, unlike every other text.
+    let fine = |p: &&str| !p.is_empty() && p.len() <= MAX_PROMPT && !p.contains('\0');
+    if !whole || !(1..=MAX_PROMPTS).contains(&prompts.len()) || !prompts.iter().all(fine) {
+        inner.wrong_type::<()>(list, "content-free");
+    }
+    Some(prompts.into_iter().map(str::to_owned).collect())
+}
+
+/// Most prompts without content, and bytes of each.
+const MAX_PROMPTS: usize = 64;
+const MAX_PROMPT: usize = 16 << 10;
 
 /// Keys of other methods are errors; the file that this one has.
 fn method_keys(section: &mut Section<'_, '_, '_>, method: Method) -> Option<Spanned<String>> {
+    keys_of_others(section, method);
+    let Some(key) = method.file_key() else {
+        if let Method::Temperature(_) = method {
+            section.require("temperature");
+        }
+        return None;
+    };
+    section.require(key);
+    section.path_of_file(key)
+}
+
+fn keys_of_others(section: &mut Section<'_, '_, '_>, method: Method) {
     for (got, allowed) in KEYS {
         if let Some(at) = section.get(got)
             && !allowed.contains(&method.name())
@@ -134,12 +248,6 @@ fn method_keys(section: &mut Section<'_, '_, '_>, method: Method) -> Option<Span
             section.fail(at, got, ProfileError::KeyOfMethod { got, method: method.name(), allowed });
         }
     }
-    let Some(key) = method.file_key() else {
-        section.require("temperature");
-        return None;
-    };
-    section.require(key);
-    section.path_of_file(key)
 }
 
 fn labels(section: &mut Section<'_, '_, '_>) -> Option<Vec<Spanned<String>>> {

@@ -22,14 +22,6 @@ pub enum ProfileError {
         /// All keys of this table.
         allowed: String,
     },
-    /// The language has this key, this version does not read it.
-    #[error("this version does not have it yet, got `{got}`, allowed: {allowed}")]
-    KeyNotYet {
-        /// The key.
-        got: String,
-        /// All keys of this table.
-        allowed: String,
-    },
     /// The language has this value, this version does not.
     #[error("this version does not have it yet, got \"{got}\", allowed: {allowed}")]
     ValueNotYet {

@@ -1,7 +1,7 @@
 //! The text of `evenkeel explain KEY`.
 
 use super::key::Kind;
-use super::keys::{KEYS, PLANNED, find};
+use super::keys::{KEYS, find};
 use super::suggest::nearest;
 
 /// No such key.
@@ -15,12 +15,6 @@ pub enum ExplainError {
         key: String,
         /// The key that was probably meant.
         suggestion: Option<&'static str>,
-    },
-    /// The language has it, this version does not.
-    #[error("{key}: this version does not have it yet, allowed: {}", paths())]
-    NotYet {
-        /// What was asked for.
-        key: String,
     },
 }
 
@@ -47,10 +41,6 @@ pub fn explain(path: &str) -> Result<String, ExplainError> {
         find(&format!("steer.{path}")).or(only)
     };
     let Some(key) = find(path).or_else(by_name) else {
-        let planned = PLANNED.iter().any(|p| *p == path || p.rsplit('.').next() == Some(path));
-        if planned {
-            return Err(ExplainError::NotYet { key: path.into() });
-        }
         let suggestion =
             nearest(path, KEYS.iter().map(|k| k.path)).or_else(|| nearest(path, KEYS.iter().map(|k| k.name())));
         return Err(ExplainError::Unknown { key: path.into(), suggestion });
@@ -91,7 +81,6 @@ mod tests {
     #[test]
     fn others_are_refused_with_a_suggestion() {
         assert!(explain("strenght").unwrap_err().to_string().contains("did you mean strength?"));
-        assert_eq!(explain("canonical"), Err(ExplainError::NotYet { key: "canonical".into() }));
         assert!(matches!(explain("zebra"), Err(ExplainError::Unknown { suggestion: None, .. })));
     }
 }

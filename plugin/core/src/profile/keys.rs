@@ -660,15 +660,16 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "calibrate.method",
         Kind::Text,
-        "\"affine\", \"temperature\", \"contextual\", \"batch\", \"linear\" or \"tweedie\"",
+        "\"affine\", \"temperature\", \"contextual\", \"batch\", \"online\", \"linear\" or \"tweedie\"",
         "required",
         "How. affine: a scale and an offset per label (with form = \"log\" vector scaling, Guo et al. 2017). temperature: \
          the log-probabilities of the labels divided by a number. contextual: divided by what the model answers to inputs \
          without content (Zhao et al. 2021). batch: divided by the mean over many inputs (Batch Calibration, Zhou et al. \
-         2023). linear, tweedie: the mean of labels that are ratings goes through a line or a curve, and the distribution \
-         becomes the nearest one that has the new mean.",
+         2023). online: the same with a prior that is estimated from the stream of requests while it is served. linear, \
+         tweedie: the mean of labels that are ratings goes through a line or a curve, and the distribution becomes the \
+         nearest one that has the new mean.",
     )
-    .values(&["affine", "temperature", "contextual", "batch", "linear", "tweedie"]),
+    .values(&["affine", "temperature", "contextual", "batch", "online", "linear", "tweedie"]),
     Key::new(
         "calibrate.file",
         Kind::Text,
@@ -681,9 +682,19 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "calibrate.prior",
         Kind::Text,
-        "path of a safetensors file below the profile's folder or an asset-dir",
+        "path of a safetensors file below the profile's folder or an asset-dir, or with contextual a table { content-free = [\"…\"] }",
         "required with contextual and batch",
-        "The labels' probabilities without a reason: a tensor `prior`, one value above 0 per label.",
+        "The labels' probabilities without a reason: a tensor `prior`, one value above 0 per label; or prompts that they are \
+         measured on when the model is loaded.",
+    ),
+    Key::new(
+        "calibrate.prior.content-free",
+        Kind::Texts,
+        "a list of 1 to 64 prompts, none empty or longer than 16 KiB",
+        "none",
+        "Whole prompts in the format of the real ones, without their content, as the model is to see them. They are evaluated \
+         once for each model, in the context that needs them, before its first evaluation, under the profile's other rules; \
+         the prior is the mean of what the labels have after each.",
     ),
     Key::new(
         "calibrate.temperature",
@@ -691,6 +702,44 @@ pub const KEYS: &[Key] = &[
         "a number from 0.01 to 100",
         "required with temperature",
         "Above 1 the labels become more equal, below 1 less.",
+    ),
+    Key::new(
+        "calibrate.min-count",
+        Kind::Integer,
+        "a whole number from 1 to 1000000",
+        "32",
+        "With online: how many requests the prior is learned from before it is used. Until then rows keep every bit.",
+    ),
+    Key::new(
+        "calibrate.weight",
+        Kind::Number,
+        "a number from 0.0001 to 0.5",
+        "0.01",
+        "With online: the most by which one request moves a label's share in the prior, whatever it says.",
+    ),
+    Key::new(
+        "calibrate.min-prior",
+        Kind::Number,
+        "a number from 0.001 to an even share (1 divided by the number of labels)",
+        "a fifth of an even share",
+        "With online: no label's share in the prior becomes less. Whatever clients ask, the odds between two of n labels are \
+         changed by a factor of 1/min-prior − n + 1 at most.",
+    ),
+    Key::new(
+        "calibrate.learn",
+        Kind::Bool,
+        "true or false",
+        "true",
+        "With online: false keeps the prior as the state has it.",
+    ),
+    Key::new(
+        "calibrate.state",
+        Kind::Text,
+        "path of a safetensors file below the profile's folder or an asset-dir",
+        "none: the prior ends with the program",
+        "With online: where the prior is kept between two runs. The file need not be there; its folder must. It is replaced \
+         in one step, at most once a second while the model runs, and when a context ends, and only its user can read it. \
+         One of another model or of other labels is refused.",
     ),
     Key::new(
         "calibrate.form",
@@ -736,15 +785,9 @@ pub const KEYS: &[Key] = &[
 
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
-/// Keys and tables that the language has and this version lacks.
-pub(super) const PLANNED: &[&str] = &[];
-
 /// Values that the language has and this version lacks.
-pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[
-    ("contrast.without", &["image"]),
-    ("calibrate.method", &["online"]),
-    ("calibrate.prior", &["online", "without-context", "without-image", "content-free"]),
-];
+pub(super) const PLANNED_VALUES: &[(&str, &[&str])] =
+    &[("contrast.without", &["image"]), ("calibrate.prior", &["without-context", "without-image"])];
 
 /// The key with this path.
 pub fn find(path: &str) -> Option<&'static Key> {

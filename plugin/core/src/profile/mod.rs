@@ -30,7 +30,7 @@ mod types;
 mod value;
 mod when;
 
-pub use calibrate::{At, CalibrateRule, Form, Method};
+pub use calibrate::{At, CalibrateRule, Form, Learning, Method};
 pub use condition::{Ask, At as AskAt, Condition, Reading};
 pub use error::ProfileError;
 pub use explain::{ExplainError, explain};

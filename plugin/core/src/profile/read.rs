@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ProfileError;
-use super::keys::{self, PLANNED, PLANNED_VALUES};
+use super::keys::{self, PLANNED_VALUES};
 use super::reader::Reader;
 use super::suggest::nearest;
 use super::text::shorten;
@@ -53,13 +53,8 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
             }
             let (got, path) = (shorten(name), self.full(&shorten(name)));
             let allowed = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-            let error = if PLANNED.contains(&path.as_str()) {
-                ProfileError::KeyNotYet { got, allowed }
-            } else {
-                let suggestion = nearest(name, names.iter().copied());
-                ProfileError::UnknownKey { got, suggestion, allowed }
-            };
-            self.reader.fail(key.span().start, &path, error);
+            let suggestion = nearest(name, names.iter().copied());
+            self.reader.fail(key.span().start, &path, ProfileError::UnknownKey { got, suggestion, allowed });
         }
     }
 

@@ -226,7 +226,7 @@ impl SteerRule {
 impl CalibrateRule {
     /// The key that names its file, with its table.
     pub(crate) fn file_key(&self) -> String {
-        format!("calibrate.{}", self.method.file_key().unwrap_or("temperature"))
+        format!("calibrate.{}", self.method.file_key().unwrap_or("state"))
     }
 }
 

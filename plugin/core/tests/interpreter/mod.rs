@@ -16,6 +16,7 @@ pub fn evaluate(patch: &Patch, s: &Substitution, x: &[Vec<f32>], gates: &[f32]) 
             Ref::Gate(_) | Ref::OutputGate(_) => gates.iter().map(|g| vec![*g]).collect(),
             Ref::Tap(p) | Ref::OutputTap(p) => made[tapped(s, p)].clone(),
             Ref::Slots(_) | Ref::OutputSlots(_) => panic!("what is held is another test's"),
+            Ref::Gates(..) | Ref::OutputGates(..) => panic!("priors are another test's"),
             Ref::Leaf(i) => {
                 let Leaf::Constant { data, .. } = &patch.leafs[i as usize] else { panic!() };
                 vec![data.to_vec(); x.len()]

@@ -156,6 +156,16 @@ fn calibrations(folder: &Folder) {
     put("three", &[("prior", &[0.2, 0.3, 0.5])], &[]);
     put("not-finite", &[("prior", &[f32::NAN, 0.5])], &[]);
     put("no-such-tensor", &[("weight", &[1.0])], &[]);
+    let online = |name: &str, prior: [f32; 2], model: &str| {
+        let (labels, method) = (("evenkeel.labels", "[\"A\",\"B\"]"), ("evenkeel.method", "online"));
+        let tensors: [(&str, &[f32]); 3] =
+            [("prior", &prior), ("means", &[0.7, 0.3, 0.4, 0.6]), ("counts", &[20.0, 9.0, 100.0])];
+        put(name, &tensors, &[labels, method, ("evenkeel.model", model)]);
+    };
+    let ours = "llama, 6 layers, width 8, 512 tokens, unnamed";
+    online("online", [0.6, 0.4], ours);
+    online("online-zero", [1.0, 0.0], ours);
+    online("online-model", [0.6, 0.4], "qwen3, 36 layers, width 2560, 151936 tokens, q");
     put("down", &[("knots", &[3.0, 1.0]), ("values", &[1.0, 2.0])], &[]);
 }
 

@@ -62,7 +62,7 @@ impl Copies {
             if copies.ctx.is_null() {
                 return Err(format!("{mem_size} bytes for graph metadata could not be allocated"));
             }
-            let mut editor = Editor::new(host, graph, copies.ctx, &viewed, vec![]);
+            let mut editor = Editor::new(host, graph, copies.ctx, &viewed, vec![], &[]);
             copies.tensors = found.iter().map(|residual| (residual.layer, editor.copy(residual))).collect();
             copies.anchor = Some(editor.finish());
             Ok(copies)

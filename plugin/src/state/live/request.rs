@@ -1,6 +1,8 @@
 //! Requests: where they begin, and what they ask for.
 
-use super::super::{Book, Sequence, Wish, lock};
+use std::sync::Arc;
+
+use super::super::{Book, Online, Sequence, Wish, lock};
 use super::{Live, Shown, Totals};
 use crate::log;
 
@@ -50,6 +52,44 @@ impl Live {
             return Wish::Refused(format!("a request chose \"{name}\", allowed: {allowed} ([requests] choose)"));
         }
         Wish::Named(name.to_owned())
+    }
+
+    /// What is known of a sequence that has no cells, taken out: it is lent for prompts of our own. `None` if it is not empty.
+    pub fn lend(&self, seq: i32) -> Option<Option<Sequence>> {
+        let mut inner = lock(&self.inner);
+        match inner.sequences.get(&seq) {
+            Some(sequence) if !sequence.cells.is_empty() => None,
+            _ => Some(inner.sequences.remove(&seq)),
+        }
+    }
+
+    /// What was taken out is back.
+    pub fn give_back(&self, seq: i32, lent: Option<Sequence>) {
+        let mut inner = lock(&self.inner);
+        match lent {
+            Some(sequence) => drop(inner.sequences.insert(seq, sequence)),
+            None => drop(inner.sequences.remove(&seq)),
+        }
+    }
+
+    /// A prompt of our own begins on a sequence that was lent, under the profile of that name.
+    pub fn begin_own(&self, seq: i32, name: &str) {
+        let mut inner = lock(&self.inner);
+        let sequence = inner.sequences.entry(seq).or_default();
+        *sequence = Sequence::default();
+        sequence.begin(Some(Wish::Named(name.to_owned())));
+        (sequence.announced, sequence.unverified) = (true, false);
+    }
+
+    /// Whether the current request of a sequence was not counted for this prior before: now it is.
+    pub fn counts(&self, seq: i32, prior: &Arc<Online>) -> bool {
+        let mut inner = lock(&self.inner);
+        let Some(sequence) = inner.sequences.get_mut(&seq) else { return false };
+        let new = !sequence.learned.iter().any(|known| Arc::ptr_eq(known, prior));
+        if new {
+            sequence.learned.push(prior.clone());
+        }
+        new
     }
 
     /// The sequences, for the counters, and the sums over them.

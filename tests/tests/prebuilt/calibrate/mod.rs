@@ -1,5 +1,10 @@
 //! Calibration of labels on a real host, against a computation in float64 that has nothing but the host's own logits.
 
+mod content_free;
+mod odd;
+mod online;
+mod served;
+
 use std::fs;
 
 use evenkeel_model::{Arch, FileType};
