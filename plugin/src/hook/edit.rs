@@ -336,7 +336,9 @@ impl<'a> Editor<'a> {
             let mut order = Vec::with_capacity(n_old + self.before.len());
             let mut new = self.before.iter().peekable();
             for (i, &old) in self.viewed.tensors[..n_old].iter().enumerate() {
-                order.extend(std::iter::from_fn(|| new.next_if(|(at, _)| *at as usize <= i)).map(|(_, t)| *t));
+                while let Some((_, t)) = new.next_if(|(at, _)| *at as usize <= i) {
+                    order.push(*t);
+                }
                 order.push(old);
             }
             order.extend(new.map(|(_, t)| *t));
