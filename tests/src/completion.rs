@@ -41,6 +41,16 @@ impl Request {
 /// # Panics
 /// When there are no probabilities in it.
 pub fn steps(answer: &Value) -> Vec<Step> {
+    let steps = drafted_steps(answer);
+    assert!(steps.iter().all(|step| !step.candidates.is_empty()), "a token without candidates: {answer}");
+    steps
+}
+
+/// Reads the answer of a server with a draft model, which does not say what the accepted tokens of a draft were chosen from.
+///
+/// # Panics
+/// When there are no probabilities in it.
+pub fn drafted_steps(answer: &Value) -> Vec<Step> {
     let list = answer["completion_probabilities"].as_array();
     let list = list.unwrap_or_else(|| panic!("an answer without probabilities: {answer}"));
     let id = |entry: &Value| entry["id"].as_u64().expect("a token");
@@ -49,9 +59,7 @@ pub fn steps(answer: &Value) -> Vec<Step> {
         token: id(entry),
         candidates: entry["top_logprobs"].as_array().expect("candidates").iter().map(candidate).collect(),
     };
-    let steps: Vec<Step> = list.iter().map(step).collect();
-    assert!(steps.iter().all(|step| !step.candidates.is_empty()), "a token without candidates: {answer}");
-    steps
+    list.iter().map(step).collect()
 }
 
 /// Checks that two answers are the same to the last digit.

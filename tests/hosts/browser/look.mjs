@@ -2,7 +2,7 @@
 //
 // node look.mjs PACKAGES PAGE FOLDER: the folder of node_modules, a file of HTML, where pictures go. Prints what was seen
 // as JSON. Chromium comes inside an npm package; its own libraries beside it are used, so that none have to be installed.
-import { mkdirSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -12,6 +12,13 @@ const [packages, page_file, folder] = process.argv.slice(2);
 process.env.AWS_EXECUTION_ENV ??= "AWS_Lambda_nodejs20.x";
 process.env.TMPDIR = join(packages, "..", "unpacked");
 mkdirSync(process.env.TMPDIR, { recursive: true });
+// The package's own list of font folders has fixed names, none of which is where it unpacked them just now.
+const fonts = join(process.env.TMPDIR, "fonts");
+process.env.FONTCONFIG_FILE = join(process.env.TMPDIR, "fonts-there.conf");
+writeFileSync(process.env.FONTCONFIG_FILE, `<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>${fonts}</dir><cachedir>${fonts}-cache</cachedir></fontconfig>
+`);
 const require = createRequire(join(packages, "look.mjs"));
 const load = async (name) => import(pathToFileURL(require.resolve(name)));
 const { default: chromium } = await load("@sparticuz/chromium");
@@ -55,6 +62,12 @@ const facts = (page) => page.evaluate(() => {
     outside: [...document.querySelectorAll("main *")].filter(wide).slice(0, 5).map((e) => e.outerHTML.slice(0, 120)),
     contrast: Math.min(...texts.map(contrast)),
     paper,
+    // Without a font, no text takes any room: then nothing was looked at.
+    words: Math.max(...texts.flatMap((e) => [...e.childNodes]).filter((n) => n.nodeType === Node.TEXT_NODE).map((n) => {
+      const range = document.createRange();
+      range.selectNode(n);
+      return range.getBoundingClientRect().width;
+    })),
     headings: document.querySelectorAll("h1,h2").length,
     bars: [...document.querySelectorAll(".bar")].filter((e) => e.getBoundingClientRect().width > 2).length,
     points: document.querySelectorAll("svg circle, svg rect, svg path").length,

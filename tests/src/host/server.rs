@@ -117,7 +117,7 @@ impl Arguments {
         command.args(["--parallel", &self.parallel.to_string(), "--kv-unified"]);
         command.args(["--ctx-size", &(512 * self.parallel).to_string()]);
         if let Some(draft) = &self.draft {
-            command.arg("--model-draft").arg(draft);
+            command.arg("--model-draft").arg(draft).args(["--spec-type", "draft-simple"]);
         }
         if self.exact {
             command.args(["--cache-type-k", "f32", "--cache-type-v", "f32", "--flash-attn", "off"]);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::completion::{Step, steps};
+use crate::completion::{Step, drafted_steps, steps};
 use crate::host::Server;
 
 /// The token of byte 0x80 in the tiny models' vocabulary.
@@ -79,9 +79,26 @@ impl Ask {
     /// # Panics
     /// When the server refuses it or answers without probabilities.
     pub fn send(&self, server: &Server) -> Answer {
+        let (answer, cached) = self.answer(server);
+        Answer { steps: steps(&answer), cached }
+    }
+
+    /// Sends it to a server with a draft model: the answer, in which tokens that were drafted come without candidates, and the
+    /// number of those.
+    ///
+    /// # Panics
+    /// When the server refuses it or answers without probabilities.
+    pub fn drafted(&self, server: &Server) -> (Answer, u64) {
+        let (answer, cached) = self.answer(server);
+        let accepted = answer["timings"]["draft_n_accepted"].as_u64().unwrap_or(0);
+        (Answer { steps: drafted_steps(&answer), cached }, accepted)
+    }
+
+    fn answer(&self, server: &Server) -> (Value, u64) {
         let answer =
             server.post("/completion", &self.body()).unwrap_or_else(|error| panic!("{error}\n{}", server.log()));
-        Answer { steps: steps(&answer), cached: answer["timings"]["cache_n"].as_u64().unwrap_or(0) }
+        let cached = answer["timings"]["cache_n"].as_u64().unwrap_or(0);
+        (answer, cached)
     }
 }
 

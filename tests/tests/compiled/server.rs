@@ -7,6 +7,7 @@ use evenkeel_tests::claim::nothing;
 use evenkeel_tests::completion::{Request, Step, assert_same};
 use evenkeel_tests::host::{Arguments, Server, ServerKind};
 use evenkeel_tests::{Door, Profile, Scratch, Setting};
+use serde_json::json;
 
 const PROMPT: [u32; 12] = [1, 40, 200, 7, 301, 99, 260, 262, 150, 33, 280, 290];
 
@@ -79,12 +80,18 @@ fn a_draft_model_is_no_error() {
     let draft = scratch.draft();
     scratch.vector(Arch::Llama);
     let setting = Door::Preload.setting().and(&scratch.profile(&Profile::add("v.gguf", 2.0)));
-    let tokens = |server: &Server| server.complete(&Request::tokens(&PROMPT)).iter().map(|step| step.token).collect();
-    let alone: Vec<u64> = tokens(&start(&Arguments::new(&model), &setting));
+    // Drafted tokens come without their probabilities.
+    let body = json!({
+        "prompt": PROMPT, "n_predict": 8, "temperature": 0.0, "ignore_eos": true, "cache_prompt": false,
+        "return_tokens": true,
+    });
+    let tokens = |server: &Server| server.post("/completion", &body).expect("an answer");
+    let alone = tokens(&start(&Arguments::new(&model), &setting));
     let server = start(&Arguments::new(&model).draft(&draft), &setting);
-    let drafted: Vec<u64> = tokens(&server);
+    let drafted = tokens(&server);
     let log = server.log();
-    assert_eq!(alone, drafted, "{log}");
+    assert_eq!(alone["tokens"], drafted["tokens"], "{log}");
+    assert!(drafted["timings"]["draft_n"].as_u64() > Some(0), "{drafted}");
     assert!(!log.contains("evenkeel: error"), "{log}");
     assert!(log.contains("is left alone"), "the draft's context is named:\n{log}");
 }

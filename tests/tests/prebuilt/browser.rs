@@ -100,6 +100,7 @@ fn a_report_can_be_read_on_a_desk_on_a_phone_in_the_dark_by_keyboard_and_on_pape
         let of = &seen[view];
         assert!(number(&of["scroll"]) <= number(&of["width"]), "{view} has to be moved sideways: {}", of["outside"]);
         assert_eq!(of["outside"], json!([]), "{view}");
+        assert!(number(&of["words"]) > 200.0, "{view}: no text is to be seen");
         // As WCAG 2 asks of text (AA).
         assert!(number(&of["contrast"]) >= 4.5, "{view}: {}", of["contrast"]);
         assert!(number(&of["smallest"]) >= 12.0, "{view}: {}", of["smallest"]);
