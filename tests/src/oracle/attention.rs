@@ -37,6 +37,12 @@ impl Score {
         Self { rope, scale: 1.0 / (width as f64).sqrt(), cap: None }
     }
 
+    /// The same in a layer that turns nothing.
+    #[must_use]
+    pub fn without_positions(&self) -> Self {
+        Self { rope: self.rope.none(), ..self.clone() }
+    }
+
     fn of(&self, query: &[f64], key: &[f64]) -> f64 {
         let score = dot(query, key) * self.scale;
         self.cap.map_or(score, |cap| cap * (score / cap).tanh())

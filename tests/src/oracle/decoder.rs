@@ -13,6 +13,8 @@ use crate::Recording;
 pub struct Decoder {
     weights: Weights,
     score: Score,
+    /// Every so many layers, one without positions.
+    bare_every: Option<usize>,
 }
 
 /// What a sequence came to.
@@ -31,7 +33,7 @@ impl Decoder {
     pub fn read(path: &Path) -> Self {
         let weights = Weights::read(path);
         let style = match weights.arch.as_str() {
-            "llama" | "chatglm" => Style::Norm,
+            "llama" | "chatglm" | "smollm3" => Style::Norm,
             "qwen2" | "qwen3" | "phi3" | "stablelm" | "grok" => Style::Neox,
             arch => panic!("no decoder for {arch}"),
         };
@@ -50,7 +52,8 @@ impl Decoder {
         if let Some(scale) = weights.find("attention.output_scale") {
             (score.scale, score.cap) = (scale, weights.find("attn_logit_softcapping"));
         }
-        Self { weights, score }
+        let bare_every = (weights.arch == "smollm3").then_some(4);
+        Self { weights, score, bare_every }
     }
 
     /// RMS norm; where the file has a bias, of the difference from the mean.
@@ -149,7 +152,9 @@ impl Decoder {
             let blk = format!("blk.{layer}");
             let y: Vec<_> = x.iter().map(|x| self.norm(x, &format!("{blk}.attn_norm"))).collect();
             let [q, k, v] = self.heads(&y, &blk);
-            let (out, order) = attend(&q, &k, &v, &self.score, segments, mode);
+            let bare = self.bare_every.is_some_and(|every| (layer + 1) % every == 0);
+            let score = if bare { self.score.without_positions() } else { self.score.clone() };
+            let (out, order) = attend(&q, &k, &v, &score, segments, mode);
             orders.push(order);
             for (x, out) in x.iter_mut().zip(out) {
                 let out = w.times(&format!("{blk}.attn_output.weight"), &out.concat());

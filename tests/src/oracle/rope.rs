@@ -47,6 +47,12 @@ impl Rope {
         self
     }
 
+    /// The one that turns nothing.
+    #[must_use]
+    pub fn none(&self) -> Self {
+        Self { frequencies: vec![], ..self.clone() }
+    }
+
     /// `x` at a position.
     pub fn turn(&self, x: &[f64], position: f64) -> Vec<f64> {
         let mut turned = x.to_vec();

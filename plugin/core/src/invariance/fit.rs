@@ -14,9 +14,9 @@ pub fn unfit(arch: &str) -> Option<&'static str> {
              plamo2 lfm2 lfm2moe qwen3next qwen35 qwen35moe qwen4exp kimi-linear kimi-k3 bailingmoe3 minimax-01 glm5-next",
         ),
         (
-            "some of its layers see a window only, or have no positions",
+            "some of its layers see a window only",
             "gemma2 gemma3 gemma3n gemma4 gemma4-assistant cohere2 cohere2moe gpt-oss llama4 exaone4 exaone-moe smallthinker mimo2 \
-             step35 spark2_5 afmoe plamo3 granite_swa laguna maple mellum muse-glimmer nanbeige dots3note smollm3",
+             step35 spark2_5 afmoe plamo3 granite_swa laguna maple mellum muse-glimmer nanbeige dots3note",
         ),
         (
             "its keys are compressed, or chosen by an index",

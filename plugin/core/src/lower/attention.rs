@@ -14,8 +14,8 @@ pub struct AttentionSite {
     pub layer: u32,
     /// Queries after their rotation and what they are multiplied by then, F32 `[n_embd_head, n_head, n_rows]`.
     pub query: TensorId,
-    /// Their rotation.
-    pub turned_query: TensorId,
+    /// Their rotation; `None` in a layer without positions, where queries and keys stay as they are.
+    pub turned_query: Option<TensorId>,
     /// The same before it.
     pub bare_query: TensorId,
     /// What rotated queries are multiplied by before they are read: scales, the last first.
@@ -97,6 +97,15 @@ pub fn attention(graph: &GraphView) -> Result<Vec<AttentionSite>, AttentionError
             Search { graph, layer, cache, stores, value: value.0, cached_values: value.1 }.site().map_err(fail)?;
         sites.push(site);
     }
+    if !sites.iter().any(|site| site.turned_query.is_some()) {
+        let why = "no layer has rotary positions";
+        return Err(AttentionError { layer: sites[0].layer, why });
+    }
+    let positions = graph.leaf("inp_pos");
+    let reads = |t: &super::TensorView| t.src.iter().flatten().any(|id| Some(*id) == positions);
+    if graph.nodes().any(|(_, t)| !matches!(t.op, Op::Rope | Op::View) && reads(t)) {
+        return Err(AttentionError { layer: sites[0].layer, why: "its positions are used by more than rotations" });
+    }
     let mask = sites[0].mask;
     if let Some(other) = sites.iter().find(|site| site.mask != mask) {
         return Err(AttentionError {
@@ -133,6 +142,24 @@ impl Search<'_> {
         Ok(id)
     }
 
+    /// What this is a view of, or a view on the way there, that has queries or keys as `[n_embd_head, n_head, n_rows]`.
+    fn heads(&self, from: TensorId, width: i64) -> Result<TensorId, &'static str> {
+        let n_rows = self.graph.leaf("inp_pos").map(|positions| self.graph.tensor(positions).ne[0]);
+        let is = |id| {
+            let ne = self.graph.tensor(id).ne;
+            ne[0] == width && Some(ne[2]) == n_rows && ne[3] == 1
+        };
+        let (mut at, mut found) = (from, None);
+        let end = self.source(from)?;
+        loop {
+            found = is(at).then_some(at).or(found);
+            if at == end {
+                return Ok(found.filter(|_| self.op(end) != Op::Rope).unwrap_or(end));
+            }
+            at = self.src(at, 0).ok_or("a view of nothing")?;
+        }
+    }
+
     /// What this is of, but for the matrix by which llama.cpp mixes queries and keys alike before they meet in a quantised
     /// cache: no score depends on it.
     fn unmixed(&self, id: TensorId) -> Result<(TensorId, Option<TensorId>), &'static str> {
@@ -140,21 +167,41 @@ impl Search<'_> {
         let matrix = self.src(at, 0).filter(|_| self.op(at) == Op::MulMat);
         let base = matrix.and_then(|matrix| self.graph.base_of_copy(matrix));
         if base.is_none() || base != self.graph.leaf("attn_inp_k_rot") {
-            return Ok((at, None));
+            return Ok((id, None));
         }
-        Ok((self.source(self.src(at, 1).ok_or("a product of nothing")?)?, matrix))
+        Ok((self.src(at, 1).ok_or("a product of nothing")?, matrix))
     }
 
-    /// The rotation whose result this is, and what goes into it.
-    fn rotation(&self, at: TensorId) -> Result<(TensorId, TensorId), &'static str> {
+    /// The rotation whose result this is, if there is one, and what goes into it.
+    fn rotation(&self, at: TensorId) -> Result<(Option<TensorId>, TensorId), &'static str> {
         if self.op(at) != Op::Rope {
-            return Err("queries or keys have no rotary positions, or are changed after their rotation");
+            self.projected(at)?;
+            return Ok((None, at));
         }
         let positions = self.src(at, 1).and_then(|p| self.graph.base(p));
         if positions.is_none() || positions != self.graph.leaf("inp_pos") {
             return Err("the rotation does not read the positions of the micro-batch");
         }
-        Ok((at, self.src(at, 0).ok_or("a rotation of nothing")?))
+        Ok((Some(at), self.src(at, 0).ok_or("a rotation of nothing")?))
+    }
+
+    /// Whether it is a projection, and what weights alone make of one: nothing in it knows of positions.
+    fn projected(&self, at: TensorId) -> Result<(), &'static str> {
+        let mut open = vec![at];
+        while let Some(at) = open.pop() {
+            match self.op(at) {
+                Op::MulMat => {}
+                Op::Rope => return Err("queries or keys are changed after their rotation"),
+                Op::None => {
+                    let name = self.graph.tensor(at).name;
+                    if ![".weight", ".bias"].iter().any(|end| name.as_str().ends_with(end)) {
+                        return Err("queries or keys without rotary positions are changed by an input");
+                    }
+                }
+                _ => open.extend(self.graph.tensor(at).src.iter().flatten()),
+            }
+        }
+        Ok(())
     }
 
     fn site(&self) -> Result<AttentionSite, &'static str> {
@@ -171,8 +218,10 @@ impl Search<'_> {
             return Err("its cache of keys is read more than once");
         }
         let stored = |id| self.src(id, 0).ok_or("a store of nothing");
+        let width = self.src(reader, usize::from(flash)).map_or(0, |cached| graph.tensor(cached).ne[0]);
         let (key, mixed_by) = self.unmixed(stored(self.stores)?)?;
-        let (key, bare_key) = self.rotation(key)?;
+        let key = self.heads(key, width)?;
+        let (turned_key, bare_key) = self.rotation(key)?;
         let cells = self.src(self.stores, 1).ok_or("a store to nowhere")?;
         let value = stored(self.value)?;
         let site = |read_query, cached_keys, cached_values, mask, form, out| -> Result<AttentionSite, &'static str> {
@@ -180,12 +229,17 @@ impl Search<'_> {
             if query_mixed_by.is_some() != mixed_by.is_some() {
                 return Err("queries and keys are mixed by different matrices");
             }
+            let query = self.heads(query, width)?;
             let (mut at, mut query_scales) = (query, vec![]);
-            while self.op(at) == Op::Scale {
-                query_scales.push(at);
-                at = self.source(self.src(at, 0).ok_or("a scale of nothing")?)?;
+            while self.op(self.source(at)?) == Op::Scale {
+                let scale = self.source(at)?;
+                query_scales.push(scale);
+                at = self.heads(self.src(scale, 0).ok_or("a scale of nothing")?, width)?;
             }
             let (turned_query, bare_query) = self.rotation(at)?;
+            if turned_query.is_some() != turned_key.is_some() {
+                return Err("of queries and keys, only one has rotary positions");
+            }
             let site = AttentionSite {
                 layer: self.layer,
                 query,

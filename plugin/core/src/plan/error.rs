@@ -22,7 +22,7 @@ pub enum PlanError {
     /// The model's attention has another form.
     #[error(
         "this model's attention depends on the order in another way, got \"{mode}\" for a model of architecture \"{arch}\" ({why}), \
-         allowed: decoders with rotary positions in every layer, full attention and a key-value cache"
+         allowed: decoders with rotary positions, full attention and a key-value cache"
     )]
     Attention {
         /// The mode.

@@ -71,22 +71,32 @@ impl Emit<'_> {
         let cached = self.of(layer.site.cached_keys);
         // SAFETY: as in `layer`.
         unsafe {
-            let shift = self.order_after(layer, piece, (slots, bare), rows);
+            let own = match layer.site.turned_query {
+                Some(like) => {
+                    let shift = self.order_after(layer, piece, (slots, bare), rows);
+                    let b = &mut self.build;
+                    let shift = b.reshape(shift, [x.heads * rows * k, 1, 1, 1]);
+                    let shift = b.cast(shift, GGML_TYPE_I32);
+                    let turned = b.reshape(queries, [x.d, x.heads * rows, 1, 1]);
+                    let turned = b.repeat(turned, [x.d, x.heads * rows, k, 1]);
+                    let turned = b.reshape(turned, [x.d, 1, x.heads * rows * k, 1]);
+                    let turned = b.turn(turned, shift, self.viewed.tensor(like));
+                    // Heads that share keys are rows of one product.
+                    let turned = b.reshape(turned, [x.d, x.group(), x.kv_heads, rows * k]);
+                    let keys = b.reshape(slots.keys, [x.d, x.kv_heads, stride, k]);
+                    let keys = b.permute(keys, [0, 2, 1, 3]);
+                    let own = b.product(keys, turned);
+                    let own = b.reshape(own, [stride, x.heads * rows, k, 1]);
+                    let own = b.permute(own, [0, 2, 1, 3]);
+                    b.contiguous(own)
+                }
+                // Without positions there is no order.
+                None => {
+                    let queries = self.build.reshape(queries, [x.d, x.group(), x.kv_heads, rows]);
+                    self.build.product(slots.bare, queries)
+                }
+            };
             let b = &mut self.build;
-            let shift = b.reshape(shift, [x.heads * rows * k, 1, 1, 1]);
-            let shift = b.cast(shift, GGML_TYPE_I32);
-            let turned = b.reshape(queries, [x.d, x.heads * rows, 1, 1]);
-            let turned = b.repeat(turned, [x.d, x.heads * rows, k, 1]);
-            let turned = b.reshape(turned, [x.d, 1, x.heads * rows * k, 1]);
-            let turned = b.turn(turned, shift, self.viewed.tensor(layer.site.turned_query));
-            // Heads that share keys are rows of one product.
-            let turned = b.reshape(turned, [x.d, x.group(), x.kv_heads, rows * k]);
-            let keys = b.reshape(slots.keys, [x.d, x.kv_heads, stride, k]);
-            let keys = b.permute(keys, [0, 2, 1, 3]);
-            let own = b.product(keys, turned);
-            let own = b.reshape(own, [stride, x.heads * rows, k, 1]);
-            let own = b.permute(own, [0, 2, 1, 3]);
-            let own = b.contiguous(own);
             let own = b.reshape(own, [n_slots, 1, x.heads, rows]);
             let read = b.reshape(read, [x.d, x.group(), x.kv_heads, rows]);
             let others = b.product(uncast(cached), read);

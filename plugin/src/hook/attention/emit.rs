@@ -173,7 +173,7 @@ unsafe fn fits(viewed: &Viewed, site: &AttentionSite) -> Result<(), AttentionFai
         if (*node).op_params[1] != 0 {
             return Err(AttentionFailure::Bias(site.layer));
         }
-        if (*viewed.tensor(site.turned_query)).op_params[2] & MULTIPLE != 0 {
+        if site.turned_query.is_some_and(|id| (*viewed.tensor(id)).op_params[2] & MULTIPLE != 0) {
             return Err(AttentionFailure::Positions(site.layer));
         }
     }

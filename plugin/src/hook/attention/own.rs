@@ -35,11 +35,15 @@ impl Emit<'_> {
         let (ranked, looked) = (pieces(part.n_slots()), pieces(part.n_seen()));
         // SAFETY: the caller's promise.
         unsafe {
-            let shift = self.order_of_rows(layer, piece, places, slots, &ranked);
+            // Without positions there is no order.
+            let turn = layer
+                .site
+                .turned_query
+                .map(|like| (self.order_of_rows(layer, piece, places, slots, &ranked), self.viewed.tensor(like)));
             let queries = self.in_slots(self.of(layer.site.query), piece, places, x);
             let seen = self.looked(layer, piece, places, slots);
             for chunk in &looked {
-                self.attend(layer, piece, places, chunk, (queries, shift, &seen));
+                self.attend(layer, piece, places, chunk, (queries, turn, &seen));
             }
         }
     }
@@ -191,7 +195,7 @@ impl Emit<'_> {
         piece: &Piece,
         places: &OwnPlaces,
         chunk: &Chunk,
-        (queries, shift, looked): (Tensor, Tensor, &Looked),
+        (queries, turn, looked): (Tensor, Option<(Tensor, Tensor)>, &Looked),
     ) {
         let x = layer.x;
         let (stride, longest, seen) = (piece.part.stride as i64, piece.part.longest as i64, piece.part.n_seen() as i64);
@@ -201,25 +205,37 @@ impl Emit<'_> {
         let first_head = chunk.heads.start * x.group() as usize;
         // SAFETY: as in `layer`.
         unsafe {
+            let scores = match turn {
+                Some((shift, like)) => {
+                    let b = &mut self.build;
+                    let keys = b.reshape(looked.keys, [x.d, x.kv_heads, stride, blocks]);
+                    let keys = b.permute(keys, [0, 2, 1, 3]);
+                    let (keys, queries) = self.of_chunk(chunk, x, keys, queries);
+                    let b = &mut self.build;
+                    // Each query once for each block, turned by as much as the block's keys should have been.
+                    let first = chunk.segments.start * x.heads as usize + first_head;
+                    let shift = b.part(shift, 0, first, (heads * n) as usize);
+                    let shift = b.contiguous(shift);
+                    let shift = b.reshape(shift, [heads * n * blocks, 1, 1, 1]);
+                    let shift = b.cast(shift, GGML_TYPE_I32);
+                    let turned = b.reshape(queries, [x.d, longest * heads * n, 1, 1]);
+                    let turned = b.repeat(turned, [x.d, longest * heads * n, blocks, 1]);
+                    let turned = b.reshape(turned, [x.d, longest, heads * n * blocks, 1]);
+                    let turned = b.turn(turned, shift, like);
+                    let turned = b.reshape(turned, [x.d, longest, heads, n * blocks]);
+                    let scores = b.product(keys, turned);
+                    let scores = b.reshape(scores, [stride, longest * heads * n, blocks, 1]);
+                    let scores = b.permute(scores, [0, 2, 1, 3]);
+                    b.contiguous(scores)
+                }
+                None => {
+                    let keys = self.build.reshape(looked.keys, [x.d, x.kv_heads, seen, 1]);
+                    let keys = self.build.permute(keys, [0, 2, 1, 3]);
+                    let (keys, queries) = self.of_chunk(chunk, x, keys, queries);
+                    self.build.product(keys, queries)
+                }
+            };
             let b = &mut self.build;
-            let keys = b.reshape(looked.keys, [x.d, x.kv_heads, stride, blocks]);
-            let keys = b.permute(keys, [0, 2, 1, 3]);
-            let (keys, queries) = self.of_chunk(chunk, x, keys, queries);
-            let b = &mut self.build;
-            // Each query once for each block, turned by as much as the block's keys should have been.
-            let shift = b.part(shift, 0, chunk.segments.start * x.heads as usize + first_head, (heads * n) as usize);
-            let shift = b.contiguous(shift);
-            let shift = b.reshape(shift, [heads * n * blocks, 1, 1, 1]);
-            let shift = b.cast(shift, GGML_TYPE_I32);
-            let turned = b.reshape(queries, [x.d, longest * heads * n, 1, 1]);
-            let turned = b.repeat(turned, [x.d, longest * heads * n, blocks, 1]);
-            let turned = b.reshape(turned, [x.d, longest, heads * n * blocks, 1]);
-            let turned = b.turn(turned, shift, self.viewed.tensor(layer.site.turned_query));
-            let turned = b.reshape(turned, [x.d, longest, heads, n * blocks]);
-            let scores = b.product(keys, turned);
-            let scores = b.reshape(scores, [stride, longest * heads * n, blocks, 1]);
-            let scores = b.permute(scores, [0, 2, 1, 3]);
-            let scores = b.contiguous(scores);
             let scores = b.reshape(scores, [seen, longest, heads, n]);
             let (scores, scale) = self.capped(layer, scores);
             let b = &mut self.build;

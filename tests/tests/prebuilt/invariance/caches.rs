@@ -23,12 +23,12 @@ fn gap(a: &[Row], b: &[Row]) -> f32 {
 }
 
 /// Every order of four segments, and tokens after them one by one, so that keys are read from the cache.
-fn no_order_counts(head: u64) {
+fn no_order_counts(arch: Arch, head: u64, seed: usize) {
     let host = CHost::node_llama_cpp();
     let scratch = Scratch::new();
-    let model = scratch.tiny(&Tiny { head, rot: head, ..Tiny::new(Arch::Llama) });
+    let model = scratch.tiny(&Tiny { head, rot: head, ..Tiny::new(arch) });
     let decoder = Decoder::read(&model);
-    let prompt = Prompt::new(81, 40, &[5, 3, 6, 4], 6);
+    let prompt = Prompt::new(seed, 40, &[5, 3, 6, 4], 6);
     let mut orders = permutations(4);
     orders.sort();
     let (end, n) = (prompt.cut().end(), prompt.tokens().len());
@@ -50,7 +50,7 @@ fn no_order_counts(head: u64) {
                 let (far, _) = distance(&recording, 0, &plain);
                 // Flash attention's builder casts an F32 cache to F16, and its kernel sums values in F16.
                 let tolerance = if flash { tolerance.max(5e-3) } else { tolerance };
-                let what = format!("heads of {head}, {name}, {cache}, flash attention {flash}");
+                let what = format!("{arch:?}, heads of {head}, {name}, {cache}, flash attention {flash}");
                 println!("{what}: {rounded:.1e} from the oracle, an order moves a logit by {moved:.1e}");
                 assert!(runs == 24 && moved < tolerance, "{what}: an order moves a logit by {moved:e}");
                 assert!(rounded < rounds, "{what}: {rounded:e} from the oracle");
@@ -62,15 +62,21 @@ fn no_order_counts(head: u64) {
 
 #[test]
 fn of_heads_that_are_not_mixed() {
-    no_order_counts(32);
+    no_order_counts(Arch::Llama, 32, 81);
 }
 
 #[test]
 fn of_heads_that_are_mixed() {
-    no_order_counts(64);
+    no_order_counts(Arch::Llama, 64, 81);
 }
 
 #[test]
 fn of_wide_heads_that_are_mixed() {
-    no_order_counts(128);
+    no_order_counts(Arch::Llama, 128, 81);
+}
+
+#[test]
+fn of_layers_without_positions() {
+    // Of another prompt: in that one two segments are so near each other that flash attention's rounding swaps them.
+    no_order_counts(Arch::SmolLm3, 64, 82);
 }

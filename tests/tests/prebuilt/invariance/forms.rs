@@ -112,6 +112,11 @@ fn capped_scores() {
 }
 
 #[test]
+fn layers_without_positions() {
+    is_its_definition(&Tiny::new(Arch::SmolLm3));
+}
+
+#[test]
 fn wide_heads() {
     for head in [64, 128] {
         is_its_definition(&Tiny { head, rot: head, ..Tiny::new(Arch::Llama) });
@@ -126,9 +131,8 @@ fn refused_by_name() {
         (Arch::Gpt2, "its positions are learned"),
         (Arch::Refact, "its positions are a bias on the scores"),
         (Arch::Lfm2, "its order enters through a recurrent state or a convolution"),
-        (Arch::Gemma2, "some of its layers see a window only, or have no positions"),
-        (Arch::SmolLm3, "some of its layers see a window only, or have no positions"),
-        (Arch::GptOss, "some of its layers see a window only, or have no positions"),
+        (Arch::Gemma2, "some of its layers see a window only"),
+        (Arch::GptOss, "some of its layers see a window only"),
         (Arch::Plm, "its keys are compressed, or chosen by an index"),
     ] {
         let scratch = Scratch::new();
@@ -152,7 +156,7 @@ fn refused_by_name() {
 fn refused_by_the_graph() {
     let host = CHost::node_llama_cpp();
     for (arch, why) in [
-        (Arch::Maincoder, "queries or keys have no rotary positions, or are changed after their rotation"),
+        (Arch::Maincoder, "queries or keys are changed after their rotation"),
         (Arch::Qwen2Vl, "its positions have several dimensions"),
     ] {
         let scratch = Scratch::new();
