@@ -153,6 +153,16 @@ impl<'a> Build<'a> {
         self.note(t)
     }
 
+    /// `[a, b, c, d]` as `[a, b · c, d]`, of which the first three dimensions lie together.
+    pub unsafe fn flat(&mut self, a: Tensor) -> Tensor {
+        // SAFETY: see [`Build`].
+        let t = unsafe {
+            let (ne, nb) = ((*a).ne, (*a).nb);
+            (self.a.ggml_view_4d)(self.ctx, a, ne[0], ne[1] * ne[2], ne[3], 1, nb[1], nb[3], nb[3] * ne[3] as usize, 0)
+        };
+        self.note(t)
+    }
+
     /// The cells of a cache as rows of `width` numbers, from how attention sees them: `[n_embd_head, n_cells, n_head_kv]`, of
     /// which a cell's lie together.
     pub unsafe fn cells(&mut self, a: Tensor, width: i64) -> Tensor {

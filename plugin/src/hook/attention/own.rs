@@ -48,7 +48,7 @@ impl Emit<'_> {
         }
     }
 
-    /// Rows of the micro-batch `[n_embd_head, n_head, n_rows]` by segment: `[n_embd_head, longest, n_head, n_segments]`.
+    /// Rows of the micro-batch `[n_embd_head, n_head, n_rows]` by segment: `[n_embd_head, longest, n_segments, n_head]`.
     unsafe fn in_slots(&mut self, rows: Tensor, piece: &Piece, places: &OwnPlaces, x: Extents) -> Tensor {
         let (k, longest) = (piece.part.n_segments as i64, piece.part.longest as i64);
         let numbers = self.input(places.rows);
@@ -58,12 +58,12 @@ impl Emit<'_> {
             let all = b.rows(rows, x.d * x.heads, x.n);
             let own = b.get_rows(all, numbers);
             let own = b.reshape(own, [x.d, x.heads, longest, k]);
-            let own = b.permute(own, [0, 2, 1, 3]);
+            let own = b.permute(own, [0, 3, 1, 2]);
             b.contiguous(own)
         }
     }
 
-    /// The shift of every block for each head and segment: F32 `[n_head · n_segments, n_segments + n_before]`.
+    /// The shift of every block for each segment and head: F32 `[n_segments · n_head, n_segments + n_before]`.
     unsafe fn order_of_rows(
         &mut self,
         layer: &Layer<'_>,
@@ -84,14 +84,14 @@ impl Emit<'_> {
                 let of_others = self.importance(layer, piece, places, (bare, slots), ranked);
                 self.build.sum(of_others, nearest)
             } else {
-                self.build.repeat(nearest, [k as i64, x.heads, k as i64, 1])
+                self.build.repeat(nearest, [k as i64, k as i64, x.heads, 1])
             };
             let shift = self.shifts(piece, importance, x.heads * k as i64);
             self.build.concat(shift, still, 1)
         }
     }
 
-    /// How much the tokens of each segment attend to each other one, positions left out: `[n_segments, n_head, n_segments]`.
+    /// How much the tokens of each segment attend to each other one, positions left out: `[n_segments, n_segments, n_head]`.
     unsafe fn importance(
         &mut self,
         layer: &Layer<'_>,
@@ -108,32 +108,35 @@ impl Emit<'_> {
         let (mut of_all, mut of_segments): (Option<Tensor>, Option<Tensor>) = (None, None);
         for chunk in ranked {
             let (n, heads) = (chunk.segments.len(), chunk.heads.len() as i64 * x.group());
+            let segments = n as i64;
             // SAFETY: as in `layer`.
             unsafe {
                 let (keys, queries) = self.of_chunk(chunk, x, slots.bare, queries);
+                let queries = self.build.flat(queries);
                 let scores = self.build.product(keys, queries);
                 let (scores, scale) = self.capped(layer, scores);
                 let b = &mut self.build;
-                let scores = b.reshape(scores, [n_slots, 1, longest * heads, n as i64]);
+                let scores = b.reshape(scores, [n_slots, 1, longest, segments * heads]);
                 let counts = b.part(counts, 3, chunk.segments.start, n);
                 let attended = b.soft_max(scores, counts, scale, std::ptr::null_mut());
-                let attended = b.reshape(attended, [n_slots, longest * heads * n as i64, 1, 1]);
+                let attended = b.reshape(attended, [n_slots, longest * segments * heads, 1, 1]);
                 let pooled = b.product(member, attended);
-                let pooled = b.reshape(pooled, [k, longest, heads, n as i64]);
+                let pooled = b.reshape(pooled, [k, longest, segments, heads]);
                 let by_row = b.permute(pooled, [1, 0, 2, 3]);
                 let by_row = b.contiguous(by_row);
-                let mean = b.part(mean, 3, chunk.segments.start, n);
-                let pooled = b.product(mean, by_row);
-                let pooled = b.reshape(pooled, [k, heads, n as i64, 1]);
+                let mean = b.part(mean, 2, chunk.segments.start, n);
+                let weighed = b.times(by_row, mean);
+                let pooled = b.sum_rows(weighed);
+                let pooled = b.reshape(pooled, [k, segments, heads, 1]);
                 of_segments = Some(match of_segments.take() {
-                    Some(others) => b.concat(others, pooled, 1),
+                    Some(others) => b.concat(others, pooled, 2),
                     None => pooled,
                 });
                 if chunk.heads.end == x.kv_heads as usize
                     && let Some(whole) = of_segments.take()
                 {
                     of_all = Some(match of_all.take() {
-                        Some(others) => b.concat(others, whole, 2),
+                        Some(others) => b.concat(others, whole, 1),
                         None => whole,
                     });
                 }
@@ -148,8 +151,8 @@ impl Emit<'_> {
         let b = &mut self.build;
         // SAFETY: as in `layer`.
         unsafe {
-            let queries = b.part(queries, 3, chunk.segments.start, chunk.segments.len());
-            let queries = b.part(queries, 2, chunk.heads.start * group, chunk.heads.len() * group);
+            let queries = b.part(queries, 2, chunk.segments.start, chunk.segments.len());
+            let queries = b.part(queries, 3, chunk.heads.start * group, chunk.heads.len() * group);
             (b.part(keys, 2, chunk.heads.start, chunk.heads.len()), queries)
         }
     }
@@ -200,7 +203,8 @@ impl Emit<'_> {
         let x = layer.x;
         let (stride, longest, seen) = (piece.part.stride as i64, piece.part.longest as i64, piece.part.n_seen() as i64);
         let blocks = seen / stride;
-        let (n, heads) = (chunk.segments.len() as i64, chunk.heads.len() as i64 * x.group());
+        let (n, kv_heads) = (chunk.segments.len() as i64, chunk.heads.len() as i64);
+        let (heads, rows) = (kv_heads * x.group(), longest * n);
         let (mask, targets) = (self.input(places.mask), self.input(places.targets));
         let first_head = chunk.heads.start * x.group() as usize;
         // SAFETY: as in `layer`.
@@ -213,18 +217,20 @@ impl Emit<'_> {
                     let (keys, queries) = self.of_chunk(chunk, x, keys, queries);
                     let b = &mut self.build;
                     // Each query once for each block, turned by as much as the block's keys should have been.
-                    let first = chunk.segments.start * x.heads as usize + first_head;
-                    let shift = b.part(shift, 0, first, (heads * n) as usize);
+                    let shift = b.reshape(shift, [piece.part.n_segments as i64, x.heads, blocks, 1]);
+                    let shift = b.part(shift, 0, chunk.segments.start, n as usize);
+                    let shift = b.part(shift, 1, first_head, heads as usize);
                     let shift = b.contiguous(shift);
-                    let shift = b.reshape(shift, [heads * n * blocks, 1, 1, 1]);
+                    let shift = b.reshape(shift, [n * heads * blocks, 1, 1, 1]);
                     let shift = b.cast(shift, GGML_TYPE_I32);
-                    let turned = b.reshape(queries, [x.d, longest * heads * n, 1, 1]);
-                    let turned = b.repeat(turned, [x.d, longest * heads * n, blocks, 1]);
-                    let turned = b.reshape(turned, [x.d, longest, heads * n * blocks, 1]);
+                    let turned = b.contiguous(queries);
+                    let turned = b.reshape(turned, [x.d, rows * heads, 1, 1]);
+                    let turned = b.repeat(turned, [x.d, rows * heads, blocks, 1]);
+                    let turned = b.reshape(turned, [x.d, longest, n * heads * blocks, 1]);
                     let turned = b.turn(turned, shift, like);
-                    let turned = b.reshape(turned, [x.d, longest, heads, n * blocks]);
+                    let turned = b.reshape(turned, [x.d, rows * x.group(), kv_heads, blocks]);
                     let scores = b.product(keys, turned);
-                    let scores = b.reshape(scores, [stride, longest * heads * n, blocks, 1]);
+                    let scores = b.reshape(scores, [stride, rows * heads, blocks, 1]);
                     let scores = b.permute(scores, [0, 2, 1, 3]);
                     b.contiguous(scores)
                 }
@@ -232,25 +238,26 @@ impl Emit<'_> {
                     let keys = self.build.reshape(looked.keys, [x.d, x.kv_heads, seen, 1]);
                     let keys = self.build.permute(keys, [0, 2, 1, 3]);
                     let (keys, queries) = self.of_chunk(chunk, x, keys, queries);
+                    let queries = self.build.flat(queries);
                     self.build.product(keys, queries)
                 }
             };
-            let b = &mut self.build;
-            let scores = b.reshape(scores, [seen, longest, heads, n]);
+            let scores = self.build.reshape(scores, [seen, rows, heads, 1]);
             let (scores, scale) = self.capped(layer, scores);
             let b = &mut self.build;
-            let mask = b.part(mask, 3, chunk.segments.start, chunk.segments.len());
+            let first_row = chunk.segments.start * longest as usize;
+            let mask = b.part(mask, 1, first_row, rows as usize);
             let sinks =
                 if layer.sinks.is_null() { layer.sinks } else { b.part(layer.sinks, 0, first_head, heads as usize) };
             let weights = b.soft_max(scores, mask, scale, sinks);
             let values = b.part(looked.values, 2, chunk.heads.start, chunk.heads.len());
-            let rows = b.product(values, weights);
-            let targets = b.part(targets, 0, chunk.segments.start * longest as usize, (n * longest) as usize);
-            self.put(layer, rows, (first_head as i64, heads, n * longest), targets);
+            let attended = b.product(values, weights);
+            let targets = b.part(targets, 0, first_row, rows as usize);
+            self.put(layer, attended, (first_head, heads as usize), targets);
         }
     }
 
-    /// Overwrites rows of the host's result, in some heads. `rows` are `[n_embd_v, n₁, n_heads, n₂]`, of `n₁ · n₂` rows.
+    /// Overwrites rows of the host's result, in some heads. `rows` are `[n_embd_v, n, n_heads]`.
     ///
     /// # Safety
     /// As `layer`.
@@ -258,7 +265,7 @@ impl Emit<'_> {
         &mut self,
         layer: &Layer<'_>,
         rows: Tensor,
-        (first_head, heads, n): (i64, i64, i64),
+        (first_head, heads): (usize, usize),
         targets: Tensor,
     ) {
         let x = layer.x;
@@ -268,18 +275,16 @@ impl Emit<'_> {
         unsafe {
             match layer.site.form {
                 Form::Flash => {
+                    let (n, width) = ((*rows).ne[1], x.values as usize);
                     let rows = b.permute(rows, [0, 2, 1, 3]);
                     let rows = b.contiguous(rows);
-                    let rows = b.reshape(rows, [x.values * heads, n, 1, 1]);
+                    let rows = b.reshape(rows, [x.values * heads as i64, n, 1, 1]);
                     let all = b.reshape(out, [x.values * x.heads, x.n, 1, 1]);
-                    let all = b.part(all, 0, (x.values * first_head) as usize, (x.values * heads) as usize);
+                    let all = b.part(all, 0, width * first_head, width * heads);
                     b.set_rows(all, rows, targets);
                 }
                 Form::Scores { .. } => {
-                    let rows = b.permute(rows, [0, 1, 3, 2]);
-                    let rows = b.contiguous(rows);
-                    let rows = b.reshape(rows, [x.values, n, heads, 1]);
-                    let all = b.part(out, 2, first_head as usize, heads as usize);
+                    let all = b.part(out, 2, first_head, heads);
                     b.set_rows(all, rows, targets);
                 }
             }

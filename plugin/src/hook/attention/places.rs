@@ -37,7 +37,7 @@ pub struct OwnPlaces {
 pub struct AfterPlaces {
     pub rows: usize,
     pub targets: usize,
-    /// F32 `[n_kv + n_slots, 1, 1, n_after]`.
+    /// F32 `[n_slots + n_kv, n_after]`.
     pub mask: usize,
 }
 
@@ -63,9 +63,9 @@ impl Places {
                 keys: add(GGML_TYPE_I32, [slots, 1, 1, 1]),
                 cells_before: add(GGML_TYPE_I32, [blocks * stride, 1, 1, 1]),
                 counts: add(GGML_TYPE_F32, [slots, 1, 1, k]),
-                mean: add(GGML_TYPE_F32, [longest, 1, 1, k]),
-                nearest: add(GGML_TYPE_F32, [k, 1, k, 1]),
-                mask: add(GGML_TYPE_F32, [part.n_seen() as i64, longest, 1, k]),
+                mean: add(GGML_TYPE_F32, [longest, 1, k, 1]),
+                nearest: add(GGML_TYPE_F32, [k, k, 1, 1]),
+                mask: add(GGML_TYPE_F32, [part.n_seen() as i64, longest * k, 1, 1]),
                 still: add(GGML_TYPE_F32, [x.heads * k, blocks, 1, 1]),
             }),
             after: (part.n_after > 0).then(|| {
@@ -73,7 +73,7 @@ impl Places {
                 AfterPlaces {
                     rows: add(GGML_TYPE_I32, [n, 1, 1, 1]),
                     targets: add(GGML_TYPE_I64, [n, 1, 1, 1]),
-                    mask: add(GGML_TYPE_F32, [x.n_kv + slots, 1, 1, n]),
+                    mask: add(GGML_TYPE_F32, [x.n_kv + slots, n, 1, 1]),
                 }
             }),
         }

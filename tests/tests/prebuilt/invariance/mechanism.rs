@@ -319,7 +319,7 @@ fn there_is_room_in_deep_models() {
     bench.decoder = Decoder::read(&path);
     bench.decode = Decode { sequences: 4, wide_cache: true, ..Decode::new(&path) };
     let prompts: Vec<Prompt> =
-        (0..4).map(|s| Prompt::new(60 + s, 2, &[2, 1, 3, 2, 2, 1, 2, 3, 1, 2][..10 - s], 3)).collect();
+        (0..4).map(|s| Prompt::new(160 + s, 2, &[2, 1, 3, 2, 2, 1, 2, 3, 1, 2][..10 - s], 3)).collect();
     let mut script: String = (0..4).map(|s| prompts[s].announce(s)).collect();
     let ends: Vec<usize> = prompts.iter().map(|p| p.cut().end()).collect();
     // All regions in one graph, and then all suffixes in one.
