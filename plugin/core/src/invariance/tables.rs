@@ -42,9 +42,14 @@ pub struct OwnTables {
     pub mean: Vec<f32>,
     /// F32 `[n_segments, n_segments]`: 2 at a segment's own place, more than any importance.
     pub nearest: Vec<f32>,
-    /// F32 `[n_seen, longest, n_segments]`: 0 where a row sees a slot, else −∞.
-    pub mask: Vec<f32>,
+    /// F16 `[n_seen, longest, n_segments]`: [`OPEN`] where a row sees a slot, else [`HIDDEN`].
+    pub mask: Vec<u16>,
 }
+
+/// 0, as F16: a slot that is seen. The largest of all inputs, a region's mask, takes half of the memory so.
+pub const OPEN: u16 = 0;
+/// −∞, as F16: a slot that is not.
+pub const HIDDEN: u16 = 0xfc00;
 
 impl Tables {
     /// Of a region in a micro-batch.
@@ -106,7 +111,7 @@ impl OwnTables {
             counts: vec![f32::NEG_INFINITY; slots * k],
             mean: vec![0.0; longest * k],
             nearest: vec![0.0; k * k],
-            mask: vec![f32::NEG_INFINITY; width * part.n_rows()],
+            mask: vec![HIDDEN; width * part.n_rows()],
         };
         for (s, span) in region.spans().enumerate() {
             let (first, length) = (s * stride, lengths[s] as usize);
@@ -118,10 +123,11 @@ impl OwnTables {
             for offset in 0..longest {
                 own.rows.push(row(offset)?);
                 let mask = &mut own.mask[(s * longest + offset) * width..][..width];
-                mask[..slots].copy_from_slice(filled);
-                mask[first..first + stride].fill(f32::NEG_INFINITY);
-                mask[first..=first + offset.min(length - 1)].fill(0.0);
-                mask[slots..][..part.n_before].fill(0.0);
+                let open = |(mask, filled): (&mut u16, &f32)| *mask = if *filled == 0.0 { OPEN } else { HIDDEN };
+                mask.iter_mut().zip(filled).for_each(open);
+                mask[first..first + stride].fill(HIDDEN);
+                mask[first..=first + offset.min(length - 1)].fill(OPEN);
+                mask[slots..][..part.n_before].fill(OPEN);
             }
             for offset in 0..stride {
                 own.keys.push(row(offset)?);
@@ -187,7 +193,7 @@ mod tests {
         assert_eq!((&own.keys[..3], &own.keys[16..18], own.keys.len()), (&[2, 3, 3][..], &[4, 4][..], 48));
         assert_eq!(tables.after, [8, 9]);
         // Sixteen slots for each segment, and for the two tokens before them.
-        let open = |row: usize| (0..64).filter(|slot| own.mask[slot + 64 * row] == 0.0).collect::<Vec<_>>();
+        let open = |row: usize| (0..64).filter(|slot| own.mask[slot + 64 * row] == OPEN).collect::<Vec<_>>();
         assert_eq!(open(0), [0, 16, 32, 33, 34, 48, 49]);
         assert_eq!(open(1), [0, 1, 16, 32, 33, 34, 48, 49]);
         assert_eq!(open(2), open(1), "what is left over is as the last");

@@ -155,7 +155,9 @@ impl Emit<'_> {
             let scores = b.reshape(scores, [n_slots, 1, x.heads * rows, 1]);
             let attended = b.soft_max(scores, filled, scale, std::ptr::null_mut());
             let attended = b.reshape(attended, [n_slots, x.heads * rows, 1, 1]);
-            let importance = b.product(member, attended);
+            let importance = b.product(attended, member);
+            let importance = b.permute(importance, [1, 0, 2, 3]);
+            let importance = b.contiguous(importance);
             self.shifts(piece, importance, x.heads * rows)
         }
     }

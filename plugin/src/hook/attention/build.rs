@@ -153,16 +153,6 @@ impl<'a> Build<'a> {
         self.note(t)
     }
 
-    /// `[a, b, c, d]` as `[a, b · c, d]`, of which the first three dimensions lie together.
-    pub unsafe fn flat(&mut self, a: Tensor) -> Tensor {
-        // SAFETY: see [`Build`].
-        let t = unsafe {
-            let (ne, nb) = ((*a).ne, (*a).nb);
-            (self.a.ggml_view_4d)(self.ctx, a, ne[0], ne[1] * ne[2], ne[3], 1, nb[1], nb[3], nb[3] * ne[3] as usize, 0)
-        };
-        self.note(t)
-    }
-
     /// The cells of a cache as rows of `width` numbers, from how attention sees them: `[n_embd_head, n_cells, n_head_kv]`, of
     /// which a cell's lie together.
     pub unsafe fn cells(&mut self, a: Tensor, width: i64) -> Tensor {
@@ -239,11 +229,19 @@ impl<'a> Build<'a> {
         self.note(t)
     }
 
-    /// Writes `a` to those rows of `into`, which keeps its place.
-    pub unsafe fn set_rows(&mut self, into: Tensor, a: Tensor, rows: Tensor) -> Tensor {
+    /// Writes `a` to those rows of `into`, a view of a tensor that others read.
+    pub unsafe fn overwrite(&mut self, into: Tensor, a: Tensor, rows: Tensor) {
         // SAFETY: see [`Build`].
-        let t = unsafe { (self.g.ggml_set_rows)(self.ctx, into, a, rows) };
-        self.note(t)
+        unsafe {
+            let written = (self.g.ggml_set_rows)(self.ctx, into, a, rows);
+            self.note(written);
+            // ggml-alloc keeps the memory of what a view shows until something has read the view: unread, this one would hold
+            // a layer's result until the graph's end.
+            let one = (self.a.ggml_view_4d)(self.ctx, written, 1, 1, 1, 1, (*written).nb[1], 0, 0, 0);
+            self.note(one);
+            let read = (self.g.ggml_cont)(self.ctx, one);
+            self.note(read);
+        }
     }
 
     /// `a` `[n_embd_head, 1, n]`, turned by as much as the positions say, as the host's `like` turns, but with no change of

@@ -112,7 +112,9 @@ impl Emit<'_> {
             // SAFETY: as in `layer`.
             unsafe {
                 let (keys, queries) = self.of_chunk(chunk, x, slots.bare, queries);
-                let queries = self.build.flat(queries);
+                let queries = self.build.contiguous(queries);
+                let grouped = [x.d, longest * segments * x.group(), chunk.heads.len() as i64, 1];
+                let queries = self.build.reshape(queries, grouped);
                 let scores = self.build.product(keys, queries);
                 let (scores, scale) = self.capped(layer, scores);
                 let b = &mut self.build;
@@ -120,14 +122,15 @@ impl Emit<'_> {
                 let counts = b.part(counts, 3, chunk.segments.start, n);
                 let attended = b.soft_max(scores, counts, scale, std::ptr::null_mut());
                 let attended = b.reshape(attended, [n_slots, longest * segments * heads, 1, 1]);
-                let pooled = b.product(member, attended);
-                let pooled = b.reshape(pooled, [k, longest, segments, heads]);
-                let by_row = b.permute(pooled, [1, 0, 2, 3]);
-                let by_row = b.contiguous(by_row);
-                let mean = b.part(mean, 2, chunk.segments.start, n);
-                let weighed = b.times(by_row, mean);
+                // This way round, ggml's CPU backend has a fast product for any number of segments.
+                let pooled = b.product(attended, member);
+                let pooled = b.reshape(pooled, [longest, segments, heads, k]);
+                let mean = b.part(mean, 1, chunk.segments.start, n);
+                let weighed = b.times(pooled, mean);
                 let pooled = b.sum_rows(weighed);
-                let pooled = b.reshape(pooled, [k, segments, heads, 1]);
+                let pooled = b.reshape(pooled, [segments, heads, k, 1]);
+                let pooled = b.permute(pooled, [1, 2, 0, 3]);
+                let pooled = b.contiguous(pooled);
                 of_segments = Some(match of_segments.take() {
                     Some(others) => b.concat(others, pooled, 2),
                     None => pooled,
@@ -238,7 +241,8 @@ impl Emit<'_> {
                     let keys = self.build.reshape(looked.keys, [x.d, x.kv_heads, seen, 1]);
                     let keys = self.build.permute(keys, [0, 2, 1, 3]);
                     let (keys, queries) = self.of_chunk(chunk, x, keys, queries);
-                    let queries = self.build.flat(queries);
+                    let queries = self.build.contiguous(queries);
+                    let queries = self.build.reshape(queries, [x.d, rows * x.group(), kv_heads, 1]);
                     self.build.product(keys, queries)
                 }
             };
@@ -281,11 +285,11 @@ impl Emit<'_> {
                     let rows = b.reshape(rows, [x.values * heads as i64, n, 1, 1]);
                     let all = b.reshape(out, [x.values * x.heads, x.n, 1, 1]);
                     let all = b.part(all, 0, width * first_head, width * heads);
-                    b.set_rows(all, rows, targets);
+                    b.overwrite(all, rows, targets);
                 }
                 Form::Scores { .. } => {
                     let all = b.part(out, 2, first_head, heads);
-                    b.set_rows(all, rows, targets);
+                    b.overwrite(all, rows, targets);
                 }
             }
         }

@@ -63,9 +63,9 @@ impl Places {
                 keys: add(GGML_TYPE_I32, [slots, 1, 1, 1]),
                 cells_before: add(GGML_TYPE_I32, [blocks * stride, 1, 1, 1]),
                 counts: add(GGML_TYPE_F32, [slots, 1, 1, k]),
-                mean: add(GGML_TYPE_F32, [longest, 1, k, 1]),
+                mean: add(GGML_TYPE_F32, [longest, k, 1, 1]),
                 nearest: add(GGML_TYPE_F32, [k, k, 1, 1]),
-                mask: add(GGML_TYPE_F32, [part.n_seen() as i64, longest * k, 1, 1]),
+                mask: add(GGML_TYPE_F16, [part.n_seen() as i64, longest * k, 1, 1]),
                 still: add(GGML_TYPE_F32, [x.heads * k, blocks, 1, 1]),
             }),
             after: (part.n_after > 0).then(|| {
