@@ -90,16 +90,16 @@ fn tokens(seed: usize, words: &[usize]) -> Prompt {
 
 /// What each query of each head ranked, as its segments' shifts: of every segment's rows once, and of every row after them.
 ///
-/// A layer has two nodes: of the segments' own rows, by head, segment and block (those before the segments last), and of the
-/// rows after them, by head, row and segment.
+/// A layer has two nodes: of the segments' own rows, by segment, head and block (those before the segments last), and of the
+/// rows after them, by row, head and segment.
 fn ranks([own, after]: [&[u32]; 2], order: &[usize]) -> Vec<Vec<u32>> {
     let k = LENGTHS.len();
     let heads = after.len() / (SUFFIX * k);
-    assert_eq!(after.len(), SUFFIX * heads * k, "by head, row and segment");
-    assert!(own.len() > heads * k * k && own.len().is_multiple_of(heads * k), "by head, segment and block");
+    assert_eq!(after.len(), SUFFIX * heads * k, "by row, head and segment");
+    assert!(own.len() > heads * k * k && own.len().is_multiple_of(heads * k), "by segment, head and block");
     let place = |segment: usize| order.iter().position(|s| *s == segment).expect("each is somewhere");
-    let of_segment = |s: usize, head: usize| (0..k).map(|t| own[head + heads * (place(s) + k * place(t))]).collect();
-    let of_row = |row: usize, head: usize| (0..k).map(|t| after[head + heads * (row + SUFFIX * place(t))]).collect();
+    let of_segment = |s: usize, head: usize| (0..k).map(|t| own[place(s) + k * (head + heads * place(t))]).collect();
+    let of_row = |row: usize, head: usize| (0..k).map(|t| after[row + SUFFIX * (head + heads * place(t))]).collect();
     let segments = (0..k).flat_map(|s| (0..heads).map(move |head| (s, head))).map(|(s, head)| of_segment(s, head));
     let rows = (0..SUFFIX).flat_map(|row| (0..heads).map(move |head| (row, head))).map(|(row, head)| of_row(row, head));
     segments.chain(rows).collect()
