@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use evenkeel_core::{
+    contrast::{Without, without},
     invariance::{Pairs, pairs},
     load::Loaded,
     profile::ContrastTable,
@@ -35,7 +36,12 @@ pub fn main(
     choice: &LlamaChoice,
     as_json: bool,
 ) -> Outcome {
-    let texts = &table.contrast.markers;
+    let Without::Contexts(texts) = &table.contrast.without else {
+        return Err(Failure::usage(format!(
+            "{}: --prompt shows contexts between markers, and contrast.without is \"image\", which leaves all text as it is",
+            loaded.path.display()
+        )));
+    };
     let text = std::fs::read_to_string(prompt).map_err(|e| Failure::usage(format!("{}: {e}", prompt.display())))?;
     let llama = Llama::open(&locate::llama(choice)?)?;
     llama.show_log(LogLevel::Silent);
@@ -47,7 +53,7 @@ pub fn main(
     let found = found.and_then(|pairs| match (pairs.open, pairs.closed.is_empty()) {
         (Some(open), _) => Err(format!("position {open}: the context that begins here does not end")),
         (None, true) => Err(format!("no context: nothing in it is \"{}\"", texts.open)),
-        (None, false) if evenkeel_core::contrast::without(&pairs, &tokens).is_empty() => {
+        (None, false) if without(&pairs, &tokens).is_empty() => {
             Err("nothing is left of the prompt without its context".to_owned())
         }
         (None, false) => Ok(pairs),

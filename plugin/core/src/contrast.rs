@@ -1,10 +1,12 @@
-//! Contrast: what a model says to a request, set off against what it says to the same request without a marked context.
+//! Contrast: what a model says to a request, set off against what it says to the same request without a marked context, or
+//! without its images.
 //!
 //! `(1 + α)·full − α·without` on logits is context-aware decoding (Shi et al., arXiv 2305.14739); tokens that the full
 //! request makes less likely than β times the best stay out, which is the plausibility constraint of contrastive decoding
 //! (Li et al., arXiv 2210.15097).
 
 use crate::invariance::{MarkerTexts, Pairs};
+use crate::sequence::{Cells, EMBEDDED_TOKEN, is_token};
 
 /// What a profile says of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,8 +15,17 @@ pub struct Contrast {
     pub alpha: f32,
     /// β, from 0 to 1; 0 for no constraint.
     pub plausibility: f32,
-    /// What stands around a context.
-    pub markers: MarkerTexts,
+    /// What is left out.
+    pub without: Without,
+}
+
+/// What of a request is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Without {
+    /// Contexts, by what stands around each.
+    Contexts(MarkerTexts),
+    /// Images and audio: all that came as embeddings.
+    Image,
 }
 
 impl Contrast {
@@ -22,6 +33,54 @@ impl Contrast {
     /// itself is always within.
     pub fn reach(&self) -> Option<f32> {
         (self.plausibility > 0.0).then(|| 1e-6 - self.plausibility.ln())
+    }
+
+    /// Whether what is left out can be found in these cells.
+    pub fn can_search(&self, cells: &Cells) -> bool {
+        match self.without {
+            Without::Contexts(_) => cells.tokens_from(0).is_some(),
+            Without::Image => Text::of(cells.fed()).is_some(),
+        }
+    }
+}
+
+/// The tokens of a request without its images.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Text {
+    /// In order.
+    pub tokens: Vec<i32>,
+    /// Where each stands among all rows.
+    positions: Vec<i32>,
+    /// The position of the first row of an image.
+    image: Option<i32>,
+}
+
+impl Text {
+    /// From the positions and tokens of a request's rows, in order. Rows of an image can share a position, and the text after
+    /// one can go on at a later position than the next, as with rotary positions of several dimensions. `None` if rows are
+    /// missing elsewhere, or one is of unknown origin.
+    pub fn of(rows: impl IntoIterator<Item = (i32, i32)>) -> Option<Text> {
+        let (mut text, mut next, mut in_image) = (Text::default(), 0, false);
+        for (pos, token) in rows {
+            let follows = pos == next || in_image && pos >= next - 1;
+            in_image = token == EMBEDDED_TOKEN;
+            match (follows, in_image) {
+                (true, true) => drop(text.image.get_or_insert(pos)),
+                (true, false) if is_token(token) => {
+                    text.tokens.push(token);
+                    text.positions.push(pos);
+                }
+                _ => return None,
+            }
+            next = pos + 1;
+        }
+        Some(text)
+    }
+
+    /// How many of the tokens stand before the logits of the row at a position; `None` before the first image.
+    pub fn left(&self, pos: i32) -> Option<usize> {
+        self.image.filter(|image| *image <= pos)?;
+        Some(self.positions.partition_point(|own| *own <= pos))
     }
 }
 
@@ -91,9 +150,25 @@ mod tests {
     }
 
     #[test]
+    fn text_without_images() {
+        let e = EMBEDDED_TOKEN;
+        let text = Text::of([(0, 7), (1, 8), (2, e), (3, e), (4, 9)]).unwrap();
+        assert_eq!(text.tokens, [7, 8, 9]);
+        assert_eq!([0, 1, 2, 3, 4].map(|pos| text.left(pos)), [None, None, Some(2), Some(2), Some(3)]);
+        // An image's rows at one position, and the text where its height or width ends.
+        let jump = Text::of([(0, 7), (1, e), (1, e), (1, e), (4, 9), (5, 6)]).unwrap();
+        assert_eq!(jump.tokens, [7, 9, 6]);
+        assert_eq!([0, 1, 4, 5].map(|pos| jump.left(pos)), [None, Some(1), Some(2), Some(3)]);
+        assert_eq!(Text::of([(0, 7), (1, 8)]).unwrap().left(1), None);
+        for lost in [&[(1, 7)][..], &[(0, 7), (2, 8)], &[(0, 7), (1, -1)], &[(0, e), (1, 7), (1, 7)], &[(0, 7), (0, e)]]
+        {
+            assert_eq!(Text::of(lost.iter().copied()), None, "{lost:?}");
+        }
+    }
+
+    #[test]
     fn reach() {
-        let markers = MarkerTexts { open: "a".into(), close: "b".into(), in_text: false };
-        let of = |plausibility| Contrast { alpha: 1.0, plausibility, markers: markers.clone() }.reach();
+        let of = |plausibility| Contrast { alpha: 1.0, plausibility, without: Without::Image }.reach();
         assert_eq!(of(0.0), None);
         assert!(of(1.0).unwrap() > 0.0 && (of(0.1).unwrap() - std::f32::consts::LN_10).abs() < 1e-5);
     }

@@ -8,7 +8,7 @@ use std::{
 use evenkeel_core::{
     lower::{Leaf, Patch, SlotTable},
     plan::{GateSource, HELD_SLOTS, RuleIndex},
-    sequence::UNKNOWN_TOKEN,
+    sequence::is_token,
 };
 use evenkeel_ffi::generated::types::*;
 
@@ -347,7 +347,7 @@ impl RewrittenGraph {
         // SAFETY: the caller's promise.
         let same = unsafe { self.holds(self.positions, rows.len(), positions) };
         // SAFETY: as above.
-        same && (tokens().any(|t| t == UNKNOWN_TOKEN) || unsafe { self.holds(self.tokens, rows.len(), tokens) })
+        same && (tokens().any(|t| !is_token(t)) || unsafe { self.holds(self.tokens, rows.len(), tokens) })
     }
 
     /// Whether an input of the host's begins with these numbers; true if the graph does not use it.

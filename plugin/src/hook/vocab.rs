@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use evenkeel_core::{
     invariance::{Marker, MarkerTexts, Markers},
-    sequence::UNKNOWN_TOKEN,
+    sequence::is_token,
     vocabulary::Vocabulary,
 };
 use evenkeel_ffi::generated::{
@@ -198,7 +198,7 @@ impl Pieces {
 
     /// The bytes of a token; nothing, and nothing is asked, if they are not needed.
     pub fn get(&self, host: &Host, token: i32, needed: bool) -> Arc<[u8]> {
-        if !needed || token == UNKNOWN_TOKEN {
+        if !needed || !is_token(token) {
             return Arc::new([]);
         }
         if let Some(piece) = lock(&self.known).get(&token) {

@@ -1,9 +1,9 @@
 //! What the rows of one context are set off against, and what its second context, which evaluates their sequences without
-//! their marked contexts, has in its cells.
+//! their marked contexts or images, has in its cells.
 //!
-//! What a sequence is without its contexts follows from its tokens alone. So nothing that a host does to cells has to be done
-//! there too: before it is used, a sequence of the second context is compared with what it should be, cut at the first
-//! difference, and completed.
+//! What a sequence is without its contexts or images follows from its tokens alone. So nothing that a host does to cells has
+//! to be done there too: before it is used, a sequence of the second context is compared with what it should be, cut at the
+//! first difference, and completed.
 
 use std::sync::{Arc, atomic::AtomicU64};
 
@@ -88,7 +88,7 @@ pub struct Against {
     pub alpha: f32,
     /// How far below its best logit others may lie.
     pub reach: Option<f32>,
-    /// The negated logits of the request without its contexts, finite.
+    /// The negated logits of the request without what is left out, finite.
     pub minus_without: Vec<f32>,
 }
 
@@ -96,7 +96,7 @@ pub struct Against {
 pub struct Wanted {
     /// Its number.
     pub seq: i32,
-    /// Its tokens without its contexts.
+    /// Its tokens without what is left out.
     pub tokens: Vec<i32>,
     /// What it runs under.
     pub pinned: Pinned,

@@ -8,7 +8,7 @@ use super::hold::Hold;
 use super::rotation::degrees;
 use super::types::{Dose, Map, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
 use crate::asset::norm;
-use crate::contrast::Contrast;
+use crate::contrast::{Contrast, Without};
 use crate::profile::{Method, Operator, Tokens};
 
 impl fmt::Display for Site {
@@ -65,13 +65,22 @@ impl fmt::Display for Plan {
 
 /// What logits are set off against, at what price, and what comes after.
 fn show_contrast(f: &mut fmt::Formatter<'_>, plan: &Plan, contrast: &Contrast) -> fmt::Result {
-    let Contrast { alpha, plausibility, markers } = contrast;
-    let kind = if markers.in_text { "text" } else { "special tokens" };
-    write!(f, "\nlogits of sequences with a context: {} · full − {alpha} · without", 1.0 + alpha)?;
+    let Contrast { alpha, plausibility, without } = contrast;
+    let what = match without {
+        Without::Contexts(_) => "a context",
+        Without::Image => "an image",
+    };
+    write!(f, "\nlogits of sequences with {what}: {} · full − {alpha} · without", 1.0 + alpha)?;
     if *plausibility > 0.0 {
         write!(f, ", for tokens at least {plausibility} times as likely as the best")?;
     }
-    write!(f, "; contexts from \"{}\" to \"{}\" ({kind})", markers.open, markers.close)?;
+    match without {
+        Without::Contexts(markers) => {
+            let kind = if markers.in_text { "text" } else { "special tokens" };
+            write!(f, "; contexts from \"{}\" to \"{}\" ({kind})", markers.open, markers.close)?;
+        }
+        Without::Image => f.write_str("; images and audio are the rows that come as embeddings")?,
+    }
     f.write_str("\n  the request without them is evaluated in a second context of the model: about twice the time")?;
     if plan.sites.iter().any(|site| site.site == Site::Logits) {
         f.write_str("\n  order at the logits: contrast first, labels second")?;

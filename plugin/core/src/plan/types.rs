@@ -361,7 +361,7 @@ impl Plan {
         self.sites.is_empty() && self.invariance.is_none() && self.contrast.is_none()
     }
 
-    /// The same without what acts on logits: what the request without its context is evaluated under.
+    /// The same without what acts on logits: what the request without its contexts or images is evaluated under.
     #[must_use]
     pub fn before_logits(&self) -> Plan {
         let sites = self.sites.iter().filter(|site| site.site != Site::Logits).cloned().collect();

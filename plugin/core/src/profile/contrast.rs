@@ -3,7 +3,7 @@
 use super::error::ProfileError;
 use super::read::Section;
 use super::types::ContrastTable;
-use crate::contrast::Contrast;
+use crate::contrast::{Contrast, Without};
 use crate::invariance::MarkerTexts;
 
 /// The table, if it is there.
@@ -12,11 +12,14 @@ pub(super) fn table(s: &mut Section<'_, '_, '_>) -> Option<ContrastTable> {
     let pos = s.pos();
     let alpha = s.number_in("alpha", 0.0..=10.0).map_or(1.0, |a| a.value);
     let plausibility = s.number_in("plausibility", 0.0..=1.0).map_or(0.1, |p| p.value);
-    let in_text = s.bool("markers-in-text").unwrap_or(false);
+    let in_text = s.bool("markers-in-text");
     let at = s.get("without")?;
     let Some(inner) = at.get_ref().as_table() else {
-        // A word, which the language has and this version lacks.
-        return s.path_of_file("without").and_then(|_| s.wrong_type(at, "without"));
+        s.choice("without", &[()])?;
+        if in_text.is_some() {
+            s.fail_here("markers-in-text", ProfileError::NoMarkers { key: "without" });
+        }
+        return Some(ContrastTable { pos, contrast: Contrast { alpha, plausibility, without: Without::Image } });
     };
     let mut inner = Section::new(s.reader, "contrast.without", inner, at.span());
     inner.require("open");
@@ -26,6 +29,6 @@ pub(super) fn table(s: &mut Section<'_, '_, '_>) -> Option<ContrastTable> {
         inner.fail_whole(ProfileError::SameMarkers);
         return None;
     }
-    let markers = MarkerTexts { open, close, in_text };
-    Some(ContrastTable { pos, contrast: Contrast { alpha, plausibility, markers } })
+    let without = Without::Contexts(MarkerTexts { open, close, in_text: in_text.unwrap_or(false) });
+    Some(ContrastTable { pos, contrast: Contrast { alpha, plausibility, without } })
 }

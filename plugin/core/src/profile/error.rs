@@ -35,9 +35,12 @@ pub enum ProfileError {
     SameMarkers,
     /// A key about markers without markers.
     #[error(
-        "there are no markers, got nothing under segments, allowed: together with segments = {{ open = \"…\", close = \"…\" }}"
+        "there are no markers, got nothing under {key}, allowed: together with {key} = {{ open = \"…\", close = \"…\" }}"
     )]
-    NoMarkers,
+    NoMarkers {
+        /// Where markers would stand.
+        key: &'static str,
+    },
     /// A required key is absent.
     #[error("missing, got nothing, allowed: {allowed}")]
     Missing {

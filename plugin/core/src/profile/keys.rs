@@ -208,20 +208,22 @@ pub const KEYS: &[Key] = &[
         Kind::Table,
         "one table [contrast]",
         "the model's own logits",
-        "What the model says to a request, set off against what it says to the same request without its context: logits = (1 + \
-         alpha)·full − alpha·without (context-aware decoding, Shi et al., arXiv 2305.14739). A second context of the same model \
-         evaluates the request without the context, token by token with the first: such sequences take about twice the time, \
-         and the process a second key-value cache. Sequences without a context in their prompt are computed as always. It comes \
-         before [[calibrate]].",
+        "What the model says to a request, set off against what it says to the same request without its context, or without its \
+         images: logits = (1 + alpha)·full − alpha·without (context-aware decoding, Shi et al., arXiv 2305.14739). A second \
+         context of the same model evaluates the request without them, token by token with the first: such sequences take about \
+         twice the time, and the process a second key-value cache. Sequences without a context in their prompt, or without an \
+         image, are computed as always. It comes before [[calibrate]].",
     ),
     Key::new(
         "contrast.without",
         Kind::Table,
-        "a table { open = \"…\", close = \"…\" }",
+        "a table { open = \"…\", close = \"…\" }, or \"image\"",
         "required",
         "What stands around a context in a prompt. Of the request without it, both markers and all between them are left out; \
-         there can be several. A prompt whose markers do not pair is refused as on-error says.",
-    ),
+         there can be several. A prompt whose markers do not pair is refused as on-error says. \"image\": every row that came as \
+         an embedding is left out, as those of images and audio do; all text stays, also what a model has around an image.",
+    )
+    .values(&["image"]),
     Key::new(
         "contrast.without.open",
         Kind::Text,
@@ -257,7 +259,7 @@ pub const KEYS: &[Key] = &[
         "true or false",
         "false",
         "Whether these markers may be ordinary text. Without it, a model that has no special tokens of these names is refused; \
-         with it, a context that contains a marker ends there.",
+         with it, a context that contains a marker ends there. Not with \"image\".",
     ),
     Key::new(
         "steer",
@@ -786,8 +788,7 @@ pub const KEYS: &[Key] = &[
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
 
 /// Values that the language has and this version lacks.
-pub(super) const PLANNED_VALUES: &[(&str, &[&str])] =
-    &[("contrast.without", &["image"]), ("calibrate.prior", &["without-context", "without-image"])];
+pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[("calibrate.prior", &["without-context", "without-image"])];
 
 /// The key with this path.
 pub fn find(path: &str) -> Option<&'static Key> {

@@ -1,10 +1,15 @@
-//! Rows that are set off against the same request without its contexts.
+//! Rows that are set off against the same request without its contexts, or without its images.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use evenkeel_core::{
+    contrast::{Text, Without, without},
+    invariance::MarkerTexts,
     lower::Contrasted as Nodes,
-    sequence::{Phase, UNKNOWN_TOKEN},
+    sequence::{EMBEDDED_TOKEN, Phase, is_token},
 };
 
 use super::super::{
@@ -17,6 +22,9 @@ use crate::hook::Host;
 
 /// What the second context said for a sequence: logits by output row, or why there are none.
 pub type Said = (Wanted, Result<Logits, String>);
+
+/// What is left of a sequence, and which of its output rows need how much of that.
+type Remaining = (Vec<i32>, Vec<(usize, usize)>);
 
 impl Live {
     /// Whether a plan sets logits off.
@@ -34,7 +42,7 @@ impl Live {
         self.origin.get()
     }
 
-    /// The context at `address`, made like this one, to evaluate sequences without their contexts.
+    /// The context at `address`, made like this one, to evaluate sequences without their contexts or images.
     pub fn second(self: &Arc<Self>, id: u32, address: usize, host: Arc<Host>) -> Live {
         let vocab = self.pieces.vocab();
         let mut second = Live::new((id, address), self.facts.clone(), host, self.book(), vocab, self.whole);
@@ -62,9 +70,11 @@ impl Live {
                 let why = "how the context was made cannot be read, and so no second one be made like it".into();
                 return failed("contrast", why);
             }
-            match self.pieces.markers(&self.host, &contrast.markers) {
-                Ok(found) => drop(lock(&self.known_markers).insert(contrast.markers.clone(), Arc::new(found))),
-                Err(why) => return failed("contrast.without", why),
+            if let Without::Contexts(markers) = &contrast.without {
+                match self.pieces.markers(&self.host, markers) {
+                    Ok(found) => drop(lock(&self.known_markers).insert(markers.clone(), Arc::new(found))),
+                    Err(why) => return failed("contrast.without", why),
+                }
             }
             self.contrasting.store(true, Ordering::Relaxed);
         }
@@ -103,38 +113,53 @@ impl Live {
         let Some((instance, settings)) = plan.as_ref().and_then(|p| Some((p, p.plan.contrast.as_ref()?))) else {
             return Ok(None);
         };
-        let Some(markers) = lock(&self.known_markers).get(&settings.markers).cloned() else { return Ok(None) };
         if outputs.is_empty() {
             return Ok(None);
         }
-        let first = own[0].pos.max(0) as usize;
-        let known = sequence.cells.iter().take(first);
-        let mut tokens: Vec<i32> = known.map(|(_, cell)| cell.map_or(UNKNOWN_TOKEN, |c| c.token)).collect();
-        tokens.resize(first, UNKNOWN_TOKEN);
-        tokens.extend(own.iter().map(|r| r.token));
-        if tokens.contains(&UNKNOWN_TOKEN) || own.windows(2).any(|w| w[1].pos != w[0].pos + 1) {
-            return Err("not all of its tokens are known, so its contexts cannot be found (images and audio come as \
-                        embeddings, which a contrast does not take yet)"
-                .into());
-        }
-        let mut searched = tokens.clone();
-        for pos in &sequence.said {
-            if let Some(token) = searched.get_mut(*pos as usize) {
-                *token = GENERATED;
+        let known = sequence.cells.fed().take_while(|(pos, _)| *pos < own[0].pos);
+        let all: Vec<(i32, i32)> = known.chain(own.iter().map(|r| (r.pos, r.token))).collect();
+        let (tokens, rows) = match &settings.without {
+            Without::Contexts(markers) => {
+                let ends = !generating && own.last().is_some_and(|r| r.output);
+                self.without_contexts(markers, (seq, &all, &sequence.said), (&outputs, ends))?
             }
-        }
-        let ends = !generating && own.last().is_some_and(|r| r.output);
-        let mut contrasts = lock(&self.contrast);
-        let found = contrasts.found.entry(seq).or_default();
-        let pairs = found.find(&markers, &searched, |token| self.pieces.get(&self.host, token, true))?;
-        let rows = contrast::rows(pairs, &outputs, ends)?;
+            Without::Image => without_images(all, &outputs)?,
+        };
         if rows.is_empty() {
             return Ok(None);
         }
         let under = instance.identity(Phase::Prompt).plan;
         let (alpha, reach) = (settings.alpha, settings.reach());
-        let tokens = evenkeel_core::contrast::without(pairs, &tokens);
         Ok(Some(Wanted { seq, tokens, pinned, under, alpha, reach, rows }))
+    }
+
+    /// The tokens of a sequence without its contexts, and the rows that are set off, as [`contrast::rows`] has them. The
+    /// sequence: its number, positions and tokens of its rows, and where the model said them.
+    fn without_contexts(
+        &self,
+        markers: &MarkerTexts,
+        (seq, all, said): (i32, &[(i32, i32)], &BTreeSet<i32>),
+        (outputs, ends): (&[(usize, i32)], bool),
+    ) -> Result<Remaining, String> {
+        let Some(markers) = lock(&self.known_markers).get(markers).cloned() else { return Ok(Default::default()) };
+        if all.iter().any(|(_, token)| *token == EMBEDDED_TOKEN) {
+            let why = "it has an image or audio, which is not there to be evaluated once more without its contexts";
+            return Err(why.into());
+        }
+        if !(0..).zip(all).all(|(at, (pos, token))| at == *pos && is_token(*token)) {
+            return Err("not all of its tokens are known, so its contexts cannot be found".into());
+        }
+        let tokens: Vec<i32> = all.iter().map(|(_, token)| *token).collect();
+        let mut searched = tokens.clone();
+        for pos in said {
+            if let Some(token) = searched.get_mut(*pos as usize) {
+                *token = GENERATED;
+            }
+        }
+        let mut contrasts = lock(&self.contrast);
+        let found = contrasts.found.entry(seq).or_default();
+        let pairs = found.find(&markers, &searched, |token| self.pieces.get(&self.host, token, true))?;
+        Ok((without(pairs, &tokens), contrast::rows(pairs, outputs, ends)?))
     }
 
     /// The second context has said what it can: of the micro-batch that is about to be evaluated. Sequences that it could not
@@ -196,5 +221,16 @@ impl Inner {
         if let Some(sequence) = self.sequences.get_mut(&seq) {
             sequence.pinned = Some(pinned);
         }
+    }
+}
+
+/// The same without its images.
+fn without_images(all: Vec<(i32, i32)>, outputs: &[(usize, i32)]) -> Result<Remaining, String> {
+    let text = Text::of(all)
+        .ok_or("not all of its rows are known, so it cannot be said whether there are images among them, and where")?;
+    let rows: Vec<(usize, usize)> = outputs.iter().filter_map(|(row, pos)| Some((*row, text.left(*pos)?))).collect();
+    match rows.iter().any(|(_, n)| *n == 0) {
+        true => Err("nothing is left of the prompt without its image".into()),
+        false => Ok((text.tokens, rows)),
     }
 }

@@ -154,8 +154,9 @@ impl Live {
         sequence.mark(lock(&self.regions).evaluated(seq));
         let stale = sequence.first_stale();
         let contrast = sequence.pinned.as_ref().and_then(|p| p.plan(&sequence.router, stale));
-        // Without its tokens, nobody knows where its contexts are.
-        if contrast.is_some_and(|p| p.plan.contrast.is_some()) && sequence.cells.tokens_from(0).is_none() {
+        // Where its contexts or images are, only tokens say.
+        let contrast = contrast.as_ref().and_then(|p| p.plan.contrast.as_ref());
+        if contrast.is_some_and(|contrast| !contrast.can_search(&sequence.cells)) {
             return Kept::Nothing;
         }
         let lost = stale < sequence.cells.end() && sequence.cells.tokens_from(stale).is_none();
