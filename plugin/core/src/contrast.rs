@@ -22,8 +22,13 @@ pub struct Contrast {
 /// What of a request is left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Without {
-    /// Contexts, by what stands around each.
-    Contexts(MarkerTexts),
+    /// Contexts.
+    Contexts {
+        /// What stands around each.
+        markers: MarkerTexts,
+        /// What stands in the place of each; `None` for nothing.
+        instead: Option<String>,
+    },
     /// Images and audio: all that came as embeddings.
     Image,
 }
@@ -38,7 +43,7 @@ impl Contrast {
     /// Whether what is left out can be found in these cells.
     pub fn can_search(&self, cells: &Cells) -> bool {
         match self.without {
-            Without::Contexts(_) => cells.tokens_from(0).is_some(),
+            Without::Contexts { .. } => cells.tokens_from(0).is_some(),
             Without::Image => Text::of(cells.fed()).is_some(),
         }
     }
@@ -105,18 +110,21 @@ pub fn place(pairs: &Pairs, pos: i32) -> Place {
     if after && !inside { Place::After } else { Place::Plain }
 }
 
-/// How many tokens are left of those up to a position, itself included, if every context is left out.
-pub fn left(pairs: &Pairs, pos: i32) -> usize {
+/// How many tokens there are up to a position, itself included, if so many stand in the place of every context that ends there
+/// or before.
+pub fn left(pairs: &Pairs, pos: i32, instead: usize) -> usize {
     let out: i32 = pairs.closed.iter().map(|span| (span.end.min(pos + 1) - span.first).max(0)).sum();
-    usize::try_from(pos + 1 - out).unwrap_or(0)
+    let ended = pairs.closed.iter().filter(|span| span.end <= pos + 1).count();
+    usize::try_from(pos + 1 - out).unwrap_or(0) + ended * instead
 }
 
-/// The tokens without every context.
-pub fn without(pairs: &Pairs, tokens: &[i32]) -> Vec<i32> {
+/// The tokens with others in the place of every context, or with none.
+pub fn without(pairs: &Pairs, tokens: &[i32], instead: &[i32]) -> Vec<i32> {
     let mut left = Vec::with_capacity(tokens.len());
     let mut at = 0;
     for span in &pairs.closed {
         left.extend_from_slice(&tokens[at..span.first as usize]);
+        left.extend_from_slice(instead);
         at = span.end as usize;
     }
     left.extend_from_slice(&tokens[at..pairs.open.map_or(tokens.len(), |open| open as usize)]);
@@ -135,10 +143,12 @@ mod tests {
     #[test]
     fn what_is_left() {
         let tokens: Vec<i32> = (0..12).collect();
-        assert_eq!(without(&pairs(None), &tokens), [0, 1, 4, 5, 9, 10, 11]);
-        assert_eq!(without(&pairs(Some(10)), &tokens), [0, 1, 4, 5, 9]);
-        let lengths: Vec<usize> = (0..12).map(|pos| left(&pairs(None), pos)).collect();
-        assert_eq!(lengths, [1, 2, 2, 2, 3, 4, 4, 4, 4, 5, 6, 7]);
+        assert_eq!(without(&pairs(None), &tokens, &[]), [0, 1, 4, 5, 9, 10, 11]);
+        assert_eq!(without(&pairs(Some(10)), &tokens, &[]), [0, 1, 4, 5, 9]);
+        assert_eq!(without(&pairs(None), &tokens, &[7, 7]), [0, 1, 7, 7, 4, 5, 7, 7, 9, 10, 11]);
+        let lengths = |instead| (0..12).map(|pos| left(&pairs(None), pos, instead)).collect::<Vec<_>>();
+        assert_eq!(lengths(0), [1, 2, 2, 2, 3, 4, 4, 4, 4, 5, 6, 7]);
+        assert_eq!(lengths(2), [1, 2, 2, 4, 5, 6, 6, 6, 8, 9, 10, 11]);
     }
 
     #[test]

@@ -137,12 +137,17 @@ impl Found {
     }
 }
 
-/// Which rows of a sequence are set off, each with how many tokens are before its logits. `outputs`: place among the output rows,
-/// and position; `ends`: the last of them is the end of a prompt.
+/// Which rows of a sequence are set off, each with how many tokens are before its logits. `instead`: how many stand in the place
+/// of each context; `outputs`: place among the output rows, and position; `ends`: the last of them is the end of a prompt.
 ///
 /// # Errors
 /// Why there is nothing to set it off against.
-pub fn rows(pairs: &Pairs, outputs: &[(usize, i32)], ends: bool) -> Result<Vec<(usize, usize)>, String> {
+pub fn rows(
+    pairs: &Pairs,
+    instead: usize,
+    outputs: &[(usize, i32)],
+    ends: bool,
+) -> Result<Vec<(usize, usize)>, String> {
     let mut rows = vec![];
     for (i, (row, pos)) in outputs.iter().enumerate() {
         match contrast::place(pairs, *pos) {
@@ -151,7 +156,7 @@ pub fn rows(pairs: &Pairs, outputs: &[(usize, i32)], ends: bool) -> Result<Vec<(
                 return Err("the prompt ends in a context that does not end".into());
             }
             Place::Open => {}
-            Place::After => match contrast::left(pairs, *pos) {
+            Place::After => match contrast::left(pairs, *pos, instead) {
                 0 => return Err("nothing is left of the prompt without its context".into()),
                 n => rows.push((*row, n)),
             },
@@ -182,10 +187,12 @@ mod tests {
     #[test]
     fn rows_after_a_context_are_set_off() {
         let pairs = Pairs { closed: vec![Span { first: 1, end: 4 }], open: Some(6) };
-        assert_eq!(rows(&pairs, &[(0, 0), (1, 4), (2, 5)], true), Ok(vec![(1, 2), (2, 3)]));
-        assert!(rows(&pairs, &[(0, 6)], true).is_err());
-        assert_eq!(rows(&pairs, &[(0, 6)], false), Ok(vec![]));
+        assert_eq!(rows(&pairs, 0, &[(0, 0), (1, 4), (2, 5)], true), Ok(vec![(1, 2), (2, 3)]));
+        assert_eq!(rows(&pairs, 2, &[(0, 0), (1, 3), (2, 5)], true), Ok(vec![(1, 3), (2, 5)]));
+        assert!(rows(&pairs, 0, &[(0, 6)], true).is_err());
+        assert_eq!(rows(&pairs, 0, &[(0, 6)], false), Ok(vec![]));
         let all = Pairs { closed: vec![Span { first: 0, end: 4 }], open: None };
-        assert!(rows(&all, &[(0, 3)], true).is_err());
+        assert!(rows(&all, 0, &[(0, 3)], true).is_err());
+        assert_eq!(rows(&all, 1, &[(0, 3)], true), Ok(vec![(0, 1)]));
     }
 }

@@ -120,6 +120,8 @@ pub struct Live {
     pub contrasted: Contrasted,
     /// What markers of every kind are in the model's vocabulary.
     known_markers: Mutex<FxHashMap<MarkerTexts, Arc<Markers>>>,
+    /// The tokens of what stands in the place of contexts.
+    known_texts: Mutex<FxHashMap<String, Arc<[i32]>>>,
     inner: Mutex<Inner>,
 }
 
@@ -246,6 +248,7 @@ impl Live {
             contrast: Mutex::default(),
             contrasted: Contrasted::default(),
             known_markers: Mutex::default(),
+            known_texts: Mutex::default(),
             inner: Mutex::new(inner),
         }
     }

@@ -135,7 +135,9 @@ fn profiles() -> Vec<(String, String)> {
 
 /// A prompt with what is left out: between markers, letter by letter in this model's vocabulary, or an image.
 fn prompt(without: &Without) -> String {
-    let Without::Contexts(markers) = without else { return "fill 0:0:40,41\nimage 0 0:2:1,2,3\nfeed 0:5:62\n".into() };
+    let Without::Contexts { markers, .. } = without else {
+        return "fill 0:0:40,41\nimage 0 0:2:1,2,3\nfeed 0:5:62\n".into();
+    };
     let spelt = |text: &str| text.bytes().map(|byte| format!("{},", 3 + u32::from(byte))).collect::<String>();
     let prompt = format!("40,41,{}50,51,52,{}60,61", spelt(&markers.open), spelt(&markers.close));
     format!("fill 0:0:{prompt}\nfeed 0:{}:62\n", prompt.matches(',').count() + 1)

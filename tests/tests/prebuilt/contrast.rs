@@ -6,6 +6,7 @@ use evenkeel_tests::host::{CHost, Decode};
 use evenkeel_tests::{Door, Profile, Recording, Row, Scratch, Setting};
 
 mod image;
+mod instead;
 
 /// `<s>` and `</s>` are the special tokens of the tests' vocabulary, here around a context.
 const OPEN: usize = 1;

@@ -67,7 +67,7 @@ impl fmt::Display for Plan {
 fn show_contrast(f: &mut fmt::Formatter<'_>, plan: &Plan, contrast: &Contrast) -> fmt::Result {
     let Contrast { alpha, plausibility, without } = contrast;
     let what = match without {
-        Without::Contexts(_) => "a context",
+        Without::Contexts { .. } => "a context",
         Without::Image => "an image",
     };
     write!(f, "\nlogits of sequences with {what}: {} · full − {alpha} · without", 1.0 + alpha)?;
@@ -75,9 +75,12 @@ fn show_contrast(f: &mut fmt::Formatter<'_>, plan: &Plan, contrast: &Contrast) -
         write!(f, ", for tokens at least {plausibility} times as likely as the best")?;
     }
     match without {
-        Without::Contexts(markers) => {
+        Without::Contexts { markers, instead } => {
             let kind = if markers.in_text { "text" } else { "special tokens" };
             write!(f, "; contexts from \"{}\" to \"{}\" ({kind})", markers.open, markers.close)?;
+            if let Some(instead) = instead {
+                write!(f, ", {instead:?} in the place of each")?;
+            }
         }
         Without::Image => f.write_str("; images and audio are the rows that come as embeddings")?,
     }

@@ -1,7 +1,8 @@
 //! `[contrast]`.
 
 use super::error::ProfileError;
-use super::read::Section;
+use super::read::{Section, Value};
+use super::text::shorten;
 use super::types::ContrastTable;
 use crate::contrast::{Contrast, Without};
 use crate::invariance::MarkerTexts;
@@ -29,6 +30,31 @@ pub(super) fn table(s: &mut Section<'_, '_, '_>) -> Option<ContrastTable> {
         inner.fail_whole(ProfileError::SameMarkers);
         return None;
     }
-    let without = Without::Contexts(MarkerTexts { open, close, in_text: in_text.unwrap_or(false) });
+    let instead = match inner.get("instead") {
+        None => None,
+        Some(at) => Some(instead(&mut inner, at, [&open, &close])?),
+    };
+    let markers = MarkerTexts { open, close, in_text: in_text.unwrap_or(false) };
+    let without = Without::Contexts { markers, instead };
     Some(ContrastTable { pos, contrast: Contrast { alpha, plausibility, without } })
+}
+
+/// Most bytes of what stands in the place of a context.
+const MAX_INSTEAD: usize = 4096;
+
+/// What stands in the place of a context. It can have line breaks, unlike most texts.
+fn instead(s: &mut Section<'_, '_, '_>, at: &Value<'_>, markers: [&str; 2]) -> Option<String> {
+    let Some(text) = at.get_ref().as_str() else { return s.wrong_type(at, "instead") };
+    if text.is_empty() {
+        s.fail(at, "instead", ProfileError::NothingInstead);
+        return None;
+    }
+    if let Some(marker) = markers.into_iter().find(|marker| text.contains(*marker)) {
+        s.fail(at, "instead", ProfileError::MarkerInstead { got: shorten(text), marker: marker.to_owned() });
+        return None;
+    }
+    if text.len() > MAX_INSTEAD || text.contains('\0') {
+        return s.bad_text(at, "instead", text);
+    }
+    Some(text.to_owned())
 }

@@ -41,6 +41,21 @@ pub enum ProfileError {
         /// Where markers would stand.
         key: &'static str,
     },
+    /// A context that something empty stands in the place of.
+    #[error(
+        "nothing to put in the place of a context, got \"\", allowed: a text; without the key, contexts are left out"
+    )]
+    NothingInstead,
+    /// A context in the place of a context.
+    #[error(
+        "it has a marker in it, which would begin or end a context, got {got:?}, allowed: a text without {marker:?}"
+    )]
+    MarkerInstead {
+        /// The text, shortened.
+        got: String,
+        /// What it must not have.
+        marker: String,
+    },
     /// A required key is absent.
     #[error("missing, got nothing, allowed: {allowed}")]
     Missing {

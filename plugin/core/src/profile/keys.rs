@@ -217,7 +217,7 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "contrast.without",
         Kind::Table,
-        "a table { open = \"…\", close = \"…\" }, or \"image\"",
+        "a table { open = \"…\", close = \"…\" } (and instead = \"…\"), or \"image\"",
         "required",
         "What stands around a context in a prompt. Of the request without it, both markers and all between them are left out; \
          there can be several. A prompt whose markers do not pair is refused as on-error says. \"image\": every row that came as \
@@ -237,6 +237,14 @@ pub const KEYS: &[Key] = &[
         "one line of text",
         "required",
         "Where a context ends; the marker belongs to it.",
+    ),
+    Key::new(
+        "contrast.without.instead",
+        Kind::Text,
+        "text that has none of the markers, 4096 bytes at most",
+        "nothing, so that contexts are left out",
+        "What stands in the place of each context, markers included, in the request without it: in the tokens that the model has \
+         for this text by itself, special ones read.",
     ),
     Key::new(
         "contrast.alpha",

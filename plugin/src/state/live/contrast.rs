@@ -70,7 +70,14 @@ impl Live {
                 let why = "how the context was made cannot be read, and so no second one be made like it".into();
                 return failed("contrast", why);
             }
-            if let Without::Contexts(markers) = &contrast.without {
+            if let Without::Contexts { markers, instead } = &contrast.without {
+                for text in instead.iter() {
+                    let Some(tokens) = self.pieces.tokens_within(&self.host, text).filter(|t| !t.is_empty()) else {
+                        let why = format!("this model's vocabulary makes no tokens of {text:?}");
+                        return failed("contrast.without.instead", why);
+                    };
+                    lock(&self.known_texts).insert(text.clone(), tokens.into());
+                }
                 match self.pieces.markers(&self.host, markers) {
                     Ok(found) => drop(lock(&self.known_markers).insert(markers.clone(), Arc::new(found))),
                     Err(why) => return failed("contrast.without", why),
@@ -119,9 +126,9 @@ impl Live {
         let known = sequence.cells.fed().take_while(|(pos, _)| *pos < own[0].pos);
         let all: Vec<(i32, i32)> = known.chain(own.iter().map(|r| (r.pos, r.token))).collect();
         let (tokens, rows) = match &settings.without {
-            Without::Contexts(markers) => {
+            Without::Contexts { markers, instead } => {
                 let ends = !generating && own.last().is_some_and(|r| r.output);
-                self.without_contexts(markers, (seq, &all, &sequence.said), (&outputs, ends))?
+                self.without_contexts((markers, instead.as_deref()), (seq, &all, &sequence.said), (&outputs, ends))?
             }
             Without::Image => without_images(all, &outputs)?,
         };
@@ -133,15 +140,19 @@ impl Live {
         Ok(Some(Wanted { seq, tokens, pinned, under, alpha, reach, rows }))
     }
 
-    /// The tokens of a sequence without its contexts, and the rows that are set off, as [`contrast::rows`] has them. The
-    /// sequence: its number, positions and tokens of its rows, and where the model said them.
+    /// The tokens of a sequence without its contexts, or with a text in their place, and the rows that are set off, as
+    /// [`contrast::rows`] has them. The sequence: its number, positions and tokens of its rows, and where the model said them.
     fn without_contexts(
         &self,
-        markers: &MarkerTexts,
+        (markers, instead): (&MarkerTexts, Option<&str>),
         (seq, all, said): (i32, &[(i32, i32)], &BTreeSet<i32>),
         (outputs, ends): (&[(usize, i32)], bool),
     ) -> Result<Remaining, String> {
         let Some(markers) = lock(&self.known_markers).get(markers).cloned() else { return Ok(Default::default()) };
+        let instead = match instead.map(|text| lock(&self.known_texts).get(text).cloned()) {
+            Some(None) => return Ok(Default::default()),
+            found => found.flatten().unwrap_or_default(),
+        };
         if all.iter().any(|(_, token)| *token == EMBEDDED_TOKEN) {
             let why = "it has an image or audio, which is not there to be evaluated once more without its contexts";
             return Err(why.into());
@@ -159,7 +170,7 @@ impl Live {
         let mut contrasts = lock(&self.contrast);
         let found = contrasts.found.entry(seq).or_default();
         let pairs = found.find(&markers, &searched, |token| self.pieces.get(&self.host, token, true))?;
-        Ok((without(pairs, &tokens), contrast::rows(pairs, outputs, ends)?))
+        Ok((without(pairs, &tokens, &instead), contrast::rows(pairs, instead.len(), outputs, ends)?))
     }
 
     /// The second context has said what it can: of the micro-batch that is about to be evaluated. Sequences that it could not
