@@ -225,7 +225,7 @@ impl Source {
         for (gate, column) in table.chunks_exact_mut(self.n_tokens.max(1)).enumerate() {
             let Some(from) = merged.gates.get(gate) else { continue };
             for (v, row) in column.iter_mut().zip(&rows) {
-                *v = row.as_ref().map_or(0.0, |row| value(&self.structure, row, *from));
+                *v = row.as_ref().map_or(0.0, |row| value(&self.structure, row, *from, None));
             }
         }
     }

@@ -10,12 +10,13 @@ use std::sync::{Arc, atomic::AtomicU64};
 use evenkeel_core::{
     contrast::{self, Place},
     invariance::{Markers, Pairs, pairs},
+    plan::RuleIndex,
     sequence::PlanId,
 };
 use evenkeel_ffi::params::Copied;
 use rustc_hash::FxHashMap;
 
-use super::{Live, Pinned};
+use super::{Instance, Live, Pinned, RequestPriors};
 
 /// Stands for a token that was generated: no marker contains it.
 pub const GENERATED: i32 = i32::MIN;
@@ -90,6 +91,15 @@ pub struct Against {
     pub reach: Option<f32>,
     /// The negated logits of the request without what is left out, finite.
     pub minus_without: Vec<f32>,
+    /// What it says of labels.
+    pub priors: RequestPriors,
+}
+
+impl Against {
+    /// What the gate table has of the prior of a rule, by label; `None` if there is none.
+    pub fn prior(&self, rule: RuleIndex) -> Option<&[f32]> {
+        self.priors.iter().find(|(of, _)| *of == rule).map(|(_, gates)| &**gates)
+    }
 }
 
 /// A sequence of the micro-batch at hand that needs what the second context says.
@@ -100,6 +110,8 @@ pub struct Wanted {
     pub tokens: Vec<i32>,
     /// What it runs under.
     pub pinned: Pinned,
+    /// Its plan.
+    pub instance: Arc<Instance>,
     /// The same as a number, strengths included.
     pub under: PlanId,
     /// α.

@@ -18,6 +18,7 @@
  *   copy FROM TO                            llama_memory_seq_cp, all positions
  *   save SEQUENCE                           llama_state_seq_get_data, kept until the next one
  *   load SEQUENCE                           llama_state_seq_set_data of what was saved last
+ *   stats all                               writes what ek_stats_json says to standard error, on one line
  *   save all, load all                      the same of the whole context, by llama_state_get_data and llama_state_set_data
  */
 
@@ -126,6 +127,19 @@ static void image(struct llama_context * context, char * rest, int outputs, int 
     decode(context, batch, from, vocabulary, row);
 }
 
+static void stats(void) {
+    int (*json)(char *, size_t, size_t *) = (int (*)(char *, size_t, size_t *)) dlsym(RTLD_DEFAULT, "ek_stats_json");
+    static char text[1 << 16];
+    size_t      needed;
+    if (!json || json(text, sizeof(text), &needed) != 0) {
+        fail("ek_stats_json says nothing", NULL);
+    }
+    for (char * c = text; *c; c++) {
+        *c = *c == '\n' ? ' ' : *c;
+    }
+    fprintf(stderr, "host: ek_stats_json: %s\n", text);
+}
+
 static uint8_t * saved;
 static size_t    saved_size;
 
@@ -178,6 +192,8 @@ void run_script(struct llama_context * context, const char * path, void (*row)(c
         } else if (strcmp(line, "remove") == 0) {
             int sequence = (int) strtol(rest, &rest, 10), from = (int) strtol(rest, &rest, 10);
             llama_memory_seq_rm(llama_get_memory(context), sequence, from, (int) strtol(rest, &rest, 10));
+        } else if (strcmp(line, "stats") == 0) {
+            stats();
         } else if (strcmp(line, "save") == 0) {
             save(context, rest);
         } else if (strcmp(line, "load") == 0) {

@@ -7,6 +7,7 @@ use evenkeel_tests::{Door, Profile, Recording, Row, Scratch, Setting};
 
 mod image;
 mod instead;
+mod prior;
 
 /// `<s>` and `</s>` are the special tokens of the tests' vocabulary, here around a context.
 const OPEN: usize = 1;

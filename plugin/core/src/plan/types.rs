@@ -352,7 +352,12 @@ impl Plan {
 
     /// Labels of a rule whose prior is known only while the model runs; 0 of every other.
     pub(super) fn labels_of_prior(&self, rule: RuleIndex) -> u16 {
-        let moves = |c: &Calibration| matches!(c.correction, Correction::Online(_) | Correction::ContentFree { .. });
+        let moves = |c: &Calibration| {
+            matches!(
+                c.correction,
+                Correction::Online(_) | Correction::ContentFree { .. } | Correction::OfRequest { .. }
+            )
+        };
         self.calibration(rule).filter(|c| moves(c)).map_or(0, |c| c.labels.len() as u16)
     }
 

@@ -251,7 +251,8 @@ pub const KEYS: &[Key] = &[
         Kind::Number,
         "a number from 0 to 10",
         "1",
-        "How far the logits are moved from those without the context; 0 moves nothing.",
+        "How far the logits are moved from those without the context; 0 moves nothing, and is for a profile in which only a \
+         prior needs what the model says without it (calibrate.prior).",
     ),
     Key::new(
         "contrast.plausibility",
@@ -692,10 +693,13 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "calibrate.prior",
         Kind::Text,
-        "path of a safetensors file below the profile's folder or an asset-dir, or with contextual a table { content-free = [\"…\"] }",
+        "path of a safetensors file below the profile's folder or an asset-dir, or with contextual a table { content-free = [\"…\"] }, \
+         \"without-context\" or \"without-image\"",
         "required with contextual and batch",
         "The labels' probabilities without a reason: a tensor `prior`, one value above 0 per label; or prompts that they are \
-         measured on when the model is loaded.",
+         measured on when the model is loaded; or what the model says at the same row of the same request without what \
+         [contrast] leaves out of it, its contexts or its images. Rows with nothing left out before them keep every bit, and so do \
+         those on which the labels have no more than min-label-mass without it.",
     ),
     Key::new(
         "calibrate.prior.content-free",
@@ -794,9 +798,6 @@ pub const KEYS: &[Key] = &[
 ];
 
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
-
-/// Values that the language has and this version lacks.
-pub(super) const PLANNED_VALUES: &[(&str, &[&str])] = &[("calibrate.prior", &["without-context", "without-image"])];
 
 /// The key with this path.
 pub fn find(path: &str) -> Option<&'static Key> {

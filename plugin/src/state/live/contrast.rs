@@ -110,7 +110,7 @@ impl Live {
         let call = inner.call;
         let Some(sequence) = inner.sequences.get_mut(&seq) else { return Ok(None) };
         let outputs = (0..).zip(raw.iter().filter(|r| r.output)).filter(|(_, r)| r.seq == seq);
-        let outputs: Vec<(usize, i32)> = outputs.map(|(row, r)| (row, r.pos)).collect();
+        let mut outputs: Vec<(usize, i32)> = outputs.map(|(row, r)| (row, r.pos)).collect();
         let own: Vec<&RawRow> = raw.iter().filter(|r| r.seq == seq).collect();
         let generating = sequence.phase(call, false) == Phase::Generated;
         sequence.said.split_off(&own[0].pos);
@@ -120,6 +120,11 @@ impl Live {
         let Some((instance, settings)) = plan.as_ref().and_then(|p| Some((p, p.plan.contrast.as_ref()?))) else {
             return Ok(None);
         };
+        if instance.needs_only_last() {
+            // The last row of a prompt is the last of its sequence that gives output before one is generated.
+            let last = own.last().filter(|r| !generating && r.output);
+            outputs.retain(|(_, pos)| last.is_some_and(|r| r.pos == *pos));
+        }
         if outputs.is_empty() {
             return Ok(None);
         }
@@ -136,8 +141,8 @@ impl Live {
             return Ok(None);
         }
         let under = instance.identity(Phase::Prompt).plan;
-        let (alpha, reach) = (settings.alpha, settings.reach());
-        Ok(Some(Wanted { seq, tokens, pinned, under, alpha, reach, rows }))
+        let (alpha, reach) = (settings.alpha, settings.reach().filter(|_| settings.alpha != 0.0));
+        Ok(Some(Wanted { seq, tokens, pinned, instance: instance.clone(), under, alpha, reach, rows }))
     }
 
     /// The tokens of a sequence without its contexts, or with a text in their place, and the rows that are set off, as
@@ -182,8 +187,10 @@ impl Live {
             match result {
                 Ok(list) => {
                     self.contrasted.rows.fetch_add(list.len() as u64, Ordering::Relaxed);
+                    let (alpha, reach) = (wanted.alpha, wanted.reach);
                     for (row, minus_without) in list {
-                        rows[row] = Some(Against { alpha: wanted.alpha, reach: wanted.reach, minus_without });
+                        let priors = wanted.instance.request_priors(&minus_without);
+                        rows[row] = Some(Against { alpha, reach, minus_without, priors });
                     }
                 }
                 Err(why) => lock(&self.inner).refuse_now(wanted.seq, self, &why),
@@ -202,7 +209,7 @@ impl Live {
     /// What the graph of the micro-batch that is evaluated needs for it.
     pub fn contrast_nodes(&self) -> Option<Nodes> {
         let rows = self.against();
-        let some = !rows.is_empty();
+        let some = rows.iter().flatten().any(|against| against.alpha != 0.0);
         some.then(|| Nodes { plausible: rows.iter().flatten().any(|against| against.reach.is_some()) })
     }
 

@@ -2,10 +2,10 @@
 
 use super::*;
 
-const IMAGE: &str = "[contrast]\nwithout = \"image\"\n";
+pub(super) const IMAGE: &str = "[contrast]\nwithout = \"image\"\n";
 
 /// What is fed to a sequence, with its images or without, each from the position on where the one before ended.
-struct Feed {
+pub(super) struct Feed {
     sequence: usize,
     at: usize,
     without: bool,
@@ -14,7 +14,7 @@ struct Feed {
 }
 
 impl Feed {
-    fn new(arch: Arch, without: bool) -> Self {
+    pub(super) fn new(arch: Arch, without: bool) -> Self {
         Self { sequence: 0, at: 0, without, grid: arch == Arch::Qwen2Vl }
     }
 
@@ -27,18 +27,18 @@ impl Feed {
     }
 
     /// Tokens of their own for each seed, in one batch.
-    fn text(&mut self, command: &str, seed: usize, n: usize) -> String {
+    pub(super) fn text(&mut self, command: &str, seed: usize, n: usize) -> String {
         let tokens: Vec<usize> = (0..n).map(|i| 3 + (i * 37 + seed * 101) % 300).collect();
         format!("{command} {}\n", self.group(&tokens, n))
     }
 
     /// The same, token by token.
-    fn steps(&mut self, seed: usize, n: usize) -> String {
+    pub(super) fn steps(&mut self, seed: usize, n: usize) -> String {
         (0..n).map(|i| self.text("feed", seed + i, 1)).collect()
     }
 
     /// An image of so many rows.
-    fn image(&mut self, seed: usize, n: usize) -> String {
+    pub(super) fn image(&mut self, seed: usize, n: usize) -> String {
         if self.without {
             return String::new();
         }
