@@ -55,7 +55,7 @@ pub struct Contrasts {
 /// Counters of a context's contrasts.
 #[derive(Default)]
 pub struct Contrasted {
-    /// Rows whose logits were set off.
+    /// Rows whose logits were set off, or that had a prior of labels so.
     pub rows: AtomicU64,
     /// Tokens that the second context evaluated for them.
     pub tokens: AtomicU64,

@@ -3,7 +3,7 @@
 mod content_free;
 mod odd;
 mod online;
-mod served;
+pub(super) mod served;
 
 use std::fs;
 

@@ -1,11 +1,13 @@
 //! `prior = "without-context"` and `"without-image"`: the prior of labels is what the same request says without a part of it,
 //! against float64 on the raw logits of two runs without the library.
 
+use evenkeel_tests::Setting;
+use evenkeel_tests::host::{Arguments, Server, ServerKind};
 use serde_json::Value;
 
 use super::image::{Feed, IMAGE};
 use super::*;
-use crate::calibrate::{each, letter, softmax, values};
+use crate::calibrate::{each, letter, served::raw, softmax, values};
 
 /// A table, to which keys can be added.
 fn labels(prior: &str, keys: &str) -> String {
@@ -174,4 +176,37 @@ fn only_what_the_prior_needs_is_evaluated() {
     let stats: Value = serde_json::from_str(line).expect("JSON");
     let prompt_without = prompt.len() - 4 - 11;
     assert_eq!(stats["contexts"][0]["contrast"]["tokens"], serde_json::json!(prompt_without), "{stats:#}");
+}
+
+/// Requests of a server one after the other, of which later ones begin like earlier ones: each is divided by what the plain server
+/// says to it without its context.
+#[test]
+fn a_server_gives_each_request_its_own_prior() {
+    let scratch = Scratch::new();
+    let arguments = Arguments::new(&scratch.model(Arch::Llama, FileType::F32)).exact();
+    let profile =
+        Profile::empty().with(&format!("{CONTRAST}alpha = 0\n")).then(&labels("context", "min-label-mass = 0"));
+    let setting = Door::Preload.setting().and(&scratch.profile(&profile));
+    let plain = Server::start(ServerKind::Xllamacpp, &arguments, &Setting::new());
+    let server = Server::start(ServerKind::Xllamacpp, &arguments, &setting);
+    let tokens = |prompt: &Prompt, without: bool| -> Vec<u32> {
+        prompt.0.iter().filter(|(_, inside)| !(without && *inside)).map(|(token, _)| *token as u32).collect()
+    };
+    let first = Prompt::default().and(1, 9).context(2, 12).and(3, 10);
+    let other = Prompt(first.0[..9].to_vec()).context(4, 5).and(3, 10);
+    let two = first.clone().context(5, 3).and(6, 4);
+    let mut priors = vec![];
+    for prompt in [&first, &first.clone().and(7, 3), &other, &two, &first] {
+        let [full, without] = [false, true].map(|without| raw(&plain, &tokens(prompt, without)));
+        let wanted = expected(&full, &without, (0.0, false, 0.0)).expect("labels");
+        let gap = |other: &[f64]| wanted.iter().zip(other).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        let (near, far) = (gap(&raw(&server, &tokens(prompt, false))), gap(&full));
+        assert!(near < 1e-3 && far > 1e-2, "{near:e} of {far:e}\n{}", server.log());
+        priors.push(shares(&without).1);
+    }
+    assert!((priors[0][0] - priors[1][0]).abs() > 1e-4, "they have priors of their own: {priors:?}");
+    let none = tokens(&Prompt::default().and(8, 20), false);
+    let gap = raw(&plain, &none).iter().zip(raw(&server, &none)).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(gap < 1e-6, "without a context: {gap:e}");
+    assert!(!server.log().contains("evenkeel: error"), "{}", server.log());
 }
