@@ -123,10 +123,18 @@ impl Cells {
         }
     }
 
-    /// The first position that is absent or does not hold what `right` says it should; the end if all do.
+    /// The first position that is absent or does not hold what `right` says it should; the end if all do. After an image
+    /// positions may be left out: those of its height or width.
     pub fn first_wrong(&self, mut right: impl FnMut(i32, &Cell) -> bool) -> i32 {
-        let wrong = |(pos, cell): &(i32, Option<Cell>)| !cell.as_ref().is_some_and(|cell| right(*pos, cell));
-        self.iter().find(wrong).map_or(self.end(), |(pos, _)| pos)
+        let mut in_image = false;
+        let mut wrong = |(pos, cell): &(i32, Option<Cell>)| match cell {
+            Some(cell) => {
+                in_image = cell.token == EMBEDDED_TOKEN;
+                !right(*pos, cell)
+            }
+            None => !in_image,
+        };
+        self.iter().find(|place| wrong(place)).map_or(self.end(), |(pos, _)| pos)
     }
 
     /// The tokens from a position to the end; `None` if there is none in a place, or it is not known.
@@ -202,6 +210,9 @@ mod tests {
         assert_eq!(cells(&[1, EMBEDDED_TOKEN]).tokens_from(0), None);
         assert_eq!(cells(&[1, 2]).first_wrong(|pos, _| pos < 1), 1);
         assert_eq!(cells(&[1, 2]).first_wrong(|_, _| true), 2);
+        let mut image = cells(&[10, EMBEDDED_TOKEN]);
+        image.put(4, cell(14));
+        assert_eq!((image.first_wrong(|_, _| true), image.first_wrong(|pos, _| pos < 4)), (5, 4));
     }
 
     #[test]
