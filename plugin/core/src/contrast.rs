@@ -6,7 +6,7 @@
 //! (Li et al., arXiv 2210.15097).
 
 use crate::invariance::{MarkerTexts, Pairs};
-use crate::sequence::{Cells, EMBEDDED_TOKEN, is_token};
+use crate::sequence::{EMBEDDED_TOKEN, is_token};
 
 /// What a profile says of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,14 +38,6 @@ impl Contrast {
     /// itself is always within.
     pub fn reach(&self) -> Option<f32> {
         (self.plausibility > 0.0).then(|| 1e-6 - self.plausibility.ln())
-    }
-
-    /// Whether what is left out can be found in these cells.
-    pub fn can_search(&self, cells: &Cells) -> bool {
-        match self.without {
-            Without::Contexts { .. } => cells.tokens_from(0).is_some(),
-            Without::Image => Text::of(cells.fed()).is_some(),
-        }
     }
 }
 

@@ -7,9 +7,9 @@ use std::{
 
 use evenkeel_core::{
     contrast::{Text, Without, without},
-    invariance::MarkerTexts,
+    invariance::{MarkerTexts, Pairs},
     lower::Contrasted as Nodes,
-    sequence::{EMBEDDED_TOKEN, Phase, is_token},
+    sequence::{EMBEDDED_TOKEN, Phase},
 };
 
 use super::super::{
@@ -158,23 +158,25 @@ impl Live {
             Some(None) => return Ok(Default::default()),
             found => found.flatten().unwrap_or_default(),
         };
-        if all.iter().any(|(_, token)| *token == EMBEDDED_TOKEN) {
-            let why = "it has an image or audio, which is not there to be evaluated once more without its contexts";
-            return Err(why.into());
-        }
-        if !(0..).zip(all).all(|(at, (pos, token))| at == *pos && is_token(*token)) {
+        // Beside an image positions may be left out; in text alone none is.
+        if Text::of(all.iter().copied()).is_none() {
             return Err("not all of its tokens are known, so its contexts cannot be found".into());
         }
         let tokens: Vec<i32> = all.iter().map(|(_, token)| *token).collect();
-        let mut searched = tokens.clone();
-        for pos in said {
-            if let Some(token) = searched.get_mut(*pos as usize) {
-                *token = GENERATED;
-            }
-        }
+        let searched: Vec<i32> =
+            all.iter().map(|(pos, token)| if said.contains(pos) { GENERATED } else { *token }).collect();
         let mut contrasts = lock(&self.contrast);
         let found = contrasts.found.entry(seq).or_default();
         let pairs = found.find(&markers, &searched, |token| self.pieces.get(&self.host, token, true))?;
+        if tokens.contains(&EMBEDDED_TOKEN) {
+            return match *pairs == Pairs::default() {
+                true => Ok(Default::default()),
+                false => {
+                    Err("beside its context it has an image or audio, which is not there to be evaluated once more"
+                        .into())
+                }
+            };
+        }
         Ok((without(pairs, &tokens, &instead), contrast::rows(pairs, instead.len(), outputs, ends)?))
     }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use evenkeel_core::{
+    contrast::Text,
     invariance::Region,
     sequence::{Cell, MAX_POSITION},
 };
@@ -155,8 +156,7 @@ impl Live {
         let stale = sequence.first_stale();
         let contrast = sequence.pinned.as_ref().and_then(|p| p.plan(&sequence.router, stale));
         // Where its contexts or images are, only tokens say.
-        let contrast = contrast.as_ref().and_then(|p| p.plan.contrast.as_ref());
-        if contrast.is_some_and(|contrast| !contrast.can_search(&sequence.cells)) {
+        if contrast.is_some_and(|p| p.plan.contrast.is_some()) && Text::of(sequence.cells.fed()).is_none() {
             return Kept::Nothing;
         }
         let lost = stale < sequence.cells.end() && sequence.cells.tokens_from(stale).is_none();

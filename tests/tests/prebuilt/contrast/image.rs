@@ -182,12 +182,23 @@ fn states() {
     }
 }
 
-/// An image cannot be shown to a model once more: a request with one is not evaluated without its marked contexts.
+/// An image is not there to be evaluated once more: a request with one is refused if it has a marked context, and left alone if
+/// it has none.
 #[test]
-fn marked_contexts_and_images_do_not_go_together() {
-    let bench = Bench::new();
-    let (log, recording) = bench.run("fill 0:0:5,1,6,2\nimage 0 0:4:1,2\nfeed 0:6:7\n", "");
-    let rows = recording.unwrap_or_else(|| panic!("{log}")).rows;
-    assert!(log.contains("an image or audio"), "{log}");
-    assert_eq!(rows[0].logits.iter().filter(|bits| f32::from_bits(**bits) > -1e20).count(), 1, "it can only end");
+fn an_image_beside_a_marked_context() {
+    for arch in [Arch::Llama, Arch::Qwen2Vl] {
+        let bench = Bench::of(arch);
+        let image = |begin: &str, at: usize| {
+            let mut f = Feed { at, ..Feed::new(arch, false) };
+            format!("fill 0:0:{begin}\n{}{}", f.image(1, 6), f.steps(2, 3))
+        };
+        let (log, recording) = bench.run(&image("5,1,6,2", 4), "");
+        let rows = recording.unwrap_or_else(|| panic!("{log}")).rows;
+        assert!(log.contains("beside its context it has an image or audio"), "{log}");
+        assert_eq!(rows[0].logits.iter().filter(|bits| f32::from_bits(**bits) > -1e20).count(), 1, "it can only end");
+        let script = image("5,7,6", 3);
+        let (log, recording) = bench.run(&script, "");
+        bench.plain(&script).assert_same(&recording.unwrap_or_else(|| panic!("{log}")), "no context");
+        assert!(!log.contains("evenkeel: error") && !log.contains("a second context is made"), "{log}");
+    }
 }
