@@ -339,7 +339,7 @@ ek_status ek_get_strength(const char * rule, float * strength);
 
 /* ---- activations -------------------------------------------------------------------------------------------------- */
 
-/* A row that was captured: its sequence, its position in it, its token. */
+/* A row that was captured: its sequence, its position in it, its token; below 0 for one that came as an embedding. */
 typedef struct ek_row {
     int32_t seq;
     int32_t pos;

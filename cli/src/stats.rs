@@ -47,7 +47,7 @@ pub struct ContextStats {
     pub contrast: ContrastStats,
 }
 
-/// Rows of one context that were set off against the same request without its contexts.
+/// Rows of one context that were set off against the same request without its contexts or images, or had a prior so.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContrastStats {

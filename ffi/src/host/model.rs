@@ -135,6 +135,18 @@ impl Model {
     /// # Errors
     /// [`HostError::Tokenize`] if llama.cpp refuses.
     pub fn tokenize(&self, text: &str, special: bool) -> Result<Vec<Token>, HostError> {
+        self.tokens(text, special, special)
+    }
+
+    /// The tokens of a text that stands in another: special tokens' names are read, and nothing is added.
+    ///
+    /// # Errors
+    /// As [`Self::tokenize`].
+    pub fn tokenize_within(&self, text: &str) -> Result<Vec<Token>, HostError> {
+        self.tokens(text, false, true)
+    }
+
+    fn tokens(&self, text: &str, add: bool, read: bool) -> Result<Vec<Token>, HostError> {
         let refused = |code| HostError::Tokenize { code };
         let length = i32::try_from(text.len()).map_err(|_| refused(i32::MIN))?;
         let mut tokens: Vec<Token> = vec![0; text.len() + 8];
@@ -147,8 +159,8 @@ impl Model {
                     length,
                     tokens.as_mut_ptr(),
                     tokens.len() as i32,
-                    special,
-                    special,
+                    add,
+                    read,
                 )
             };
             match usize::try_from(n) {

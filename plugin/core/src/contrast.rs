@@ -1,10 +1,12 @@
-//! Contrast: what a model says to a request, set off against what it says to the same request without a marked context.
+//! Contrast: what a model says to a request, set off against what it says to the same request without a marked context, or
+//! without its images.
 //!
 //! `(1 + α)·full − α·without` on logits is context-aware decoding (Shi et al., arXiv 2305.14739); tokens that the full
 //! request makes less likely than β times the best stay out, which is the plausibility constraint of contrastive decoding
 //! (Li et al., arXiv 2210.15097).
 
 use crate::invariance::{MarkerTexts, Pairs};
+use crate::sequence::{EMBEDDED_TOKEN, is_token};
 
 /// What a profile says of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,8 +15,22 @@ pub struct Contrast {
     pub alpha: f32,
     /// β, from 0 to 1; 0 for no constraint.
     pub plausibility: f32,
-    /// What stands around a context.
-    pub markers: MarkerTexts,
+    /// What is left out.
+    pub without: Without,
+}
+
+/// What of a request is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Without {
+    /// Contexts.
+    Contexts {
+        /// What stands around each.
+        markers: MarkerTexts,
+        /// What stands in the place of each; `None` for nothing.
+        instead: Option<String>,
+    },
+    /// Images and audio: all that came as embeddings.
+    Image,
 }
 
 impl Contrast {
@@ -22,6 +38,46 @@ impl Contrast {
     /// itself is always within.
     pub fn reach(&self) -> Option<f32> {
         (self.plausibility > 0.0).then(|| 1e-6 - self.plausibility.ln())
+    }
+}
+
+/// The tokens of a request without its images.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Text {
+    /// In order.
+    pub tokens: Vec<i32>,
+    /// Where each stands among all rows.
+    positions: Vec<i32>,
+    /// The position of the first row of an image.
+    image: Option<i32>,
+}
+
+impl Text {
+    /// From the positions and tokens of a request's rows, in order. Rows of an image can share a position, and the text after
+    /// one can go on at a later position than the next, as with rotary positions of several dimensions. `None` if rows are
+    /// missing elsewhere, or one is of unknown origin.
+    pub fn of(rows: impl IntoIterator<Item = (i32, i32)>) -> Option<Text> {
+        let (mut text, mut next, mut in_image) = (Text::default(), 0, false);
+        for (pos, token) in rows {
+            let follows = pos == next || in_image && pos >= next - 1;
+            in_image = token == EMBEDDED_TOKEN;
+            match (follows, in_image) {
+                (true, true) => drop(text.image.get_or_insert(pos)),
+                (true, false) if is_token(token) => {
+                    text.tokens.push(token);
+                    text.positions.push(pos);
+                }
+                _ => return None,
+            }
+            next = pos + 1;
+        }
+        Some(text)
+    }
+
+    /// How many of the tokens stand before the logits of the row at a position; `None` before the first image.
+    pub fn left(&self, pos: i32) -> Option<usize> {
+        self.image.filter(|image| *image <= pos)?;
+        Some(self.positions.partition_point(|own| *own <= pos))
     }
 }
 
@@ -46,18 +102,21 @@ pub fn place(pairs: &Pairs, pos: i32) -> Place {
     if after && !inside { Place::After } else { Place::Plain }
 }
 
-/// How many tokens are left of those up to a position, itself included, if every context is left out.
-pub fn left(pairs: &Pairs, pos: i32) -> usize {
+/// How many tokens there are up to a position, itself included, if so many stand in the place of every context that ends there
+/// or before.
+pub fn left(pairs: &Pairs, pos: i32, instead: usize) -> usize {
     let out: i32 = pairs.closed.iter().map(|span| (span.end.min(pos + 1) - span.first).max(0)).sum();
-    usize::try_from(pos + 1 - out).unwrap_or(0)
+    let ended = pairs.closed.iter().filter(|span| span.end <= pos + 1).count();
+    usize::try_from(pos + 1 - out).unwrap_or(0) + ended * instead
 }
 
-/// The tokens without every context.
-pub fn without(pairs: &Pairs, tokens: &[i32]) -> Vec<i32> {
+/// The tokens with others in the place of every context, or with none.
+pub fn without(pairs: &Pairs, tokens: &[i32], instead: &[i32]) -> Vec<i32> {
     let mut left = Vec::with_capacity(tokens.len());
     let mut at = 0;
     for span in &pairs.closed {
         left.extend_from_slice(&tokens[at..span.first as usize]);
+        left.extend_from_slice(instead);
         at = span.end as usize;
     }
     left.extend_from_slice(&tokens[at..pairs.open.map_or(tokens.len(), |open| open as usize)]);
@@ -76,10 +135,12 @@ mod tests {
     #[test]
     fn what_is_left() {
         let tokens: Vec<i32> = (0..12).collect();
-        assert_eq!(without(&pairs(None), &tokens), [0, 1, 4, 5, 9, 10, 11]);
-        assert_eq!(without(&pairs(Some(10)), &tokens), [0, 1, 4, 5, 9]);
-        let lengths: Vec<usize> = (0..12).map(|pos| left(&pairs(None), pos)).collect();
-        assert_eq!(lengths, [1, 2, 2, 2, 3, 4, 4, 4, 4, 5, 6, 7]);
+        assert_eq!(without(&pairs(None), &tokens, &[]), [0, 1, 4, 5, 9, 10, 11]);
+        assert_eq!(without(&pairs(Some(10)), &tokens, &[]), [0, 1, 4, 5, 9]);
+        assert_eq!(without(&pairs(None), &tokens, &[7, 7]), [0, 1, 7, 7, 4, 5, 7, 7, 9, 10, 11]);
+        let lengths = |instead| (0..12).map(|pos| left(&pairs(None), pos, instead)).collect::<Vec<_>>();
+        assert_eq!(lengths(0), [1, 2, 2, 2, 3, 4, 4, 4, 4, 5, 6, 7]);
+        assert_eq!(lengths(2), [1, 2, 2, 4, 5, 6, 6, 6, 8, 9, 10, 11]);
     }
 
     #[test]
@@ -91,9 +152,25 @@ mod tests {
     }
 
     #[test]
+    fn text_without_images() {
+        let e = EMBEDDED_TOKEN;
+        let text = Text::of([(0, 7), (1, 8), (2, e), (3, e), (4, 9)]).unwrap();
+        assert_eq!(text.tokens, [7, 8, 9]);
+        assert_eq!([0, 1, 2, 3, 4].map(|pos| text.left(pos)), [None, None, Some(2), Some(2), Some(3)]);
+        // An image's rows at one position, and the text where its height or width ends.
+        let jump = Text::of([(0, 7), (1, e), (1, e), (1, e), (4, 9), (5, 6)]).unwrap();
+        assert_eq!(jump.tokens, [7, 9, 6]);
+        assert_eq!([0, 1, 4, 5].map(|pos| jump.left(pos)), [None, Some(1), Some(2), Some(3)]);
+        assert_eq!(Text::of([(0, 7), (1, 8)]).unwrap().left(1), None);
+        for lost in [&[(1, 7)][..], &[(0, 7), (2, 8)], &[(0, 7), (1, -1)], &[(0, e), (1, 7), (1, 7)], &[(0, 7), (0, e)]]
+        {
+            assert_eq!(Text::of(lost.iter().copied()), None, "{lost:?}");
+        }
+    }
+
+    #[test]
     fn reach() {
-        let markers = MarkerTexts { open: "a".into(), close: "b".into(), in_text: false };
-        let of = |plausibility| Contrast { alpha: 1.0, plausibility, markers: markers.clone() }.reach();
+        let of = |plausibility| Contrast { alpha: 1.0, plausibility, without: Without::Image }.reach();
         assert_eq!(of(0.0), None);
         assert!(of(1.0).unwrap() > 0.0 && (of(0.1).unwrap() - std::f32::consts::LN_10).abs() < 1e-5);
     }

@@ -8,7 +8,7 @@ use std::{
 use evenkeel_core::{
     lower::{Leaf, Patch, SlotTable},
     plan::{GateSource, HELD_SLOTS, RuleIndex},
-    sequence::UNKNOWN_TOKEN,
+    sequence::is_token,
 };
 use evenkeel_ffi::generated::types::*;
 
@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     log,
-    state::{self, Context, Live, Row, Structure, lock},
+    state::{self, Against, Context, Live, Row, Structure, lock},
 };
 
 /// What is kept of a rewritten graph until the host builds the next one at the same address, or frees its scheduler.
@@ -311,17 +311,25 @@ impl RewrittenGraph {
             live.decided();
         }
         self.slots.iter_mut().for_each(|inputs| inputs.write(rows));
+        let of = live.against();
+        let of: &[Option<Against>] = if known { &of } else { &[] };
         if let Some(against) = &mut self.against {
-            let of = live.against();
-            against.write(if known { &of } else { &[] });
+            against.write(of);
         }
+        // Which output row each row is.
+        let outputs = rows.iter().scan(0, |n, row| {
+            *n += usize::from(row.output);
+            Some(row.output.then(|| *n - 1))
+        });
+        let said: Vec<Option<&Against>> =
+            if of.is_empty() { vec![] } else { outputs.map(|at| of.get(at?)?.as_ref()).collect() };
         if live.second_of.is_none() {
-            self.counted.count(&self.structure, rows);
+            self.counted.count(&self.structure, rows, &said);
         }
         if let (Some(gates), Some(merged)) = (&mut self.gates, &self.structure.merged) {
             let structure = &self.structure;
             gates.write(|gate, i| match (rows.get(i), merged.gates.get(gate)) {
-                (Some(row), Some(source)) => value(structure, row, *source),
+                (Some(row), Some(source)) => value(structure, row, *source, said.get(i).copied().flatten()),
                 _ => 0.0,
             });
         }
@@ -330,7 +338,7 @@ impl RewrittenGraph {
 
     /// Counts one evaluation of these rows.
     pub fn count(&self, rows: &[Row]) {
-        self.counted.count(&self.structure, rows);
+        self.counted.count(&self.structure, rows, &[]);
     }
 
     /// Whether the host's own input has the tokens of these rows.
@@ -347,7 +355,7 @@ impl RewrittenGraph {
         // SAFETY: the caller's promise.
         let same = unsafe { self.holds(self.positions, rows.len(), positions) };
         // SAFETY: as above.
-        same && (tokens().any(|t| t == UNKNOWN_TOKEN) || unsafe { self.holds(self.tokens, rows.len(), tokens) })
+        same && (tokens().any(|t| !is_token(t)) || unsafe { self.holds(self.tokens, rows.len(), tokens) })
     }
 
     /// Whether an input of the host's begins with these numbers; true if the graph does not use it.
@@ -377,8 +385,8 @@ impl RewrittenGraph {
     }
 }
 
-/// The value of a gate on a row.
-pub fn value(structure: &Structure, row: &Row, source: GateSource) -> f32 {
+/// The value of a gate on a row; `said`: what the row is set off against.
+pub fn value(structure: &Structure, row: &Row, source: GateSource, said: Option<&Against>) -> f32 {
     match source {
         GateSource::Plan(plan) => f32::from(row.plan == Some(plan)),
         GateSource::Rule(plan, rule) if row.plan == Some(plan) => {
@@ -387,10 +395,16 @@ pub fn value(structure: &Structure, row: &Row, source: GateSource) -> f32 {
             if instance.prior(rule).is_some_and(|(prior, how)| !prior.is_used(how)) {
                 return 0.0;
             }
+            if instance.of_request().contains(&rule) && said.is_none_or(|said| said.prior(rule).is_none()) {
+                return 0.0;
+            }
             let strength = typed.gate.map_or(0.0, |gate| instance.strength(usize::from(gate.0)));
             if row.takes(typed.tokens, typed.held) { strength } else { 0.0 }
         }
         GateSource::Prior(plan, rule, label) if row.plan == Some(plan) => {
+            if let Some(gates) = said.and_then(|said| said.prior(rule)) {
+                return gates[usize::from(label)];
+            }
             structure.plans[plan].prior(rule).map_or(0.0, |(prior, how)| prior.gate(usize::from(label), how))
         }
         GateSource::Rule(..) | GateSource::Prior(..) => 0.0,

@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
-use evenkeel_core::{lower::SlotTable, sequence::UNKNOWN_TOKEN};
+use evenkeel_core::{
+    lower::SlotTable,
+    sequence::{UNKNOWN_TOKEN, is_token},
+};
 use evenkeel_ffi::generated::types::*;
 
 use super::{
@@ -222,7 +225,7 @@ impl Source {
         for (gate, column) in table.chunks_exact_mut(self.n_tokens.max(1)).enumerate() {
             let Some(from) = merged.gates.get(gate) else { continue };
             for (v, row) in column.iter_mut().zip(&rows) {
-                *v = row.as_ref().map_or(0.0, |row| value(&self.structure, row, *from));
+                *v = row.as_ref().map_or(0.0, |row| value(&self.structure, row, *from, None));
             }
         }
     }
@@ -240,7 +243,7 @@ impl Source {
             return vec![self.structure.alone.then_some(row); n];
         };
         let fits = |row: &Row, i: usize| {
-            tokens.is_none_or(|t| row.token == UNKNOWN_TOKEN || t[i] == row.token)
+            tokens.is_none_or(|t| !is_token(row.token) || t[i] == row.token)
                 && positions.is_none_or(|p| p[i] == row.pos)
         };
         // In the order of the batch, as long as llama.cpp keeps to it.

@@ -319,7 +319,7 @@ unsafe fn whole(host: &Host, model: *const llama_model) -> bool {
 fn words(book: &Book) -> String {
     let one = |name: &str, plan: &evenkeel_core::plan::Plan| {
         let active = plan.rules.iter().filter(|r| r.dropped.is_none()).count();
-        let contrast = if plan.contrast.is_some() { ", and a contrast" } else { "" };
+        let contrast = if plan.contrast.as_ref().is_some_and(|c| c.alpha != 0.0) { ", and a contrast" } else { "" };
         format!("`{name}`: {active} of {} rules act{contrast}", plan.rules.len())
     };
     match &book.named[..] {

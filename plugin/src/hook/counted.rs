@@ -8,7 +8,7 @@ use evenkeel_core::{
     profile::Tokens,
 };
 
-use crate::state::{Row, SiteCounter, Structure};
+use crate::state::{Against, Row, SiteCounter, Structure};
 
 /// The places at which the rules of one graph act.
 #[derive(Default)]
@@ -37,8 +37,8 @@ impl Counted {
         Counted(places)
     }
 
-    /// Counts one evaluation of these rows.
-    pub fn count(&self, structure: &Structure, rows: &[Row]) {
+    /// Counts one evaluation of these rows; `said`: what each is set off against, if any is.
+    pub fn count(&self, structure: &Structure, rows: &[Row], said: &[Option<&Against>]) {
         for place in &self.0 {
             let acts = |row: &&Row| {
                 row.plan == Some(place.plan)
@@ -47,6 +47,9 @@ impl Counted {
             };
             let n = rows.iter().filter(acts).count() as u64;
             let instance = &structure.plans[place.plan];
+            let has = |said: Option<&Against>| said.is_some_and(|s| s.prior(RuleIndex(place.rule as u16)).is_some());
+            let n_priors = rows.iter().zip(said).filter(|(row, said)| acts(row) && has(**said)).count() as u64;
+            instance.counters[place.rule].with_prior.fetch_add(n_priors, Ordering::Relaxed);
             if let Some(counter) = place.counter.and_then(|at| instance.sites.get(at)).filter(|_| n > 0) {
                 counter.add(n);
             }

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use evenkeel_core::sequence::UNKNOWN_TOKEN;
+use evenkeel_core::sequence::{EMBEDDED_TOKEN, UNKNOWN_TOKEN};
 use evenkeel_ffi::generated::types::llama_batch;
 
 use crate::state::RawRow;
@@ -105,8 +105,12 @@ pub unsafe fn read(layout: &Layout, ubatch: usize) -> Option<Vec<RawRow>> {
                     seq: seqs[0],
                     others: seqs[1..].into(),
                     pos: *tail.pos.add(i),
-                    // Where rows of both kinds are mixed, nothing here says which is which.
-                    token: if head.embd.is_null() { *head.token.add(i) } else { UNKNOWN_TOKEN },
+                    token: match (head.token.is_null(), head.embd.is_null()) {
+                        (_, true) => *head.token.add(i),
+                        (true, false) => EMBEDDED_TOKEN,
+                        // Where rows of both kinds are mixed, nothing here says which is which.
+                        (false, false) => UNKNOWN_TOKEN,
+                    },
                     // Where all rows give output, as for embeddings, nobody says it of each.
                     output: tail.output.is_null() || *tail.output.add(i) != 0,
                 })
@@ -161,7 +165,7 @@ pub unsafe fn of_batch(batch: &llama_batch, mut end: impl FnMut(i32) -> i32) -> 
             seq,
             others: seqs[1..].into(),
             pos,
-            token: if batch.token.is_null() { UNKNOWN_TOKEN } else { *batch.token.add(i) },
+            token: if batch.token.is_null() { EMBEDDED_TOKEN } else { *batch.token.add(i) },
             output: if batch.logits.is_null() { i + 1 == n } else { *batch.logits.add(i) != 0 },
         }
     };

@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use evenkeel_core::sequence::{Cell, Cells, Saved, TRAILER_END, UNKNOWN_TOKEN};
+use evenkeel_core::sequence::{Cell, Cells, EMBEDDED_TOKEN, Saved, TRAILER_END, UNKNOWN_TOKEN};
 
 use super::{decode::end_of, dispatch::Verdict, entry::Registers};
 use crate::{
@@ -105,7 +105,8 @@ fn restored(r: &Registers, seq: i32, saved: Option<Saved>, partial: bool) {
 fn real(live: &Live, mut cells: Cells) -> Cells {
     let all = cells.clone();
     for (pos, cell) in all.iter() {
-        if let Some(cell) = cell.filter(|cell| !live.pieces.has(&live.host, cell.token)) {
+        let strange = |token| token != EMBEDDED_TOKEN && !live.pieces.has(&live.host, token);
+        if let Some(cell) = cell.filter(|cell| strange(cell.token)) {
             cells.put(pos, Cell { token: UNKNOWN_TOKEN, ..cell });
         }
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use evenkeel_core::{
     invariance::{Marker, MarkerTexts, Markers},
-    sequence::UNKNOWN_TOKEN,
+    sequence::is_token,
     vocabulary::Vocabulary,
 };
 use evenkeel_ffi::generated::{
@@ -85,9 +85,9 @@ impl Vocab {
 }
 
 impl Vocab {
-    /// The tokens of a prompt, as a server makes them of one: with what the model wants in front, special tokens read. `None`
+    /// The tokens of a text, special ones read. `prompt`: with what the model wants in front, as a server makes them. `None`
     /// if this llama.cpp was handed over without the function.
-    fn tokens(self, host: &Host, text: &str) -> Option<Vec<i32>> {
+    fn tokens(self, host: &Host, text: &str, prompt: bool) -> Option<Vec<i32>> {
         let llama = host.lib.llama.as_ref().filter(|_| self.0 != 0)?;
         let tokenize = llama.llama_tokenize?;
         let mut tokens = vec![0i32; text.len() + 16];
@@ -95,7 +95,7 @@ impl Vocab {
             let (from, n, into, room) =
                 (text.as_ptr().cast(), text.len() as i32, tokens.as_mut_ptr(), tokens.len() as i32);
             // SAFETY: the vocabulary of a loaded model; `n` bytes are read and at most `room` tokens written.
-            let found = unsafe { tokenize(self.pointer(), from, n, into, room, true, true) };
+            let found = unsafe { tokenize(self.pointer(), from, n, into, room, prompt, true) };
             match usize::try_from(found) {
                 Ok(found) => {
                     tokens.truncate(found);
@@ -188,7 +188,12 @@ impl Pieces {
 
     /// The tokens of a prompt; `None` where nothing makes them.
     pub fn tokens(&self, host: &Host, text: &str) -> Option<Vec<i32>> {
-        self.vocab.tokens(host, text)
+        self.vocab.tokens(host, text, true)
+    }
+
+    /// The tokens of a text in a prompt; `None` where nothing makes them.
+    pub fn tokens_within(&self, host: &Host, text: &str) -> Option<Vec<i32>> {
+        self.vocab.tokens(host, text, false)
     }
 
     /// The bytes of every token.
@@ -198,7 +203,7 @@ impl Pieces {
 
     /// The bytes of a token; nothing, and nothing is asked, if they are not needed.
     pub fn get(&self, host: &Host, token: i32, needed: bool) -> Arc<[u8]> {
-        if !needed || token == UNKNOWN_TOKEN {
+        if !needed || !is_token(token) {
             return Arc::new([]);
         }
         if let Some(piece) = lock(&self.known).get(&token) {

@@ -1,21 +1,22 @@
 //! What the rows of one context are set off against, and what its second context, which evaluates their sequences without
-//! their marked contexts, has in its cells.
+//! their marked contexts or images, has in its cells.
 //!
-//! What a sequence is without its contexts follows from its tokens alone. So nothing that a host does to cells has to be done
-//! there too: before it is used, a sequence of the second context is compared with what it should be, cut at the first
-//! difference, and completed.
+//! What a sequence is without its contexts or images follows from its tokens alone. So nothing that a host does to cells has
+//! to be done there too: before it is used, a sequence of the second context is compared with what it should be, cut at the
+//! first difference, and completed.
 
 use std::sync::{Arc, atomic::AtomicU64};
 
 use evenkeel_core::{
     contrast::{self, Place},
     invariance::{Markers, Pairs, pairs},
+    plan::RuleIndex,
     sequence::PlanId,
 };
 use evenkeel_ffi::params::Copied;
 use rustc_hash::FxHashMap;
 
-use super::{Live, Pinned};
+use super::{Instance, Live, Pinned, RequestPriors};
 
 /// Stands for a token that was generated: no marker contains it.
 pub const GENERATED: i32 = i32::MIN;
@@ -54,7 +55,7 @@ pub struct Contrasts {
 /// Counters of a context's contrasts.
 #[derive(Default)]
 pub struct Contrasted {
-    /// Rows whose logits were set off.
+    /// Rows whose logits were set off, or that had a prior of labels so.
     pub rows: AtomicU64,
     /// Tokens that the second context evaluated for them.
     pub tokens: AtomicU64,
@@ -88,18 +89,29 @@ pub struct Against {
     pub alpha: f32,
     /// How far below its best logit others may lie.
     pub reach: Option<f32>,
-    /// The negated logits of the request without its contexts, finite.
+    /// The negated logits of the request without what is left out, finite.
     pub minus_without: Vec<f32>,
+    /// What it says of labels.
+    pub priors: RequestPriors,
+}
+
+impl Against {
+    /// What the gate table has of the prior of a rule, by label; `None` if there is none.
+    pub fn prior(&self, rule: RuleIndex) -> Option<&[f32]> {
+        self.priors.iter().find(|(of, _)| *of == rule).map(|(_, gates)| &**gates)
+    }
 }
 
 /// A sequence of the micro-batch at hand that needs what the second context says.
 pub struct Wanted {
     /// Its number.
     pub seq: i32,
-    /// Its tokens without its contexts.
+    /// Its tokens without what is left out.
     pub tokens: Vec<i32>,
     /// What it runs under.
     pub pinned: Pinned,
+    /// Its plan.
+    pub instance: Arc<Instance>,
     /// The same as a number, strengths included.
     pub under: PlanId,
     /// α.
@@ -137,12 +149,17 @@ impl Found {
     }
 }
 
-/// Which rows of a sequence are set off, each with how many tokens are before its logits. `outputs`: place among the output rows,
-/// and position; `ends`: the last of them is the end of a prompt.
+/// Which rows of a sequence are set off, each with how many tokens are before its logits. `instead`: how many stand in the place
+/// of each context; `outputs`: place among the output rows, and position; `ends`: the last of them is the end of a prompt.
 ///
 /// # Errors
 /// Why there is nothing to set it off against.
-pub fn rows(pairs: &Pairs, outputs: &[(usize, i32)], ends: bool) -> Result<Vec<(usize, usize)>, String> {
+pub fn rows(
+    pairs: &Pairs,
+    instead: usize,
+    outputs: &[(usize, i32)],
+    ends: bool,
+) -> Result<Vec<(usize, usize)>, String> {
     let mut rows = vec![];
     for (i, (row, pos)) in outputs.iter().enumerate() {
         match contrast::place(pairs, *pos) {
@@ -151,7 +168,7 @@ pub fn rows(pairs: &Pairs, outputs: &[(usize, i32)], ends: bool) -> Result<Vec<(
                 return Err("the prompt ends in a context that does not end".into());
             }
             Place::Open => {}
-            Place::After => match contrast::left(pairs, *pos) {
+            Place::After => match contrast::left(pairs, *pos, instead) {
                 0 => return Err("nothing is left of the prompt without its context".into()),
                 n => rows.push((*row, n)),
             },
@@ -182,10 +199,12 @@ mod tests {
     #[test]
     fn rows_after_a_context_are_set_off() {
         let pairs = Pairs { closed: vec![Span { first: 1, end: 4 }], open: Some(6) };
-        assert_eq!(rows(&pairs, &[(0, 0), (1, 4), (2, 5)], true), Ok(vec![(1, 2), (2, 3)]));
-        assert!(rows(&pairs, &[(0, 6)], true).is_err());
-        assert_eq!(rows(&pairs, &[(0, 6)], false), Ok(vec![]));
+        assert_eq!(rows(&pairs, 0, &[(0, 0), (1, 4), (2, 5)], true), Ok(vec![(1, 2), (2, 3)]));
+        assert_eq!(rows(&pairs, 2, &[(0, 0), (1, 3), (2, 5)], true), Ok(vec![(1, 3), (2, 5)]));
+        assert!(rows(&pairs, 0, &[(0, 6)], true).is_err());
+        assert_eq!(rows(&pairs, 0, &[(0, 6)], false), Ok(vec![]));
         let all = Pairs { closed: vec![Span { first: 0, end: 4 }], open: None };
-        assert!(rows(&all, &[(0, 3)], true).is_err());
+        assert!(rows(&all, 0, &[(0, 3)], true).is_err());
+        assert_eq!(rows(&all, 1, &[(0, 3)], true), Ok(vec![(0, 1)]));
     }
 }

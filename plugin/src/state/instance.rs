@@ -6,13 +6,16 @@ use std::sync::{
 };
 
 use evenkeel_core::{
-    plan::{Plan, RuleIndex, Site, Term},
-    profile::CachePolicy,
+    plan::{Correction, Plan, RuleIndex, Site, Term},
+    profile::{CachePolicy, Tokens},
     sequence::{Identity, Phase, Phases, PlanId},
 };
 use sha2::{Digest as _, Sha256};
 
 use super::{Identities, Online, RulePrior, Use, identity::Hash};
+
+/// By rule, of those that have one on a row: what the gate table has of its prior, by label.
+pub type RequestPriors = Box<[(RuleIndex, Box<[f32]>)]>;
 
 /// A plan, bound to one context.
 pub struct Instance {
@@ -33,6 +36,8 @@ pub struct Instance {
     pub patch: OnceLock<String>,
     /// Per rule: the prior that is known only while the model runs.
     priors: Vec<RulePrior>,
+    /// The rules whose prior is what the same request says without a part of it.
+    of_request: Vec<RuleIndex>,
     /// Whether the last prompt row of a sequence decides something for those after it.
     pub holds: bool,
     /// Whether those can change it.
@@ -51,6 +56,8 @@ pub struct Counter {
     pub graphs: AtomicU64,
     /// Rows of its sites in those graphs on which it acts; also those on which its condition does not hold.
     pub rows: AtomicU64,
+    /// Of these, where its prior is that of the request without a part, those that had one.
+    pub with_prior: AtomicU64,
 }
 
 /// What a rule did at one site.
@@ -95,9 +102,26 @@ impl Instance {
         let sites = sites.map(counter).collect();
         let (hash, phases) = (plan.hash().0, Phases::of(&plan));
         let (patch, id) = (OnceLock::new(), AtomicU32::default());
+        let is = |rule: &RuleIndex| {
+            plan.calibration(*rule).is_some_and(|c| matches!(c.correction, Correction::OfRequest { .. }))
+        };
+        let of_request = (0..plan.rules.len() as u16).map(RuleIndex).filter(is).collect();
         let (holds, reviews) = plan.holds();
-        let instance =
-            Instance { plan, hash, cache, strengths, counters, sites, patch, priors, holds, reviews, phases, id };
+        let instance = Instance {
+            plan,
+            hash,
+            cache,
+            strengths,
+            counters,
+            sites,
+            patch,
+            priors,
+            of_request,
+            holds,
+            reviews,
+            phases,
+            id,
+        };
         instance.identify(identities);
         instance
     }
@@ -110,6 +134,24 @@ impl Instance {
     /// The prior of a rule whose prior is known only while the model runs, and how it is used.
     pub fn prior(&self, rule: RuleIndex) -> Option<&(Arc<Online>, Use)> {
         self.priors.get(usize::from(rule.0))?.as_ref()
+    }
+
+    /// The rules whose prior is what the same request says without a part of it.
+    pub fn of_request(&self) -> &[RuleIndex] {
+        &self.of_request
+    }
+
+    /// Whether the request without a part is needed at the last row of a prompt only, because nothing but priors of labels that
+    /// are calibrated there come from it.
+    pub fn needs_only_last(&self) -> bool {
+        let last = |rule: &RuleIndex| self.plan.rules[usize::from(rule.0)].tokens == Tokens::Last;
+        self.plan.contrast.as_ref().is_some_and(|c| c.alpha == 0.0) && self.of_request.iter().all(last)
+    }
+
+    /// What the gate table has of those priors where the request without a part has these negated logits.
+    pub fn request_priors(&self, minus_without: &[f32]) -> RequestPriors {
+        let one = |rule: &RuleIndex| Some((*rule, self.plan.calibration(*rule)?.gates_of(minus_without)?));
+        self.of_request.iter().filter_map(one).collect()
     }
 
     /// Priors that are still to be measured.

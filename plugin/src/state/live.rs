@@ -40,7 +40,7 @@ pub struct RawRow {
     pub others: Box<[i32]>,
     /// Its position.
     pub pos: i32,
-    /// Its token, or [`UNKNOWN_TOKEN`].
+    /// Its token, or what stands for one (see [`Cell::token`](evenkeel_core::sequence::Cell::token)).
     pub token: i32,
     /// Whether it gives output.
     pub output: bool,
@@ -112,7 +112,7 @@ pub struct Live {
     contrasting: AtomicBool,
     /// How it was made, where that could be read.
     origin: OnceLock<Origin>,
-    /// The number of the context whose sequences it evaluates without their contexts, if that is what it is for.
+    /// The number of the context whose sequences it evaluates without their contexts or images, if that is what it is for.
     pub second_of: Option<u32>,
     /// What its rows are set off against. Locked after `inner` where both are.
     pub contrast: Mutex<Contrasts>,
@@ -120,6 +120,8 @@ pub struct Live {
     pub contrasted: Contrasted,
     /// What markers of every kind are in the model's vocabulary.
     known_markers: Mutex<FxHashMap<MarkerTexts, Arc<Markers>>>,
+    /// The tokens of what stands in the place of contexts.
+    known_texts: Mutex<FxHashMap<String, Arc<[i32]>>>,
     inner: Mutex<Inner>,
 }
 
@@ -246,6 +248,7 @@ impl Live {
             contrast: Mutex::default(),
             contrasted: Contrasted::default(),
             known_markers: Mutex::default(),
+            known_texts: Mutex::default(),
             inner: Mutex::new(inner),
         }
     }

@@ -38,7 +38,7 @@ pub use context::{Context, Standing};
 pub use contrast::{Against, Contrasted, Contrasts, Fed, Logits, Origin, Second, Wanted};
 pub use held::RowSlots;
 pub use identity::Identities;
-pub use instance::{Instance, PLAIN, SiteCounter};
+pub use instance::{Instance, PLAIN, RequestPriors, SiteCounter};
 pub use live::{Again, Kept, Live, Prepared, RawRow, Repair, Room, Row, Said};
 pub use prior::{Online, Priors, RulePrior, Use};
 pub use profile::ProfileSlot;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use evenkeel_core::invariance::{Mode, Part, Region, Seen};
-use evenkeel_core::sequence::UNKNOWN_TOKEN;
+use evenkeel_core::sequence::is_token;
 use rustc_hash::FxHashMap;
 
 use super::{RawRow, lock};
@@ -374,7 +374,7 @@ impl Regions {
         if asked.canonical {
             let cells = region.first()..region.end();
             let tokens: Vec<i32> = own.iter().filter(|r| cells.contains(&r.pos)).map(|r| r.token).collect();
-            let canonical = region.canonical(&tokens).filter(|_| !tokens.contains(&UNKNOWN_TOKEN));
+            let canonical = region.canonical(&tokens).filter(|_| tokens.iter().all(|t| is_token(*t)));
             let Some(canonical) = canonical else {
                 return Err("its segments are not fed as tokens, and so have no order of their own (canonical)".into());
             };
@@ -448,7 +448,7 @@ mod tests {
         // Without tokens there is no such order.
         regions.remove(0, 0, -1);
         regions.announce(0, Some(region()), 0).unwrap();
-        raw[3].token = UNKNOWN_TOKEN;
+        raw[3].token = evenkeel_core::sequence::EMBEDDED_TOKEN;
         assert_eq!(regions.feed(&raw, asked).len(), 1);
     }
 

@@ -108,6 +108,12 @@ fn context(c: &Context) -> Value {
 
 /// The rules of one profile.
 fn rules(instance: &Instance) -> Vec<Value> {
+    // Rows that it looked at, and those that had a prior: what the request says there without a part.
+    let of_request = |i: usize| {
+        let (index, counter) = (RuleIndex(i as u16), &instance.counters[i]);
+        let known = || json!({ "rows": load(&counter.rows), "known": load(&counter.with_prior) });
+        instance.of_request().contains(&index).then(known)
+    };
     let rule = |(i, rule): (usize, &evenkeel_core::plan::Rule)| {
         let counter = &instance.counters[i];
         json!({
@@ -122,11 +128,11 @@ fn rules(instance: &Instance) -> Vec<Value> {
             "sites": counter.sites.load(Relaxed),
             "graphs": load(&counter.graphs),
             "rows": load(&counter.rows),
-            "prior": instance.prior(RuleIndex(i as u16)).map(|(prior, how)| json!({
+            "prior": of_request(i).or_else(|| instance.prior(RuleIndex(i as u16)).map(|(prior, how)| json!({
                 "requests": prior.seen(),
                 "used": prior.is_used(how),
                 "shares": prior.shares(),
-            })),
+            }))),
         })
     };
     instance.plan.rules.iter().enumerate().map(rule).collect()

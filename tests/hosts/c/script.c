@@ -12,10 +12,13 @@
  *   feed SEQUENCE:POSITION:TOKEN,TOKEN...   several such groups: one batch; every row gives logits
  *   fill SEQUENCE:POSITION:TOKEN,TOKEN...   the same; no row gives logits
  *   tail ROWS SEQUENCE:POSITION:TOKEN...    the same; the last ROWS give logits
+ *   image ROWS SEQUENCE:POSITION:SEED...    a batch of embeddings, made of one number each; the last ROWS give logits. Where a
+ *                                           model's positions have several dimensions, a group's rows are a grid at POSITION
  *   remove SEQUENCE FROM TO                 llama_memory_seq_rm
  *   copy FROM TO                            llama_memory_seq_cp, all positions
  *   save SEQUENCE                           llama_state_seq_get_data, kept until the next one
  *   load SEQUENCE                           llama_state_seq_set_data of what was saved last
+ *   stats all                               writes what ek_stats_json says to standard error, on one line
  *   save all, load all                      the same of the whole context, by llama_state_get_data and llama_state_set_data
  */
 
@@ -50,6 +53,19 @@ static void segments(struct llama_context * context, char * rest) {
     }
 }
 
+/* Evaluates a batch, of which the rows from `from` on give logits, and frees it. */
+static void decode(struct llama_context * context, struct llama_batch batch, int from, int vocabulary,
+                   void (*row)(const char *, int, int, const float *, int)) {
+    int status = llama_decode(context, batch);
+    if (status != 0) {
+        fail("llama_decode failed", "script");
+    }
+    for (int n = from; n < batch.n_tokens; n++) {
+        row("prompt", batch.seq_id[n][0], batch.pos[n], llama_get_logits_ith(context, n), vocabulary);
+    }
+    llama_batch_free(batch);
+}
+
 static void feed(struct llama_context * context, char * rest, int outputs, int vocabulary,
                  void (*row)(const char *, int, int, const float *, int)) {
     struct llama_batch batch = llama_batch_init(2048, 0, 1);
@@ -68,14 +84,60 @@ static void feed(struct llama_context * context, char * rest, int outputs, int v
     for (int n = 0; n < batch.n_tokens; n++) {
         batch.logits[n] = n >= from;
     }
-    int status = llama_decode(context, batch);
-    if (status != 0) {
-        fail("llama_decode failed", "script");
+    decode(context, batch, from, vocabulary, row);
+}
+
+/* Numbers between -0.1 and 0.1, different for each seed. */
+static void embedding(float * values, int n, uint32_t seed) {
+    for (int i = 0; i < n; i++) {
+        seed      = seed * 1664525u + 1013904223u;
+        values[i] = ((float) (seed >> 8) / (float) (1 << 24) - 0.5f) * 0.2f;
     }
-    for (int n = from; n < batch.n_tokens; n++) {
-        row("prompt", batch.seq_id[n][0], batch.pos[n], llama_get_logits_ith(context, n), vocabulary);
+}
+
+static void image(struct llama_context * context, char * rest, int outputs, int vocabulary,
+                  void (*row)(const char *, int, int, const float *, int)) {
+    const struct llama_model * model  = llama_get_model(context);
+    int                        width  = llama_model_n_embd(model);
+    bool                       grid   = llama_model_rope_type(model) == LLAMA_ROPE_TYPE_MROPE;
+    struct llama_batch         batch  = llama_batch_init(256, width, 1);
+    llama_pos                  at[4][256] = {{0}};
+    for (char * group = strtok(rest, " "); group; group = strtok(NULL, " ")) {
+        int sequence = (int) strtol(group, &group, 10);
+        int position = (int) strtol(group + 1, &group, 10);
+        for (int i = 0; *group == ':' || *group == ','; i++) {
+            int n = batch.n_tokens++;
+            embedding(batch.embd + (size_t) n * width, width, (uint32_t) strtol(group + 1, &group, 10));
+            at[0][n]           = grid ? position : position + i;
+            at[1][n]           = position + i / 2;
+            at[2][n]           = position + i % 2;
+            batch.n_seq_id[n]  = 1;
+            batch.seq_id[n][0] = sequence;
+        }
     }
-    llama_batch_free(batch);
+    int n     = batch.n_tokens;
+    batch.pos = realloc(batch.pos, sizeof(llama_pos) * 4 * 256);
+    for (int dimension = 0; dimension < 4; dimension++) {
+        memcpy(batch.pos + dimension * n, at[dimension], sizeof(llama_pos) * n);
+    }
+    int from = outputs < n ? n - outputs : 0;
+    for (int i = 0; i < n; i++) {
+        batch.logits[i] = i >= from;
+    }
+    decode(context, batch, from, vocabulary, row);
+}
+
+static void stats(void) {
+    int (*json)(char *, size_t, size_t *) = (int (*)(char *, size_t, size_t *)) dlsym(RTLD_DEFAULT, "ek_stats_json");
+    static char text[1 << 16];
+    size_t      needed;
+    if (!json || json(text, sizeof(text), &needed) != 0) {
+        fail("ek_stats_json says nothing", NULL);
+    }
+    for (char * c = text; *c; c++) {
+        *c = *c == '\n' ? ' ' : *c;
+    }
+    fprintf(stderr, "host: ek_stats_json: %s\n", text);
 }
 
 static uint8_t * saved;
@@ -124,9 +186,14 @@ void run_script(struct llama_context * context, const char * path, void (*row)(c
         } else if (strcmp(line, "tail") == 0) {
             int rows = (int) strtol(rest, &rest, 10);
             feed(context, rest + 1, rows, vocabulary, row);
+        } else if (strcmp(line, "image") == 0) {
+            int rows = (int) strtol(rest, &rest, 10);
+            image(context, rest + 1, rows, vocabulary, row);
         } else if (strcmp(line, "remove") == 0) {
             int sequence = (int) strtol(rest, &rest, 10), from = (int) strtol(rest, &rest, 10);
             llama_memory_seq_rm(llama_get_memory(context), sequence, from, (int) strtol(rest, &rest, 10));
+        } else if (strcmp(line, "stats") == 0) {
+            stats();
         } else if (strcmp(line, "save") == 0) {
             save(context, rest);
         } else if (strcmp(line, "load") == 0) {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use evenkeel_core::invariance::MarkerTexts;
+use evenkeel_core::contrast::Without;
 use evenkeel_core::profile::{Condition, Operator, Profile, SteerRule};
 use evenkeel_model::{ControlVector, FileType, Shape, random_llama};
 use evenkeel_tests::host::{CHost, Decode};
@@ -133,8 +133,11 @@ fn profiles() -> Vec<(String, String)> {
     list
 }
 
-/// A prompt with something between these markers, letter by letter in this model's vocabulary.
-fn marked(markers: &MarkerTexts) -> String {
+/// A prompt with what is left out: between markers, letter by letter in this model's vocabulary, or an image.
+fn prompt(without: &Without) -> String {
+    let Without::Contexts { markers, .. } = without else {
+        return "fill 0:0:40,41\nimage 0 0:2:1,2,3\nfeed 0:5:62\n".into();
+    };
     let spelt = |text: &str| text.bytes().map(|byte| format!("{},", 3 + u32::from(byte))).collect::<String>();
     let prompt = format!("40,41,{}50,51,52,{}60,61", spelt(&markers.open), spelt(&markers.close));
     format!("fill 0:0:{prompt}\nfeed 0:{}:62\n", prompt.matches(',').count() + 1)
@@ -160,7 +163,7 @@ fn every_profile_acts() {
         fs::write(scratch.path(&name), &text).expect("a profile");
         let model = scratch.path("model.gguf");
         random_llama(&shape(layers), FileType::F32, 1, &model, |_, _| {}).expect("a model is written");
-        let script = profile.contrast.as_ref().map(|table| marked(&table.contrast.markers));
+        let script = profile.contrast.as_ref().map(|table| prompt(&table.contrast.without));
         let decode = Decode { last_only: true, script, ..Decode::new(&model) };
         // Every key at once is more than the graph of so many layers has room for: there the plan alone is tried.
         let whole = name != "reference.toml";

@@ -5,13 +5,17 @@ use evenkeel_model::{Arch, FileType};
 use evenkeel_tests::host::{CHost, Decode};
 use evenkeel_tests::{Door, Profile, Recording, Row, Scratch, Setting};
 
+mod image;
+mod instead;
+mod prior;
+
 /// `<s>` and `</s>` are the special tokens of the tests' vocabulary, here around a context.
 const OPEN: usize = 1;
 const CLOSE: usize = 2;
 
 /// With an F32 cache and without flash attention; otherwise the shape of a batch alone moves logits by more.
-const EXACT: f32 = 1e-4;
-const ROUGH: f32 = 3e-2;
+const EXACT: f64 = 1e-4;
+const ROUGH: f64 = 3e-2;
 
 /// The table, to which keys can be added.
 const CONTRAST: &str = "[contrast]\nwithout = { open = \"<s>\", close = \"</s>\" }\n";
@@ -61,6 +65,7 @@ impl Prompt {
 struct Bench {
     scratch: Scratch,
     decode: Decode,
+    table: &'static str,
 }
 
 impl Bench {
@@ -72,7 +77,7 @@ impl Bench {
         let scratch = Scratch::new();
         let model = scratch.model(arch, FileType::F32);
         let decode = Decode { wide_cache: true, ..Decode::new(&model) };
-        Self { scratch, decode }
+        Self { scratch, decode, table: CONTRAST }
     }
 
     fn plain(&self, script: &str) -> Recording {
@@ -81,7 +86,7 @@ impl Bench {
 
     /// The log, and the rows if the program ended well.
     fn run(&self, script: &str, keys: &str) -> (String, Option<Recording>) {
-        let table = format!("{CONTRAST}{keys}");
+        let table = format!("{}{keys}", self.table);
         let profile = self.scratch.profile(&Profile::empty().with(&table));
         let decode = Decode { script: Some(script.to_owned()), ..self.decode.clone() };
         let (finished, recording) = CHost::node_llama_cpp().try_run(&decode, Some(Door::Preload), &profile);
@@ -90,7 +95,7 @@ impl Bench {
 
     /// The rows of `full` under a contrast are those of `full` and `without`, run by themselves.
     #[track_caller]
-    fn check(&self, full: &str, without: &str, tolerance: f32, what: &str) -> String {
+    fn check(&self, full: &str, without: &str, tolerance: f64, what: &str) -> String {
         let (log, recording) = self.run(full, "alpha = 1.5\nplausibility = 0\n");
         let recording = recording.unwrap_or_else(|| panic!("{what}: {log}"));
         let [full, without] = [self.plain(full), self.plain(without)];
@@ -111,13 +116,14 @@ fn logits(row: &Row) -> Vec<f32> {
 }
 
 /// The largest distance of a logit from `2.5·full − 1.5·without`, and of the rows the least from `full`.
-fn distances(got: &Recording, full: &Recording, without: &Recording) -> (f32, f32) {
-    let (mut worst, mut moved) = (0.0f32, f32::MAX);
+fn distances(got: &Recording, full: &Recording, without: &Recording) -> (f64, f64) {
+    let (mut worst, mut moved) = (0.0f64, f64::MAX);
     for ((got, full), without) in got.rows.iter().zip(&full.rows).zip(&without.rows) {
-        let [got, full, without] = [got, full, without].map(logits);
+        let [got, full, without] =
+            [got, full, without].map(|row| logits(row).into_iter().map(f64::from).collect::<Vec<_>>());
         let expected = full.iter().zip(&without).map(|(f, w)| 2.5 * f - 1.5 * w);
-        worst = got.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(worst, f32::max);
-        moved = moved.min(got.iter().zip(&full).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max));
+        worst = got.iter().zip(expected).map(|(a, b)| (a - b).abs()).fold(worst, f64::max);
+        moved = moved.min(got.iter().zip(&full).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max));
     }
     (worst, moved)
 }
@@ -328,7 +334,7 @@ fn what_cannot_be_served_is_refused() {
         assert_eq!(refused, 1, "{tokens}: only the end is possible");
         let (_, alone) = bench.run(&good, "plausibility = 0\n");
         let after = Recording { rows: recording.rows[1..].to_vec(), ..recording };
-        let distance = after.distance(&alone.expect("rows"));
+        let distance = f64::from(after.distance(&alone.expect("rows")));
         assert!(distance < EXACT, "{tokens}: {distance:e} after it");
     }
     // The host's own choice: it runs as it is.

@@ -79,7 +79,10 @@ fn context(out: &mut String, c: &Context) -> std::fmt::Result {
     )?;
     if c.contrast.rows > 0 {
         let (rows, tokens) = (number(c.contrast.rows), number(c.contrast.tokens));
-        writeln!(out, "    contrast {rows} rows set off, {tokens} tokens evaluated without their contexts for that")?;
+        writeln!(
+            out,
+            "    contrast {rows} rows set off, {tokens} tokens evaluated without contexts or images for that"
+        )?;
     }
     let mut table = screen::table(["sequence", "profile", "cells", "requests"]);
     for s in &c.sequences {

@@ -48,11 +48,14 @@ impl Terms<'_> {
                 self.affine(if *of_log { log } else { shares }, scale.as_ref(), offset.as_ref())
             }
             Correction::Mean { tilt, curve } => self.tilted((log, shares), tilt, curve, &shape),
-            Correction::Online(_) | Correction::ContentFree { .. } => match prior {
+            Correction::Online(_) | Correction::ContentFree { .. } | Correction::OfRequest { .. } => match prior {
                 Some(first) => {
                     let all = if self.output_only { Ref::OutputGates } else { Ref::Gates };
                     let gates = all(first, labels as u16);
-                    let zhao = matches!(c.correction, Correction::ContentFree { log: false, .. });
+                    let zhao = matches!(
+                        c.correction,
+                        Correction::ContentFree { log: false, .. } | Correction::OfRequest { log: false }
+                    );
                     self.push(if zhao { NewNode::Mul(shares, gates) } else { NewNode::Add(log, gates) })
                 }
                 None => log,

@@ -53,7 +53,7 @@ pub enum Leaf {
 /// What a contrast needs of each row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum PerRow {
-    /// The negated logits of the request without its context.
+    /// The negated logits of the request without its contexts or images.
     MinusWithout,
     /// How far the row is moved from those.
     Coefficient,

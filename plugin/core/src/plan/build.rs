@@ -86,7 +86,9 @@ impl Plan {
         drop_cancelled(&mut rules, &sites);
         let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
         let invariance = profile.invariance.as_ref().map(|table| table.invariance.clone());
-        let contrast = profile.contrast.as_ref().map(|table| table.contrast.clone()).filter(|c| c.alpha != 0.0);
+        let of_request = profile.calibrate.iter().any(|rule| rule.of_request);
+        let contrast = profile.contrast.as_ref().map(|table| table.contrast.clone());
+        let contrast = contrast.filter(|c| c.alpha != 0.0 || of_request);
         let (name, model) = (profile.name.clone(), model.clone());
         let mut plan =
             Self { profile: name, model, rules, probes, n_gates, after: vec![], sites, invariance, contrast };

@@ -49,6 +49,26 @@ pub struct Calibration {
     pub mask: Option<Arc<[f32]>>,
 }
 
+impl Calibration {
+    /// What the gate table has of a prior of these negated logits, one value per token, by label: what is added to the
+    /// logarithm of its share, or what the share is multiplied by. `None` where the labels have no more than the least mass,
+    /// or if the correction has no such prior.
+    pub fn gates_of(&self, minus_logits: &[f32]) -> Option<Box<[f32]>> {
+        let Correction::OfRequest { log } = self.correction else { return None };
+        let least = minus_logits.iter().copied().fold(f32::INFINITY, f32::min);
+        let weight = |minus: &f32| f64::from(least - minus).exp();
+        let all: f64 = minus_logits.iter().map(weight).sum();
+        let of = |l: &Label| l.tokens.iter().filter_map(|t| minus_logits.get(*t as usize)).map(weight).sum::<f64>();
+        let labels: Vec<f64> = self.labels.iter().map(of).collect();
+        let together: f64 = labels.iter().sum();
+        let gate = |has: &f64| {
+            let share = (has / together).max(1e-30);
+            (if log { -share.ln() } else { 1.0 / share }) as f32
+        };
+        (together / all > f64::from(self.min_mass)).then(|| labels.iter().map(gate).collect())
+    }
+}
+
 /// From shares of labels to others.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -80,6 +100,11 @@ pub enum Correction {
         /// What it is measured on.
         prompts: Arc<[String]>,
     },
+    /// The same with a prior of each row: what the labels have there in the request without what a contrast leaves out.
+    OfRequest {
+        /// `form = "log"`.
+        log: bool,
+    },
 }
 
 /// Adds the calibrations of a profile to its plan.
@@ -102,7 +127,7 @@ pub(super) fn add(
         };
         let gate = GateIndex(plan.n_gates);
         plan.n_gates += 1;
-        let moving = matches!(typed.method, Method::Online(_)) || !typed.content_free.is_empty();
+        let moving = matches!(typed.method, Method::Online(_)) || !typed.content_free.is_empty() || typed.of_request;
         let prior = moving.then_some(GateIndex(plan.n_gates));
         plan.n_gates += if moving { typed.labels.len() as u16 } else { 0 };
         plan.rules.push(Rule {
@@ -269,6 +294,7 @@ fn correction(report: &mut Report, typed: &CalibrateRule, fitted: &Fitted) -> Op
         Method::Contextual if !typed.content_free.is_empty() => {
             Some(Correction::ContentFree { log, prompts: typed.content_free.clone().into() })
         }
+        Method::Contextual if typed.of_request => Some(Correction::OfRequest { log }),
         Method::Online(learning) => Some(Correction::Online(learning)),
         Method::Temperature(t) => {
             let scale = (t != 1.0).then(|| vec![1.0 / t; n].into());

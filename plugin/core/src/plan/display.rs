@@ -8,7 +8,7 @@ use super::hold::Hold;
 use super::rotation::degrees;
 use super::types::{Dose, Map, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
 use crate::asset::norm;
-use crate::contrast::Contrast;
+use crate::contrast::{Contrast, Without};
 use crate::profile::{Method, Operator, Tokens};
 
 impl fmt::Display for Site {
@@ -65,15 +65,30 @@ impl fmt::Display for Plan {
 
 /// What logits are set off against, at what price, and what comes after.
 fn show_contrast(f: &mut fmt::Formatter<'_>, plan: &Plan, contrast: &Contrast) -> fmt::Result {
-    let Contrast { alpha, plausibility, markers } = contrast;
-    let kind = if markers.in_text { "text" } else { "special tokens" };
-    write!(f, "\nlogits of sequences with a context: {} · full − {alpha} · without", 1.0 + alpha)?;
-    if *plausibility > 0.0 {
+    let Contrast { alpha, plausibility, without } = contrast;
+    let what = match without {
+        Without::Contexts { .. } => "a context",
+        Without::Image => "an image",
+    };
+    match *alpha {
+        0.0 => write!(f, "\nlogits of sequences with {what}: as they are; those without it are the prior of labels")?,
+        alpha => write!(f, "\nlogits of sequences with {what}: {} · full − {alpha} · without", 1.0 + alpha)?,
+    }
+    if *plausibility > 0.0 && *alpha != 0.0 {
         write!(f, ", for tokens at least {plausibility} times as likely as the best")?;
     }
-    write!(f, "; contexts from \"{}\" to \"{}\" ({kind})", markers.open, markers.close)?;
+    match without {
+        Without::Contexts { markers, instead } => {
+            let kind = if markers.in_text { "text" } else { "special tokens" };
+            write!(f, "; contexts from \"{}\" to \"{}\" ({kind})", markers.open, markers.close)?;
+            if let Some(instead) = instead {
+                write!(f, ", {instead:?} in the place of each")?;
+            }
+        }
+        Without::Image => f.write_str("; images and audio are the rows that come as embeddings")?,
+    }
     f.write_str("\n  the request without them is evaluated in a second context of the model: about twice the time")?;
-    if plan.sites.iter().any(|site| site.site == Site::Logits) {
+    if *alpha != 0.0 && plan.sites.iter().any(|site| site.site == Site::Logits) {
         f.write_str("\n  order at the logits: contrast first, labels second")?;
     }
     Ok(())
@@ -127,6 +142,11 @@ fn show_calibration(f: &mut fmt::Formatter<'_>, plan: &Plan, index: RuleIndex, r
         (_, Correction::ContentFree { log, prompts }) => {
             let form = if *log { "" } else { "zhao, " };
             format!("contextual ({form}measured on {} prompts at load)", prompts.len())
+        }
+        (_, Correction::OfRequest { log }) => {
+            let form = if *log { "" } else { "zhao, " };
+            let image = plan.contrast.as_ref().is_some_and(|c| c.without == Without::Image);
+            format!("contextual ({form}by the same request without its {})", if image { "images" } else { "contexts" })
         }
         (operator, _) => operator.name().to_owned(),
     };

@@ -352,7 +352,12 @@ impl Plan {
 
     /// Labels of a rule whose prior is known only while the model runs; 0 of every other.
     pub(super) fn labels_of_prior(&self, rule: RuleIndex) -> u16 {
-        let moves = |c: &Calibration| matches!(c.correction, Correction::Online(_) | Correction::ContentFree { .. });
+        let moves = |c: &Calibration| {
+            matches!(
+                c.correction,
+                Correction::Online(_) | Correction::ContentFree { .. } | Correction::OfRequest { .. }
+            )
+        };
         self.calibration(rule).filter(|c| moves(c)).map_or(0, |c| c.labels.len() as u16)
     }
 
@@ -361,7 +366,7 @@ impl Plan {
         self.sites.is_empty() && self.invariance.is_none() && self.contrast.is_none()
     }
 
-    /// The same without what acts on logits: what the request without its context is evaluated under.
+    /// The same without what acts on logits: what the request without its contexts or images is evaluated under.
     #[must_use]
     pub fn before_logits(&self) -> Plan {
         let sites = self.sites.iter().filter(|site| site.site != Site::Logits).cloned().collect();

@@ -4,8 +4,9 @@ use super::error::ProfileError;
 use super::names::Names;
 use super::read::Section;
 use super::text::shorten;
-use super::types::ModelHint;
+use super::types::{ContrastTable, ModelHint};
 use crate::asset::MAX_LABELS;
+use crate::contrast::Without;
 use crate::report::{Pos, Spanned};
 
 /// One `[[calibrate]]` table: the probabilities of some answers, corrected among themselves.
@@ -23,6 +24,8 @@ pub struct CalibrateRule {
     pub file: Option<Spanned<String>>,
     /// `prior.content-free`: prompts that a prior is measured on when the model is loaded; none where there is a file.
     pub content_free: Vec<String>,
+    /// Whether `prior` is what the model says to the same request without what `[contrast]` leaves out of it.
+    pub of_request: bool,
     /// `state`: where a prior that is learned is kept.
     pub state: Option<Spanned<String>>,
     /// `form`.
@@ -144,14 +147,20 @@ const KEYS: [(&str, &[&str]); 9] = [
     ("state", &["online"]),
 ];
 
-/// One `[[calibrate]]` table.
-pub(super) fn rule(section: &mut Section<'_, '_, '_>, names: &mut Names) -> Option<CalibrateRule> {
+/// One `[[calibrate]]` table. `contrast`: the profile's, unless it has one that cannot be read.
+pub(super) fn rule(
+    section: &mut Section<'_, '_, '_>,
+    names: &mut Names,
+    contrast: Option<Option<&ContrastTable>>,
+) -> Option<CalibrateRule> {
     let pos = section.pos();
     ["name", "labels", "method"].iter().for_each(|key| section.require(key));
     let (name, labels) = (names.take(section), labels(section));
     let method = section.choice("method", &METHODS);
     let content_free = content_free(section, method);
-    let file = method.filter(|_| content_free.is_none()).and_then(|method| method_keys(section, method));
+    let of_request = of_request(section, method, contrast);
+    let from_file = content_free.is_none() && !of_request;
+    let file = method.filter(|_| from_file).and_then(|method| method_keys(section, method));
     let temperature = section.number_in("temperature", 0.01..=100.0);
     let form = section.choice("form", &[Form::Log, Form::Zhao]).unwrap_or_default();
     let at = at(section);
@@ -174,6 +183,7 @@ pub(super) fn rule(section: &mut Section<'_, '_, '_>, names: &mut Names) -> Opti
         method,
         file,
         content_free: content_free.unwrap_or_default(),
+        of_request,
         state,
         form,
         at,
@@ -222,6 +232,37 @@ fn content_free(section: &mut Section<'_, '_, '_>, method: Option<Method>) -> Op
     Some(prompts.into_iter().map(str::to_owned).collect())
 }
 
+/// The words for what the model says to the same request without a part of it.
+const OF_REQUEST: [&str; 2] = ["without-context", "without-image"];
+
+/// Whether `prior` is one of these words, which must be that of what `[contrast]` leaves out.
+fn of_request(
+    section: &mut Section<'_, '_, '_>,
+    method: Option<Method>,
+    contrast: Option<Option<&ContrastTable>>,
+) -> bool {
+    let Some((at, method)) = section.get("prior").zip(method) else { return false };
+    let Some(got) = OF_REQUEST.into_iter().find(|word| at.get_ref().as_str() == Some(*word)) else { return false };
+    keys_of_others(section, method);
+    match method {
+        Method::Contextual => {}
+        Method::Batch => {
+            let (method, allowed) = (method.name(), "contextual".to_owned());
+            section.fail(at, "prior", ProfileError::KeyOfMethod { got, method, allowed });
+        }
+        _ => return true,
+    }
+    let left_out = |table: &ContrastTable| match table.contrast.without {
+        Without::Contexts { .. } => OF_REQUEST[0],
+        Without::Image => OF_REQUEST[1],
+    };
+    if contrast.is_some_and(|table| table.map(left_out) != Some(got)) {
+        let without = if got == OF_REQUEST[0] { "{ open = \"…\", close = \"…\" }" } else { "\"image\"" };
+        section.fail(at, "prior", ProfileError::NotLeftOut { got, without });
+    }
+    true
+}
+
 /// Most prompts without content, and bytes of each.
 const MAX_PROMPTS: usize = 64;
 const MAX_PROMPT: usize = 16 << 10;
@@ -236,7 +277,7 @@ fn method_keys(section: &mut Section<'_, '_, '_>, method: Method) -> Option<Span
         return None;
     };
     section.require(key);
-    section.path_of_file(key)
+    section.text(key)
 }
 
 fn keys_of_others(section: &mut Section<'_, '_, '_>, method: Method) {

@@ -1,9 +1,10 @@
 //! `[contrast]`.
 
 use super::error::ProfileError;
-use super::read::Section;
+use super::read::{Section, Value};
+use super::text::shorten;
 use super::types::ContrastTable;
-use crate::contrast::Contrast;
+use crate::contrast::{Contrast, Without};
 use crate::invariance::MarkerTexts;
 
 /// The table, if it is there.
@@ -12,11 +13,14 @@ pub(super) fn table(s: &mut Section<'_, '_, '_>) -> Option<ContrastTable> {
     let pos = s.pos();
     let alpha = s.number_in("alpha", 0.0..=10.0).map_or(1.0, |a| a.value);
     let plausibility = s.number_in("plausibility", 0.0..=1.0).map_or(0.1, |p| p.value);
-    let in_text = s.bool("markers-in-text").unwrap_or(false);
+    let in_text = s.bool("markers-in-text");
     let at = s.get("without")?;
     let Some(inner) = at.get_ref().as_table() else {
-        // A word, which the language has and this version lacks.
-        return s.path_of_file("without").and_then(|_| s.wrong_type(at, "without"));
+        s.choice("without", &[()])?;
+        if in_text.is_some() {
+            s.fail_here("markers-in-text", ProfileError::NoMarkers { key: "without" });
+        }
+        return Some(ContrastTable { pos, contrast: Contrast { alpha, plausibility, without: Without::Image } });
     };
     let mut inner = Section::new(s.reader, "contrast.without", inner, at.span());
     inner.require("open");
@@ -26,6 +30,31 @@ pub(super) fn table(s: &mut Section<'_, '_, '_>) -> Option<ContrastTable> {
         inner.fail_whole(ProfileError::SameMarkers);
         return None;
     }
-    let markers = MarkerTexts { open, close, in_text };
-    Some(ContrastTable { pos, contrast: Contrast { alpha, plausibility, markers } })
+    let instead = match inner.get("instead") {
+        None => None,
+        Some(at) => Some(instead(&mut inner, at, [&open, &close])?),
+    };
+    let markers = MarkerTexts { open, close, in_text: in_text.unwrap_or(false) };
+    let without = Without::Contexts { markers, instead };
+    Some(ContrastTable { pos, contrast: Contrast { alpha, plausibility, without } })
+}
+
+/// Most bytes of what stands in the place of a context.
+const MAX_INSTEAD: usize = 4096;
+
+/// What stands in the place of a context. It can have line breaks, unlike most texts.
+fn instead(s: &mut Section<'_, '_, '_>, at: &Value<'_>, markers: [&str; 2]) -> Option<String> {
+    let Some(text) = at.get_ref().as_str() else { return s.wrong_type(at, "instead") };
+    if text.is_empty() {
+        s.fail(at, "instead", ProfileError::NothingInstead);
+        return None;
+    }
+    if let Some(marker) = markers.into_iter().find(|marker| text.contains(*marker)) {
+        s.fail(at, "instead", ProfileError::MarkerInstead { got: shorten(text), marker: marker.to_owned() });
+        return None;
+    }
+    if text.len() > MAX_INSTEAD || text.contains('\0') {
+        return s.bad_text(at, "instead", text);
+    }
+    Some(text.to_owned())
 }

@@ -22,22 +22,32 @@ pub enum ProfileError {
         /// All keys of this table.
         allowed: String,
     },
-    /// The language has this value, this version does not.
-    #[error("this version does not have it yet, got \"{got}\", allowed: {allowed}")]
-    ValueNotYet {
-        /// The value.
-        got: String,
-        /// What may be written.
-        allowed: &'static str,
-    },
     /// A segment could not be told from what follows it.
     #[error("both markers are the same, got one text, allowed: one where a segment begins and another where it ends")]
     SameMarkers,
     /// A key about markers without markers.
     #[error(
-        "there are no markers, got nothing under segments, allowed: together with segments = {{ open = \"…\", close = \"…\" }}"
+        "there are no markers, got nothing under {key}, allowed: together with {key} = {{ open = \"…\", close = \"…\" }}"
     )]
-    NoMarkers,
+    NoMarkers {
+        /// Where markers would stand.
+        key: &'static str,
+    },
+    /// A context that something empty stands in the place of.
+    #[error(
+        "nothing to put in the place of a context, got \"\", allowed: a text; without the key, contexts are left out"
+    )]
+    NothingInstead,
+    /// A context in the place of a context.
+    #[error(
+        "it has a marker in it, which would begin or end a context, got {got:?}, allowed: a text without {marker:?}"
+    )]
+    MarkerInstead {
+        /// The text, shortened.
+        got: String,
+        /// What it must not have.
+        marker: String,
+    },
     /// A required key is absent.
     #[error("missing, got nothing, allowed: {allowed}")]
     Missing {
@@ -97,6 +107,17 @@ pub enum ProfileError {
         operator: &'static str,
         /// The operators that the key is for.
         allowed: String,
+    },
+    /// A prior of what no contrast leaves out.
+    #[error(
+        "[contrast] does not leave that out, got \"{got}\", allowed: together with [contrast] without = {without} (and alpha = 0 for \
+             nothing but the prior)"
+    )]
+    NotLeftOut {
+        /// The word.
+        got: &'static str,
+        /// What `[contrast]` must have.
+        without: &'static str,
     },
     /// A key that belongs to another method of calibration.
     #[error("this key is for another method, got `{got}` with method = \"{method}\", allowed: method = \"{allowed}\"")]

@@ -26,7 +26,7 @@ pub(super) fn table(s: &mut Section<'_, '_, '_>) -> Option<InvarianceTable> {
         Some(MarkerTexts { open, close, in_text: in_text.unwrap_or(false) })
     });
     if in_text.is_some() && s.get("segments").is_none() {
-        s.fail_here("markers-in-text", ProfileError::NoMarkers);
+        s.fail_here("markers-in-text", ProfileError::NoMarkers { key: "segments" });
     }
     let mode = mode?;
     Some(InvarianceTable { pos, invariance: Invariance { mode, markers, max_segments, canonical } })

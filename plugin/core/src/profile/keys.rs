@@ -208,20 +208,22 @@ pub const KEYS: &[Key] = &[
         Kind::Table,
         "one table [contrast]",
         "the model's own logits",
-        "What the model says to a request, set off against what it says to the same request without its context: logits = (1 + \
-         alpha)·full − alpha·without (context-aware decoding, Shi et al., arXiv 2305.14739). A second context of the same model \
-         evaluates the request without the context, token by token with the first: such sequences take about twice the time, \
-         and the process a second key-value cache. Sequences without a context in their prompt are computed as always. It comes \
-         before [[calibrate]].",
+        "What the model says to a request, set off against what it says to the same request without its context, or without its \
+         images: logits = (1 + alpha)·full − alpha·without (context-aware decoding, Shi et al., arXiv 2305.14739). A second \
+         context of the same model evaluates the request without them, token by token with the first: such sequences take about \
+         twice the time, and the process a second key-value cache. Sequences without a context in their prompt, or without an \
+         image, are computed as always. It comes before [[calibrate]].",
     ),
     Key::new(
         "contrast.without",
         Kind::Table,
-        "a table { open = \"…\", close = \"…\" }",
+        "a table { open = \"…\", close = \"…\" } (and instead = \"…\"), or \"image\"",
         "required",
         "What stands around a context in a prompt. Of the request without it, both markers and all between them are left out; \
-         there can be several. A prompt whose markers do not pair is refused as on-error says.",
-    ),
+         there can be several. A prompt whose markers do not pair is refused as on-error says. \"image\": every row that came as \
+         an embedding is left out, as those of images and audio do; all text stays, also what a model has around an image.",
+    )
+    .values(&["image"]),
     Key::new(
         "contrast.without.open",
         Kind::Text,
@@ -237,11 +239,20 @@ pub const KEYS: &[Key] = &[
         "Where a context ends; the marker belongs to it.",
     ),
     Key::new(
+        "contrast.without.instead",
+        Kind::Text,
+        "text that has none of the markers, 4096 bytes at most",
+        "nothing, so that contexts are left out",
+        "What stands in the place of each context, markers included, in the request without it: in the tokens that the model has \
+         for this text by itself, special ones read.",
+    ),
+    Key::new(
         "contrast.alpha",
         Kind::Number,
         "a number from 0 to 10",
         "1",
-        "How far the logits are moved from those without the context; 0 moves nothing.",
+        "How far the logits are moved from those without the context; 0 moves nothing, and is for a profile in which only a \
+         prior needs what the model says without it (calibrate.prior).",
     ),
     Key::new(
         "contrast.plausibility",
@@ -257,7 +268,7 @@ pub const KEYS: &[Key] = &[
         "true or false",
         "false",
         "Whether these markers may be ordinary text. Without it, a model that has no special tokens of these names is refused; \
-         with it, a context that contains a marker ends there.",
+         with it, a context that contains a marker ends there. Not with \"image\".",
     ),
     Key::new(
         "steer",
@@ -682,10 +693,13 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "calibrate.prior",
         Kind::Text,
-        "path of a safetensors file below the profile's folder or an asset-dir, or with contextual a table { content-free = [\"…\"] }",
+        "path of a safetensors file below the profile's folder or an asset-dir, or with contextual a table { content-free = [\"…\"] }, \
+         \"without-context\" or \"without-image\"",
         "required with contextual and batch",
         "The labels' probabilities without a reason: a tensor `prior`, one value above 0 per label; or prompts that they are \
-         measured on when the model is loaded.",
+         measured on when the model is loaded; or what the model says at the same row of the same request without what \
+         [contrast] leaves out of it, its contexts or its images. Rows with nothing left out before them keep every bit, and so do \
+         those on which the labels have no more than min-label-mass without it.",
     ),
     Key::new(
         "calibrate.prior.content-free",
@@ -784,10 +798,6 @@ pub const KEYS: &[Key] = &[
 ];
 
 const NAME: &str = "1 to 64 letters, digits, '-', '_' or '.'";
-
-/// Values that the language has and this version lacks.
-pub(super) const PLANNED_VALUES: &[(&str, &[&str])] =
-    &[("contrast.without", &["image"]), ("calibrate.prior", &["without-context", "without-image"])];
 
 /// The key with this path.
 pub fn find(path: &str) -> Option<&'static Key> {

@@ -31,7 +31,7 @@ pub(super) fn rules<R>(
     top: &mut Section<'_, '_, '_>,
     key: &'static str,
     names: &mut Names,
-    rule: fn(&mut Section<'_, '_, '_>, &mut Names) -> Option<R>,
+    rule: impl Fn(&mut Section<'_, '_, '_>, &mut Names) -> Option<R>,
 ) -> Vec<R> {
     let tables = top.tables(key, MAX_RULES);
     let read = |(table, span)| rule(&mut Section::new(top.reader, key, table, span), names);

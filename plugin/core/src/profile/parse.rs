@@ -69,7 +69,8 @@ fn top(reader: &mut Reader<'_>, root: &DeTable<'_>, file: &str) -> Profile {
     let steer = rules(&mut top, "steer", &mut names, steer::rule);
     let heads = rules(&mut top, "heads", &mut names, heads::rule);
     let edits = rules(&mut top, "edit", &mut names, edit::rule);
-    let calibrate = rules(&mut top, "calibrate", &mut names, calibrate::rule);
+    let known = (contrast.is_some() || top.get("contrast").is_none()).then_some(contrast.as_ref());
+    let calibrate = rules(&mut top, "calibrate", &mut names, |s, names| calibrate::rule(s, names, known));
     let file = file_name;
     Profile {
         file,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::error::ProfileError;
-use super::keys::{self, PLANNED_VALUES};
+use super::keys;
 use super::reader::Reader;
 use super::suggest::nearest;
 use super::text::shorten;
@@ -262,35 +262,9 @@ impl<'r, 'a, 't> Section<'r, 'a, 't> {
             return Some(*option);
         }
         let (allowed, got) = (self.allowed(name), got.to_owned());
-        let error = if self.planned(name).contains(&got.as_str()) {
-            ProfileError::ValueNotYet { got, allowed }
-        } else {
-            let suggestion = nearest(&got, values.iter().copied());
-            ProfileError::UnknownValue { got: shorten(&got), suggestion, allowed }
-        };
+        let suggestion = nearest(&got, values.iter().copied());
+        let error = ProfileError::UnknownValue { got: shorten(&got), suggestion, allowed };
         self.fail(at, name, error);
         None
-    }
-
-    /// The path of a file. A word, or a table with a key, that the language has and this version lacks is an error of its
-    /// own.
-    pub(super) fn path_of_file(&mut self, name: &str) -> Option<Spanned<String>> {
-        let at = self.get(name)?;
-        let planned = self.planned(name);
-        let key = at.get_ref().as_table().and_then(|t| t.keys().next()).map(|key| key.get_ref().as_ref());
-        match key.or(at.get_ref().as_str()).filter(|word| planned.contains(word)) {
-            Some(word) => {
-                let error = ProfileError::ValueNotYet { got: word.to_owned(), allowed: self.allowed(name) };
-                self.fail(at, name, error);
-                None
-            }
-            None => self.text(name),
-        }
-    }
-
-    /// Values of a key that the language has and this version lacks.
-    fn planned(&self, name: &str) -> &'static [&'static str] {
-        let path = self.full(name);
-        PLANNED_VALUES.iter().find(|(p, _)| *p == path).map_or(&[][..], |(_, v)| v)
     }
 }

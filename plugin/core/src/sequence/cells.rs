@@ -22,8 +22,16 @@ pub struct Identity {
     pub phase: Phase,
 }
 
-/// The token of a cell that came as an embedding, or that nobody saw.
+/// Stands for the token of a cell that nobody saw.
 pub const UNKNOWN_TOKEN: i32 = -1;
+
+/// Stands for the token of a cell that came as an embedding: of an image, of audio.
+pub const EMBEDDED_TOKEN: i32 = -2;
+
+/// Whether this is a token.
+pub const fn is_token(token: i32) -> bool {
+    token >= 0
+}
 
 /// Positions beyond are not kept; a sequence that has some counts as unknown.
 pub const MAX_POSITION: i32 = 1 << 24;
@@ -31,7 +39,7 @@ pub const MAX_POSITION: i32 = 1 << 24;
 /// One cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cell {
-    /// The token that was fed.
+    /// The token that was fed, or [`EMBEDDED_TOKEN`], or [`UNKNOWN_TOKEN`].
     pub token: i32,
     /// What its keys and values were computed under.
     pub identity: Identity,
@@ -115,16 +123,29 @@ impl Cells {
         }
     }
 
-    /// The first position that is absent or does not hold what `right` says it should; the end if all do.
+    /// The first position that is absent or does not hold what `right` says it should; the end if all do. After an image
+    /// positions may be left out: those of its height or width.
     pub fn first_wrong(&self, mut right: impl FnMut(i32, &Cell) -> bool) -> i32 {
-        let wrong = |(pos, cell): &(i32, Option<Cell>)| !cell.as_ref().is_some_and(|cell| right(*pos, cell));
-        self.iter().find(wrong).map_or(self.end(), |(pos, _)| pos)
+        let mut in_image = false;
+        let mut wrong = |(pos, cell): &(i32, Option<Cell>)| match cell {
+            Some(cell) => {
+                in_image = cell.token == EMBEDDED_TOKEN;
+                !right(*pos, cell)
+            }
+            None => !in_image,
+        };
+        self.iter().find(|place| wrong(place)).map_or(self.end(), |(pos, _)| pos)
     }
 
-    /// The tokens from a position to the end; `None` if one is not known.
+    /// The tokens from a position to the end; `None` if there is none in a place, or it is not known.
     pub fn tokens_from(&self, pos: i32) -> Option<Vec<i32>> {
         let tail = self.0.get(usize::try_from(pos).ok()?..)?;
-        tail.iter().map(|cell| cell.map(|c| c.token).filter(|t| *t != UNKNOWN_TOKEN)).collect()
+        tail.iter().map(|cell| cell.map(|c| c.token).filter(|t| is_token(*t))).collect()
+    }
+
+    /// Positions and tokens of the cells that are there.
+    pub fn fed(&self) -> impl Iterator<Item = (i32, i32)> {
+        self.iter().filter_map(|(pos, cell)| Some((pos, cell?.token)))
     }
 
     fn range(&self, p0: i32, p1: i32) -> (usize, usize) {
@@ -185,8 +206,13 @@ mod tests {
         assert_eq!(a.first_wrong(|_, _| true), 2);
         assert_eq!(a.tokens_from(0), None);
         assert_eq!(a.tokens_from(4), Some(vec![14]));
+        assert_eq!(a.fed().collect::<Vec<_>>(), [(0, 10), (1, 11), (4, 14)]);
+        assert_eq!(cells(&[1, EMBEDDED_TOKEN]).tokens_from(0), None);
         assert_eq!(cells(&[1, 2]).first_wrong(|pos, _| pos < 1), 1);
         assert_eq!(cells(&[1, 2]).first_wrong(|_, _| true), 2);
+        let mut image = cells(&[10, EMBEDDED_TOKEN]);
+        image.put(4, cell(14));
+        assert_eq!((image.first_wrong(|_, _| true), image.first_wrong(|pos, _| pos < 4)), (5, 4));
     }
 
     #[test]

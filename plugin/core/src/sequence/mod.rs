@@ -8,7 +8,7 @@ mod phase;
 mod router;
 mod saved;
 
-pub use cells::{Cell, Cells, Identity, MAX_POSITION, PlanId, UNKNOWN_TOKEN};
+pub use cells::{Cell, Cells, EMBEDDED_TOKEN, Identity, MAX_POSITION, PlanId, UNKNOWN_TOKEN, is_token};
 pub use phase::{Phase, Phases};
 pub use router::{Router, Routes};
 pub use saved::{Saved, TRAILER_END};

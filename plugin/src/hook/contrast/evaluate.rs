@@ -1,4 +1,4 @@
-//! What a second context says to sequences without their marked contexts, before the micro-batch whose rows need it.
+//! What a second context says to sequences without their marked contexts or images, before the micro-batch whose rows need it.
 
 use std::{
     cell::RefCell,
@@ -82,7 +82,7 @@ fn say(live: &Arc<Live>, second: &Second, wanted: Vec<Wanted>) -> Vec<Said> {
         Err(code) => {
             forget(live, second);
             let why = format!(
-                "the request without its context cannot be evaluated (llama_decode of the second context returned {code}{})",
+                "the request without its contexts or images cannot be evaluated (llama_decode of the second context returned {code}{})",
                 if code == 1 { ": its cache is full" } else { "" }
             );
             wanted.into_iter().map(|w| (w, Err(why.clone()))).collect()

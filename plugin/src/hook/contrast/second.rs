@@ -52,7 +52,10 @@ pub fn of(live: &Arc<Live>) -> Result<Second, String> {
     let (Some(origin), Some(llama)) = (origin, live.host.lib.llama.as_ref()) else {
         return Err("it is not known how the context was made".into());
     };
-    log::info!("context {}: a second context is made, for what its sequences are without their contexts", live.id);
+    log::info!(
+        "context {}: a second context is made, for what its sequences are without their contexts or images",
+        live.id
+    );
     FIRST.set(Some(live.clone()));
     // SAFETY: the model outlives the host's own context, which is being used; the parameters are those of that.
     let made = unsafe { origin.params.context(llama, origin.model as _) };

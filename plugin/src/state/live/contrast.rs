@@ -1,10 +1,15 @@
-//! Rows that are set off against the same request without its contexts.
+//! Rows that are set off against the same request without its contexts, or without its images.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use evenkeel_core::{
+    contrast::{Text, Without, without},
+    invariance::{MarkerTexts, Pairs},
     lower::Contrasted as Nodes,
-    sequence::{Phase, UNKNOWN_TOKEN},
+    sequence::{EMBEDDED_TOKEN, Phase},
 };
 
 use super::super::{
@@ -17,6 +22,9 @@ use crate::hook::Host;
 
 /// What the second context said for a sequence: logits by output row, or why there are none.
 pub type Said = (Wanted, Result<Logits, String>);
+
+/// What is left of a sequence, and which of its output rows need how much of that.
+type Remaining = (Vec<i32>, Vec<(usize, usize)>);
 
 impl Live {
     /// Whether a plan sets logits off.
@@ -34,7 +42,7 @@ impl Live {
         self.origin.get()
     }
 
-    /// The context at `address`, made like this one, to evaluate sequences without their contexts.
+    /// The context at `address`, made like this one, to evaluate sequences without their contexts or images.
     pub fn second(self: &Arc<Self>, id: u32, address: usize, host: Arc<Host>) -> Live {
         let vocab = self.pieces.vocab();
         let mut second = Live::new((id, address), self.facts.clone(), host, self.book(), vocab, self.whole);
@@ -62,9 +70,18 @@ impl Live {
                 let why = "how the context was made cannot be read, and so no second one be made like it".into();
                 return failed("contrast", why);
             }
-            match self.pieces.markers(&self.host, &contrast.markers) {
-                Ok(found) => drop(lock(&self.known_markers).insert(contrast.markers.clone(), Arc::new(found))),
-                Err(why) => return failed("contrast.without", why),
+            if let Without::Contexts { markers, instead } = &contrast.without {
+                for text in instead.iter() {
+                    let Some(tokens) = self.pieces.tokens_within(&self.host, text).filter(|t| !t.is_empty()) else {
+                        let why = format!("this model's vocabulary makes no tokens of {text:?}");
+                        return failed("contrast.without.instead", why);
+                    };
+                    lock(&self.known_texts).insert(text.clone(), tokens.into());
+                }
+                match self.pieces.markers(&self.host, markers) {
+                    Ok(found) => drop(lock(&self.known_markers).insert(markers.clone(), Arc::new(found))),
+                    Err(why) => return failed("contrast.without", why),
+                }
             }
             self.contrasting.store(true, Ordering::Relaxed);
         }
@@ -93,7 +110,7 @@ impl Live {
         let call = inner.call;
         let Some(sequence) = inner.sequences.get_mut(&seq) else { return Ok(None) };
         let outputs = (0..).zip(raw.iter().filter(|r| r.output)).filter(|(_, r)| r.seq == seq);
-        let outputs: Vec<(usize, i32)> = outputs.map(|(row, r)| (row, r.pos)).collect();
+        let mut outputs: Vec<(usize, i32)> = outputs.map(|(row, r)| (row, r.pos)).collect();
         let own: Vec<&RawRow> = raw.iter().filter(|r| r.seq == seq).collect();
         let generating = sequence.phase(call, false) == Phase::Generated;
         sequence.said.split_off(&own[0].pos);
@@ -103,38 +120,64 @@ impl Live {
         let Some((instance, settings)) = plan.as_ref().and_then(|p| Some((p, p.plan.contrast.as_ref()?))) else {
             return Ok(None);
         };
-        let Some(markers) = lock(&self.known_markers).get(&settings.markers).cloned() else { return Ok(None) };
+        if instance.needs_only_last() {
+            // The last row of a prompt is the last of its sequence that gives output before one is generated.
+            let last = own.last().filter(|r| !generating && r.output);
+            outputs.retain(|(_, pos)| last.is_some_and(|r| r.pos == *pos));
+        }
         if outputs.is_empty() {
             return Ok(None);
         }
-        let first = own[0].pos.max(0) as usize;
-        let known = sequence.cells.iter().take(first);
-        let mut tokens: Vec<i32> = known.map(|(_, cell)| cell.map_or(UNKNOWN_TOKEN, |c| c.token)).collect();
-        tokens.resize(first, UNKNOWN_TOKEN);
-        tokens.extend(own.iter().map(|r| r.token));
-        if tokens.contains(&UNKNOWN_TOKEN) || own.windows(2).any(|w| w[1].pos != w[0].pos + 1) {
-            return Err("not all of its tokens are known, so its contexts cannot be found (images and audio come as \
-                        embeddings, which a contrast does not take yet)"
-                .into());
-        }
-        let mut searched = tokens.clone();
-        for pos in &sequence.said {
-            if let Some(token) = searched.get_mut(*pos as usize) {
-                *token = GENERATED;
+        let known = sequence.cells.fed().take_while(|(pos, _)| *pos < own[0].pos);
+        let all: Vec<(i32, i32)> = known.chain(own.iter().map(|r| (r.pos, r.token))).collect();
+        let (tokens, rows) = match &settings.without {
+            Without::Contexts { markers, instead } => {
+                let ends = !generating && own.last().is_some_and(|r| r.output);
+                self.without_contexts((markers, instead.as_deref()), (seq, &all, &sequence.said), (&outputs, ends))?
             }
-        }
-        let ends = !generating && own.last().is_some_and(|r| r.output);
-        let mut contrasts = lock(&self.contrast);
-        let found = contrasts.found.entry(seq).or_default();
-        let pairs = found.find(&markers, &searched, |token| self.pieces.get(&self.host, token, true))?;
-        let rows = contrast::rows(pairs, &outputs, ends)?;
+            Without::Image => without_images(all, &outputs)?,
+        };
         if rows.is_empty() {
             return Ok(None);
         }
         let under = instance.identity(Phase::Prompt).plan;
-        let (alpha, reach) = (settings.alpha, settings.reach());
-        let tokens = evenkeel_core::contrast::without(pairs, &tokens);
-        Ok(Some(Wanted { seq, tokens, pinned, under, alpha, reach, rows }))
+        let (alpha, reach) = (settings.alpha, settings.reach().filter(|_| settings.alpha != 0.0));
+        Ok(Some(Wanted { seq, tokens, pinned, instance: instance.clone(), under, alpha, reach, rows }))
+    }
+
+    /// The tokens of a sequence without its contexts, or with a text in their place, and the rows that are set off, as
+    /// [`contrast::rows`] has them. The sequence: its number, positions and tokens of its rows, and where the model said them.
+    fn without_contexts(
+        &self,
+        (markers, instead): (&MarkerTexts, Option<&str>),
+        (seq, all, said): (i32, &[(i32, i32)], &BTreeSet<i32>),
+        (outputs, ends): (&[(usize, i32)], bool),
+    ) -> Result<Remaining, String> {
+        let Some(markers) = lock(&self.known_markers).get(markers).cloned() else { return Ok(Default::default()) };
+        let instead = match instead.map(|text| lock(&self.known_texts).get(text).cloned()) {
+            Some(None) => return Ok(Default::default()),
+            found => found.flatten().unwrap_or_default(),
+        };
+        // Beside an image positions may be left out; in text alone none is.
+        if Text::of(all.iter().copied()).is_none() {
+            return Err("not all of its tokens are known, so its contexts cannot be found".into());
+        }
+        let tokens: Vec<i32> = all.iter().map(|(_, token)| *token).collect();
+        let searched: Vec<i32> =
+            all.iter().map(|(pos, token)| if said.contains(pos) { GENERATED } else { *token }).collect();
+        let mut contrasts = lock(&self.contrast);
+        let found = contrasts.found.entry(seq).or_default();
+        let pairs = found.find(&markers, &searched, |token| self.pieces.get(&self.host, token, true))?;
+        if tokens.contains(&EMBEDDED_TOKEN) {
+            return match *pairs == Pairs::default() {
+                true => Ok(Default::default()),
+                false => {
+                    Err("beside its context it has an image or audio, which is not there to be evaluated once more"
+                        .into())
+                }
+            };
+        }
+        Ok((without(pairs, &tokens, &instead), contrast::rows(pairs, instead.len(), outputs, ends)?))
     }
 
     /// The second context has said what it can: of the micro-batch that is about to be evaluated. Sequences that it could not
@@ -146,8 +189,10 @@ impl Live {
             match result {
                 Ok(list) => {
                     self.contrasted.rows.fetch_add(list.len() as u64, Ordering::Relaxed);
+                    let (alpha, reach) = (wanted.alpha, wanted.reach);
                     for (row, minus_without) in list {
-                        rows[row] = Some(Against { alpha: wanted.alpha, reach: wanted.reach, minus_without });
+                        let priors = wanted.instance.request_priors(&minus_without);
+                        rows[row] = Some(Against { alpha, reach, minus_without, priors });
                     }
                 }
                 Err(why) => lock(&self.inner).refuse_now(wanted.seq, self, &why),
@@ -166,7 +211,7 @@ impl Live {
     /// What the graph of the micro-batch that is evaluated needs for it.
     pub fn contrast_nodes(&self) -> Option<Nodes> {
         let rows = self.against();
-        let some = !rows.is_empty();
+        let some = rows.iter().flatten().any(|against| against.alpha != 0.0);
         some.then(|| Nodes { plausible: rows.iter().flatten().any(|against| against.reach.is_some()) })
     }
 
@@ -196,5 +241,16 @@ impl Inner {
         if let Some(sequence) = self.sequences.get_mut(&seq) {
             sequence.pinned = Some(pinned);
         }
+    }
+}
+
+/// The same without its images.
+fn without_images(all: Vec<(i32, i32)>, outputs: &[(usize, i32)]) -> Result<Remaining, String> {
+    let text = Text::of(all)
+        .ok_or("not all of its rows are known, so it cannot be said whether there are images among them, and where")?;
+    let rows: Vec<(usize, usize)> = outputs.iter().filter_map(|(row, pos)| Some((*row, text.left(*pos)?))).collect();
+    match rows.iter().any(|(_, n)| *n == 0) {
+        true => Err("nothing is left of the prompt without its image".into()),
+        false => Ok((text.tokens, rows)),
     }
 }

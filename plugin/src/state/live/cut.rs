@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use evenkeel_core::{
     invariance::{Cut, Invariance, MarkerTexts, Markers, Region, cut},
-    sequence::{Phase, UNKNOWN_TOKEN},
+    sequence::{Phase, UNKNOWN_TOKEN, is_token},
 };
 
 use super::{Book, Live, RawRow, lock};
@@ -171,7 +171,7 @@ impl Live {
         let keep = prompt.first;
         let to = keep.max(region.end()) as usize;
         let tokens = prompt.tokens[from as usize..to].to_vec();
-        if tokens.contains(&UNKNOWN_TOKEN) {
+        if !tokens.iter().all(|t| is_token(*t)) {
             return Err("its segments came in several batches, and not all of their tokens are known".into());
         }
         prepared.again.push(Again { seq: prompt.seq, from, tokens, keep, region });

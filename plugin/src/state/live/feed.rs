@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use evenkeel_core::sequence::{Cell, Cells, Phase, UNKNOWN_TOKEN};
+use evenkeel_core::sequence::{Cell, Cells, Phase, is_token};
 use rustc_hash::FxHashMap;
 
 use super::super::{Batch, Choice, held, instance::PLAIN, lock};
@@ -116,7 +116,7 @@ impl Live {
         while tail.len() < longest && at >= 0 {
             let Some(cell) = cells.get(at) else { break };
             let piece = self.pieces.get(&self.host, cell.token, true);
-            if piece.is_empty() && cell.token == UNKNOWN_TOKEN {
+            if piece.is_empty() && !is_token(cell.token) {
                 break;
             }
             tail.splice(0..0, piece.iter().copied());

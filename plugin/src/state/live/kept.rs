@@ -3,6 +3,7 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use evenkeel_core::{
+    contrast::Text,
     invariance::Region,
     sequence::{Cell, MAX_POSITION},
 };
@@ -154,8 +155,8 @@ impl Live {
         sequence.mark(lock(&self.regions).evaluated(seq));
         let stale = sequence.first_stale();
         let contrast = sequence.pinned.as_ref().and_then(|p| p.plan(&sequence.router, stale));
-        // Without its tokens, nobody knows where its contexts are.
-        if contrast.is_some_and(|p| p.plan.contrast.is_some()) && sequence.cells.tokens_from(0).is_none() {
+        // Where its contexts or images are, only tokens say.
+        if contrast.is_some_and(|p| p.plan.contrast.is_some()) && Text::of(sequence.cells.fed()).is_none() {
             return Kept::Nothing;
         }
         let lost = stale < sequence.cells.end() && sequence.cells.tokens_from(stale).is_none();

@@ -3,7 +3,7 @@
 mod content_free;
 mod odd;
 mod online;
-mod served;
+pub(super) mod served;
 
 use std::fs;
 
@@ -19,7 +19,7 @@ const ARCHS: [Arch; 3] = [Arch::Llama, Arch::Gemma2, Arch::Qwen2Moe];
 const LETTERS: usize = 3 + 256 + 3;
 
 /// A letter is a token as a byte, by itself and with a space in front.
-fn letter(c: char) -> Vec<usize> {
+pub(super) fn letter(c: char) -> Vec<usize> {
     let at = c as usize - 'a' as usize;
     vec![3 + c as usize, LETTERS + at, LETTERS + 26 + at]
 }
@@ -42,14 +42,14 @@ struct Case {
 /// What [`Case::file`] is written as.
 const FILE: &str = "fitted.safetensors";
 
-fn softmax(z: &[f64]) -> Vec<f64> {
+pub(super) fn softmax(z: &[f64]) -> Vec<f64> {
     let top = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let e: Vec<f64> = z.iter().map(|z| (z - top).exp()).collect();
     let sum: f64 = e.iter().sum();
     e.iter().map(|e| e / sum).collect()
 }
 
-fn each(q: &[f64], f: impl Fn(usize, f64) -> f64) -> Vec<f64> {
+pub(super) fn each(q: &[f64], f: impl Fn(usize, f64) -> f64) -> Vec<f64> {
     softmax(&q.iter().enumerate().map(|(i, q)| f(i, *q)).collect::<Vec<_>>())
 }
 
@@ -155,7 +155,7 @@ fn write_file(scratch: &Scratch, case: &Case) {
     fs::write(scratch.path(FILE), write(&tensors)).expect("a file is written");
 }
 
-fn values(bits: &[u32]) -> Vec<f64> {
+pub(super) fn values(bits: &[u32]) -> Vec<f64> {
     bits.iter().map(|bits| f64::from(f32::from_bits(*bits))).collect()
 }
 

@@ -13,7 +13,7 @@ use super::Report;
 use super::effects::EFFECTS;
 use super::items::{Item, sandbox};
 use super::lab::{Asked, ask, llama, model, plain, under};
-use super::stats::Interval;
+use super::stats::{Interval, share};
 
 const YES_NO: &str = "yes,no";
 const LETTERS: &str = "A,B,C,D";
@@ -244,6 +244,44 @@ fn the_profiles_in_configs_act() {
     let (before, after) = (figure(plain("first")), figure(&under(&profile, || ask(&first, items("rating")))));
     println!("slope of the rating: {before:.3}, then {after:.3}");
     assert!(before < 0.6 && (0.9..1.1).contains(&after), "{before} {after}");
+}
+
+/// A prior that each request has of its own: what the model says to the same question without a document, or with other text in
+/// its place. It takes most of the habit, and harms a model that has none more than a prior fitted on the format does.
+#[test]
+fn each_question_has_its_own_prior() {
+    let scratch = Scratch::new();
+    let mut report = Report::default();
+    let labels = "name = \"yes-no\"\nlabels = [\"yes\", \"no\"]\nmethod = \"contextual\"\nmin-label-mass = 0";
+    let table = |instead: &str| {
+        let contrast = format!("[contrast]\nwithout = {{ open = \"<doc>\", close = \"</doc>\"{instead} }}\nalpha = 0");
+        format!("{contrast}\n[[calibrate]]\n{labels}\nprior = \"without-context\"\n")
+    };
+    let ways = [
+        ("as it is", String::new()),
+        ("without-context", table("")),
+        ("with other text instead", table(", instead = \" anna likes fish.\"")),
+    ];
+    for variant in ["first", "twin"] {
+        let model = model(&format!("models/{variant}-f16.gguf"));
+        let mut before = None;
+        for (what, text) in &ways {
+            let path = scratch.path("prior.toml");
+            fs::write(&path, format!("schema = 1\n{text}")).expect("a profile");
+            let asked = under(&path, || ask(&model, Item::labelled("yes-no", ["yes", "no"])));
+            let right = |a: &&Asked| a.p[0] > a.p[1];
+            let yes = asked.iter().filter(|a| right(a) == (a.item.answers[0] == " yes")).count();
+            let found = share(asked.iter().filter(right).count(), asked.len());
+            report.say(format!("{variant}, {what}: right {found}, says yes {yes} times of {}", asked.len()));
+            let Some(first): Option<&Interval> = before.as_ref() else {
+                before = Some(found);
+                continue;
+            };
+            let holds = if variant == "twin" { found.low > 0.85 } else { found.low > first.high + 0.1 };
+            report.expect(holds, || format!("{variant}, {what}: {found} after {first}"));
+        }
+    }
+    report.end();
 }
 
 /// On a server with requests side by side: those that choose the profile get the calibrated probabilities, as `n_probs`

@@ -12,12 +12,16 @@ use super::lab::llama;
 
 /// What the tool says of a prompt under a profile of `configs`, and the exit code.
 fn check(profile: &str, prompt: &str) -> (Value, i32) {
+    check_at(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(profile), prompt)
+}
+
+/// The same with a profile anywhere.
+fn check_at(profile: &Path, prompt: &str) -> (Value, i32) {
     let scratch = Scratch::new();
     let file = scratch.path("prompt.txt");
     fs::write(&file, prompt).expect("a prompt");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut command = Command::new(tool());
-    command.args(["--json", "check"]).arg(root.join("configs").join(profile)).arg("--prompt").arg(&file);
+    command.args(["--json", "check"]).arg(profile).arg("--prompt").arg(&file);
     command.arg("--model").arg(sandbox("models/first-f16.gguf")).arg("--llama").arg(llama().path());
     let output = command.output().expect("the tool starts");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -51,6 +55,22 @@ fn what_is_left_without_contexts_is_shown() {
     assert_eq!(texts, text);
     let stays = pieces.iter().filter(|p| p["part"] == "stays").map(|p| p["tokens"].as_u64().expect("a number"));
     assert_eq!(stays.sum::<u64>(), found["without"].as_u64().expect("a number"));
+}
+
+#[test]
+fn what_stands_in_the_place_of_contexts_is_shown() {
+    let scratch = Scratch::new();
+    let profile = scratch.path("instead.toml");
+    let table = "[contrast]\nwithout = { open = \"<doc>\", close = \"</doc>\", instead = \"<user> hello\" }\n";
+    fs::write(&profile, format!("schema = 1\n{table}")).expect("a profile");
+    let (found, code) = check_at(&profile, "<doc> anna has the map.</doc> what does bob have?<bot>");
+    assert_eq!(code, 0, "{found}");
+    let pieces = found["pieces"].as_array().expect("pieces");
+    let shown = |key: &str| pieces.iter().map(|p| p[key].as_str().expect("a text").to_owned()).collect::<Vec<_>>();
+    assert_eq!(shown("part"), ["context 1", "instead", "stays"]);
+    assert_eq!(shown("text")[1], "<user> hello");
+    let tokens = |at: usize| pieces[at]["tokens"].as_u64().expect("a number");
+    assert_eq!(tokens(1) + tokens(2), found["without"].as_u64().expect("a number"));
 }
 
 #[test]

@@ -49,6 +49,26 @@ impl Item {
         }
     }
 
+    /// The questions of `labels/NAME.jsonl`, each with its right answer before the other.
+    pub fn labelled(name: &str, answers: [&str; 2]) -> Vec<Self> {
+        let text = fs::read_to_string(sandbox(&format!("labels/{name}.jsonl"))).expect("questions");
+        let item = |line: &str| {
+            let line: Value = serde_json::from_str(line).expect("a line of JSON");
+            let mut answers = answers.map(|answer| format!(" {answer}")).to_vec();
+            answers.sort_by_key(|answer| answer.trim() != line["answer"]);
+            Self {
+                kind: name.to_owned(),
+                cluster: line["group"].as_str().unwrap_or_default().to_owned(),
+                x: 0.0,
+                report: false,
+                answers,
+                ids: String::new(),
+                text: line["prompt"].as_str().expect("a prompt").to_owned(),
+            }
+        };
+        text.lines().map(item).collect()
+    }
+
     /// The prompt.
     pub fn text(&self) -> &str {
         &self.text
