@@ -118,5 +118,7 @@ pub fn is_right(field: &mut Field, stats: &Stats) -> bool {
         power += expected.powi(2);
         moved += f64::from(full - without).powi(2);
     }
-    error < 1e-3 * power && error < 1e-2 * moved
+    // The second context keeps the cells of a prompt that comes again, and evaluates its last token alone: from then on quantised
+    // activations round otherwise, which a model of random weights makes the most of.
+    error < 1e-2 * power && error < 0.1 * moved
 }
