@@ -102,7 +102,8 @@ pub fn attention(graph: &GraphView) -> Result<Vec<AttentionSite>, AttentionError
         return Err(AttentionError { layer: sites[0].layer, why });
     }
     let positions = graph.leaf("inp_pos");
-    let reads = |t: &super::TensorView| t.src.iter().flatten().any(|id| Some(*id) == positions);
+    let reads =
+        |t: &super::TensorView| t.src.iter().flatten().any(|id| graph.base(*id).is_some_and(|b| Some(b) == positions));
     if graph.nodes().any(|(_, t)| !matches!(t.op, Op::Rope | Op::View) && reads(t)) {
         return Err(AttentionError { layer: sites[0].layer, why: "its positions are used by more than rotations" });
     }
