@@ -4,7 +4,7 @@ use std::{ffi::c_void, ptr::NonNull};
 
 use crate::{
     api::ApiTable,
-    generated::symbols::{Attention, Backend, Contrast, Ggml, Graph, Llama, Sampler, Sched},
+    generated::symbols::{Attention, Backend, Contrast, Ggml, Graph, Join, Llama, Sampler, Sched},
     object::{self, Handle, Object},
     table::Missing,
 };
@@ -20,6 +20,8 @@ pub struct Library {
     pub attention: Option<Attention>,
     /// What a contrast needs; absent where one of the functions is.
     pub contrast: Option<Contrast>,
+    /// What two graphs are joined with; absent where one of the functions is.
+    pub join: Option<Join>,
     /// Graphs.
     pub graph: Graph,
     /// Buffers and devices.
@@ -136,13 +138,15 @@ impl Library {
         let attention = unsafe { Attention::load(&lookup) }.ok();
         // SAFETY: as above.
         let contrast = unsafe { Contrast::load(&lookup) }.ok();
+        // SAFETY: as above.
+        let join = unsafe { Join::load(&lookup) }.ok();
         let has_llama = lookup("llama_init_from_model").is_some();
         let llama = if has_llama { group!(Llama) } else { None };
         // SAFETY: as above.
         let sampler = unsafe { Sampler::load(&lookup) }.ok();
         match (ggml, graph, backend, sched) {
             (Some(ggml), Some(graph), Some(backend), Some(sched)) if llama.is_some() == has_llama => {
-                Ok(Library { object, symbols, ggml, attention, contrast, graph, backend, sched, llama, sampler })
+                Ok(Library { object, symbols, ggml, attention, contrast, join, graph, backend, sched, llama, sampler })
             }
             _ => Err(LibraryError::Missing { object: object.name().to_owned(), missing }),
         }

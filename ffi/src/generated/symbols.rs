@@ -439,6 +439,115 @@ impl Contrast {
         missing.or(table)
     }
 }
+/// The host's functions of group `join`.
+#[derive(Clone, Copy)]
+pub struct Join {
+    /// `ggml_concat`
+    pub ggml_concat: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        b: *mut ggml_tensor,
+        dim: ::std::os::raw::c_int,
+    ) -> *mut ggml_tensor,
+    /// `ggml_view_2d`
+    pub ggml_view_2d: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        ne0: i64,
+        ne1: i64,
+        nb1: usize,
+        offset: usize,
+    ) -> *mut ggml_tensor,
+    /// `ggml_mul_mat`
+    pub ggml_mul_mat: unsafe extern "C-unwind" fn(
+        ctx: *mut ggml_context,
+        a: *mut ggml_tensor,
+        b: *mut ggml_tensor,
+    ) -> *mut ggml_tensor,
+    /// `ggml_backend_buft_alloc_buffer`
+    pub ggml_backend_buft_alloc_buffer:
+        unsafe extern "C-unwind" fn(buft: ggml_backend_buffer_type_t, size: usize) -> ggml_backend_buffer_t,
+    /// `ggml_backend_buft_get_alloc_size`
+    pub ggml_backend_buft_get_alloc_size:
+        unsafe extern "C-unwind" fn(buft: ggml_backend_buffer_type_t, tensor: *const ggml_tensor) -> usize,
+    /// `ggml_backend_buft_get_alignment`
+    pub ggml_backend_buft_get_alignment: unsafe extern "C-unwind" fn(buft: ggml_backend_buffer_type_t) -> usize,
+    /// `ggml_backend_buffer_get_base`
+    pub ggml_backend_buffer_get_base:
+        unsafe extern "C-unwind" fn(buffer: ggml_backend_buffer_t) -> *mut ::std::os::raw::c_void,
+    /// `ggml_backend_tensor_alloc`
+    pub ggml_backend_tensor_alloc: unsafe extern "C-unwind" fn(
+        buffer: ggml_backend_buffer_t,
+        tensor: *mut ggml_tensor,
+        addr: *mut ::std::os::raw::c_void,
+    ) -> ggml_status,
+    /// `ggml_backend_sched_get_n_backends`
+    pub ggml_backend_sched_get_n_backends:
+        unsafe extern "C-unwind" fn(sched: ggml_backend_sched_t) -> ::std::os::raw::c_int,
+    /// `ggml_backend_sched_get_backend`
+    pub ggml_backend_sched_get_backend:
+        unsafe extern "C-unwind" fn(sched: ggml_backend_sched_t, i: ::std::os::raw::c_int) -> ggml_backend_t,
+    /// `ggml_backend_sched_set_tensor_backend`
+    pub ggml_backend_sched_set_tensor_backend:
+        unsafe extern "C-unwind" fn(sched: ggml_backend_sched_t, node: *mut ggml_tensor, backend: ggml_backend_t),
+}
+impl Join {
+    /// Resolves every function of the group.
+    ///
+    /// # Errors
+    /// All required functions that are missing, at once.
+    ///
+    /// # Safety
+    /// `lookup` must return addresses of llama.cpp's or ggml's functions of these names, and they
+    /// must stay mapped while the table is used.
+    pub unsafe fn load(lookup: &Lookup) -> Result<Self, Missing> {
+        let mut missing = Missing::new("join");
+        let table = unsafe {
+            Self {
+                ggml_concat: crate::table::required(lookup, "ggml_concat", &mut missing),
+                ggml_view_2d: crate::table::required(lookup, "ggml_view_2d", &mut missing),
+                ggml_mul_mat: crate::table::required(lookup, "ggml_mul_mat", &mut missing),
+                ggml_backend_buft_alloc_buffer: crate::table::required(
+                    lookup,
+                    "ggml_backend_buft_alloc_buffer",
+                    &mut missing,
+                ),
+                ggml_backend_buft_get_alloc_size: crate::table::required(
+                    lookup,
+                    "ggml_backend_buft_get_alloc_size",
+                    &mut missing,
+                ),
+                ggml_backend_buft_get_alignment: crate::table::required(
+                    lookup,
+                    "ggml_backend_buft_get_alignment",
+                    &mut missing,
+                ),
+                ggml_backend_buffer_get_base: crate::table::required(
+                    lookup,
+                    "ggml_backend_buffer_get_base",
+                    &mut missing,
+                ),
+                ggml_backend_tensor_alloc: crate::table::required(lookup, "ggml_backend_tensor_alloc", &mut missing),
+                ggml_backend_sched_get_n_backends: crate::table::required(
+                    lookup,
+                    "ggml_backend_sched_get_n_backends",
+                    &mut missing,
+                ),
+                ggml_backend_sched_get_backend: crate::table::required(
+                    lookup,
+                    "ggml_backend_sched_get_backend",
+                    &mut missing,
+                ),
+                ggml_backend_sched_set_tensor_backend: crate::table::required(
+                    lookup,
+                    "ggml_backend_sched_set_tensor_backend",
+                    &mut missing,
+                ),
+            }
+        };
+        missing.or(table)
+    }
+}
 /// The host's functions of group `graph`.
 #[derive(Clone, Copy)]
 pub struct Graph {

@@ -13,7 +13,7 @@ use evenkeel_core::{
 use evenkeel_ffi::generated::types::*;
 
 use super::{
-    attach,
+    attach, capacity,
     computed::{Computed, Found},
     constant::Wanted,
     contrast,
@@ -57,6 +57,8 @@ pub struct RewrittenGraph {
     computed: Option<Computed>,
     /// What its rows are set off against.
     against: Option<contrast::Inputs>,
+    /// What is evaluated in its place.
+    joined: Option<contrast::Joined>,
     /// What rules with a learned prior are shown their rows by; held for as long as the graph.
     observers: Vec<(RuleIndex, Arc<Observer>)>,
     /// Held for as long as the graph.
@@ -85,6 +87,9 @@ pub enum CommitError {
     /// No memory for row numbers.
     #[error("{0} bytes for row numbers could not be allocated")]
     Indices(usize),
+    /// Nothing to set rows off against.
+    #[error("the second context's graph is not there")]
+    Beside,
     /// No memory for what rows are set off against.
     #[error("{0} bytes for what logits are set off against could not be allocated")]
     Against(usize),
@@ -143,6 +148,10 @@ pub unsafe fn commit(
         for (at, tensor) in against.iter().flat_map(contrast::Inputs::tensors) {
             leafs[at] = tensor;
         }
+        for (slot, _) in leafs.iter_mut().zip(&patch.leafs).filter(|(_, leaf)| matches!(leaf, Leaf::Beside { .. })) {
+            let beside = live.beside().ok_or(CommitError::Beside)?;
+            *slot = lock(&beside).logits;
+        }
         let gates = match patch.gates {
             Some(_) if attached.is_some() => None,
             Some(g) => Some(Gates::new(host, g.n_tokens, g.n_gates).ok_or(CommitError::Gates(g.n_tokens, g.n_gates))?),
@@ -178,6 +187,7 @@ pub unsafe fn commit(
             slots,
             computed: None,
             against,
+            joined: None,
             observers: vec![],
             _indices: indices,
         });
@@ -334,6 +344,42 @@ impl RewrittenGraph {
             });
         }
         true
+    }
+
+    /// Joins the graph, which is about to be allocated, with that of the second context: returns what is allocated and evaluated in
+    /// its place.
+    ///
+    /// # Errors
+    /// [`contrast::JoinError`]
+    ///
+    /// # Safety
+    /// As [`Self::before_compute`], of the graph that this was made of just now.
+    pub unsafe fn join(
+        &mut self,
+        graph: *mut ggml_cgraph,
+        live: &Live,
+    ) -> Result<*mut ggml_cgraph, contrast::JoinError> {
+        let beside = live.beside().ok_or(contrast::JoinError::Gone)?;
+        let room = capacity::of(self.sched).unwrap_or(0);
+        // SAFETY: the caller's promise; the second context waits for this one.
+        let joined = unsafe { contrast::Joined::new(&self.host, graph, &mut lock(&beside), room)? };
+        Ok(self.joined.insert(joined).graph)
+    }
+
+    /// What is evaluated in its place, if there is something, for the evaluation that follows.
+    ///
+    /// # Errors
+    /// If the other graph in it is gone.
+    pub fn joined(&self) -> Option<Result<*mut ggml_cgraph, contrast::JoinError>> {
+        let joined = self.joined.as_ref()?;
+        let live = self.context.live()?;
+        let current = live.beside().is_some_and(|beside| lock(&beside).number == joined.number);
+        let mut contrasts = lock(&live.contrast);
+        if !current || !std::mem::take(&mut contrasts.waits) {
+            return Some(Err(contrast::JoinError::Gone));
+        }
+        contrasts.sched = self.sched;
+        Some(Ok(joined.graph))
     }
 
     /// Counts one evaluation of these rows.

@@ -38,6 +38,11 @@ pub fn is_evaluating(address: usize) -> bool {
     EVALUATING.get() == Some(address)
 }
 
+/// The context that evaluates a graph on this thread.
+pub fn evaluating() -> Option<usize> {
+    EVALUATING.get()
+}
+
 /// The context whose graph is handed over, once: the scheduler calls itself with the same graph again.
 pub fn take_building() -> Option<usize> {
     BUILDING.take()
@@ -112,7 +117,8 @@ pub fn feed_contrasted(r: &Registers) {
 /// only of the one that the context evaluated last, because its scheduler holds no other.
 pub fn before_can_reuse(_r: &Registers) -> Verdict {
     let Some(address) = EVALUATING.get() else { return Verdict::Continue };
-    let steered = state::get().live(address).is_none_or(|live| live.may_reuse());
+    let may_reuse = |live: Arc<Live>| live.may_reuse() && contrast::may_reuse(&live);
+    let steered = state::get().live(address).is_none_or(may_reuse);
     let captured = state::get().captures.of(address).is_none_or(|capture| lock(&capture).may_reuse());
     if steered && captured { Verdict::Continue } else { Verdict::Refuse }
 }

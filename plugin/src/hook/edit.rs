@@ -82,6 +82,7 @@ impl<'a> Editor<'a> {
                     unsafe { (self.host.lib.graph.ggml_build_forward_expand)(self.graph, *slot) };
                     continue;
                 }
+                // Nor is another graph's node, which comes with that graph.
                 _ => continue,
             };
             // SAFETY: see [`Editor`].

@@ -12,7 +12,7 @@ use super::{
     attention::{self, AttentionGraph},
     capacity,
     commit::{Pass, RewrittenGraph, commit},
-    context,
+    context, contrast,
     dispatch::Verdict,
     entry::Registers,
     library::{self, Host},
@@ -54,9 +54,15 @@ pub fn before_measure(r: &Registers) -> Verdict {
 
 /// `bool ggml_backend_sched_alloc_graph(sched, graph)`.
 pub fn before_alloc(r: &Registers) -> Verdict {
+    let evaluating = context::evaluating().filter(|_| context::is_building());
     match rewrite(r, Pass::Allocate) {
         // The host takes it for lack of memory, and its call to decode fails.
-        Rewrite::Refused => Verdict::Refuse,
+        Rewrite::Refused => return Verdict::Refuse,
+        Rewrite::Joined(graph) => r.set_argument(1, graph as usize),
+        Rewrite::Fine | Rewrite::Failed => {}
+    }
+    match evaluating.and_then(|address| state::get().live(address)) {
+        Some(live) if live.second_of.is_some() => contrast::before_alloc(&live, r),
         _ => Verdict::Continue,
     }
 }
@@ -67,15 +73,30 @@ pub fn before_compute(r: &Registers) -> Verdict {
     let state = state::get();
     let current = context::take_evaluating();
     let mut known = false;
+    let mut joined = None;
     let graph = lock(&state.graphs).get(&r.argument(1)).cloned();
     if let Some(graph) = graph {
+        let mut graph = lock(&graph);
         // SAFETY: this thread is about to evaluate the graph at this address.
-        known = unsafe { lock(&graph).before_compute(r.argument(1) as *mut ggml_cgraph) };
+        known = unsafe { graph.before_compute(r.argument(1) as *mut ggml_cgraph) };
+        joined = if known { graph.joined() } else { None };
     }
     feed_attention(state, current, r.argument(1) as *mut ggml_cgraph);
     if let Some(capture) = current.and_then(|address| state.captures.of(address)) {
         // SAFETY: as above.
         unsafe { lock(&capture).before_compute(r.argument(1) as *mut ggml_cgraph) };
+    }
+    match joined {
+        Some(Ok(graph)) => {
+            r.set_argument(1, graph as usize);
+            return Verdict::Continue;
+        }
+        // GGML_STATUS_FAILED: nothing is computed from a graph that is gone.
+        Some(Err(_)) => return Verdict::Answer(-1i32 as u32 as usize),
+        None => {}
+    }
+    if let Some(Verdict::Answer(status)) = current.map(contrast::before_compute) {
+        return Verdict::Answer(status);
     }
     if !known && let Some(context) = current.and_then(|address| state.context(address)) {
         unsteered(state, &context);
@@ -91,6 +112,12 @@ pub fn before_sched_free(r: &Registers) -> Verdict {
     let of_sched = |graph: &Arc<Mutex<_>>| lock::<AttentionGraph>(graph).sched == r.argument(0);
     let fed: Vec<_> = lock(&state::get().attention).extract_if(|_, graph| of_sched(graph)).collect();
     lock(&state::get().schedulers).remove(&r.argument(0));
+    for live in state::get().lives() {
+        let mut contrasts = lock(&live.contrast);
+        if contrasts.sched == r.argument(0) {
+            contrasts.sched = 0;
+        }
+    }
     // Here and not under the lock: it frees the host's memory.
     drop((graphs, fed));
     Verdict::Continue
@@ -138,6 +165,8 @@ enum Rewrite {
     Failed,
     /// It must not be evaluated: its rows would be computed otherwise than later ones take them to be.
     Refused,
+    /// Another is allocated and evaluated in its place.
+    Joined(*mut ggml_cgraph),
 }
 
 fn rewrite(r: &Registers, pass: Pass) -> Rewrite {
@@ -307,10 +336,18 @@ fn rewrite_ours(
         Err(why) => return plain(state, context, contrasted.is_some(), &why.to_string()),
     };
     let silent = report(context, &structure, &patch, &missed);
+    let mut joined = None;
     // SAFETY: the view was read just now, and the host still waits on this thread.
     match unsafe { commit(host, graph, &viewed, &patch, (context, live, &structure), pass) } {
         Ok(Some(mut rewritten)) => {
             rewritten.sched = sched;
+            if contrasted.is_some_and(|nodes| nodes.beside) {
+                // SAFETY: as above.
+                match unsafe { rewritten.join(graph, live) } {
+                    Ok(graph) => joined = Some(graph),
+                    Err(why) => return apart(state, context, live, &why.to_string()),
+                }
+            }
             lock(&state.graphs).insert(graph as usize, Arc::new(Mutex::new(rewritten)));
         }
         Ok(None) => {}
@@ -323,7 +360,31 @@ fn rewrite_ours(
     if pass == Pass::Allocate && sched != 0 {
         free_unused(host, live, sched);
     }
-    if silent || unfit { Rewrite::Failed } else { Rewrite::Fine }
+    match joined {
+        Some(graph) => Rewrite::Joined(graph),
+        None if silent || unfit => Rewrite::Failed,
+        None => Rewrite::Fine,
+    }
+}
+
+/// Nodes and leafs that the scheduler of a context has room for, as far as it was seen; 0 if it was not.
+pub fn room_of(live: &Live) -> usize {
+    let graphs = lock(&state::get().graphs);
+    let of_context = |graph: &RewrittenGraph| graph.context.live().is_some_and(|l| l.address == live.address);
+    let scheds = graphs.values().map(|graph| lock(graph)).filter(|graph| of_context(graph)).map(|graph| graph.sched);
+    scheds.filter_map(capacity::of).max().unwrap_or(0)
+}
+
+/// Both contexts' graphs cannot be evaluated as one, which was not expected: this evaluation fails, later ones are apart.
+fn apart(state: &State, context: &Context, live: &Live, why: &str) -> Rewrite {
+    lock(&live.contrast).apart = true;
+    state.trouble.passed_through.fetch_add(1, Ordering::Relaxed);
+    log::error!(
+        "context {} ({}): logits cannot be set off, decode fails: {why}; from now on both contexts are evaluated one after the other",
+        context.id,
+        context.model
+    );
+    Rewrite::Refused
 }
 
 /// Lets go of the plans that only earlier graphs of a context had.

@@ -43,6 +43,7 @@ mod vocab;
 pub use attention::{AttentionGraph, Kept};
 pub use capture::{Capture, CapturedRow, Captures};
 pub use commit::RewrittenGraph;
+pub use contrast::Beside;
 pub use constant::Constants;
 pub use decode::repair_all;
 pub use install::install;

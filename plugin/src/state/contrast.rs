@@ -5,7 +5,7 @@
 //! to be done there too: before it is used, a sequence of the second context is compared with what it should be, cut at the
 //! first difference, and completed.
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::sync::{Arc, Mutex, atomic::AtomicU64};
 
 use evenkeel_core::{
     contrast::{self, Place},
@@ -17,6 +17,7 @@ use evenkeel_ffi::params::Copied;
 use rustc_hash::FxHashMap;
 
 use super::{Instance, Live, Pinned, RequestPriors};
+use crate::hook::Beside;
 
 /// Stands for a token that was generated: no marker contains it.
 pub const GENERATED: i32 = i32::MIN;
@@ -50,6 +51,14 @@ pub struct Contrasts {
     pub fed: FxHashMap<i32, Fed>,
     /// By output row of the micro-batch that is evaluated: what it is set off against. Empty if none is.
     pub rows: Arc<[Option<Against>]>,
+    /// Of a second context: its graph, if the last that it built was kept from being evaluated by itself.
+    pub beside: Option<Arc<Mutex<Beside>>>,
+    /// That of the second context is ready, and was not evaluated yet.
+    pub waits: bool,
+    /// The scheduler that evaluated it last; 0 for none.
+    pub sched: usize,
+    /// Both could not be joined, and are not tried again.
+    pub apart: bool,
 }
 
 /// Counters of a context's contrasts.
@@ -61,6 +70,8 @@ pub struct Contrasted {
     pub tokens: AtomicU64,
     /// Calls to decode that this took.
     pub calls: AtomicU64,
+    /// Those of them that were evaluated with the first context's graph, as one.
+    pub joined: AtomicU64,
 }
 
 /// The contexts in a sequence's tokens.
@@ -80,8 +91,8 @@ pub struct Fed {
     pub under: Option<PlanId>,
 }
 
-/// The negated logits that output rows are set off against, by their places among the output rows.
-pub type Logits = Vec<(usize, Vec<f32>)>;
+/// What output rows are set off against, by their places among the output rows.
+pub type Logits = Vec<(usize, Counterpart)>;
 
 /// What one row is set off against.
 pub struct Against {
@@ -89,10 +100,18 @@ pub struct Against {
     pub alpha: f32,
     /// How far below its best logit others may lie.
     pub reach: Option<f32>,
-    /// The negated logits of the request without what is left out, finite.
-    pub minus_without: Vec<f32>,
+    /// The logits of the request without what is left out.
+    pub other: Counterpart,
     /// What it says of labels.
     pub priors: RequestPriors,
+}
+
+/// The logits of a request without what is left out.
+pub enum Counterpart {
+    /// They, negated and finite.
+    Minus(Vec<f32>),
+    /// They are still to come, in this row of the graph that is evaluated with the one at hand.
+    Beside(u32),
 }
 
 impl Against {

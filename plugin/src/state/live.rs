@@ -28,7 +28,7 @@ mod plans;
 mod region;
 mod request;
 
-pub use contrast::Said;
+pub use contrast::{MOST_ROWS, Said};
 pub use cut::{Again, Prepared, Room};
 
 /// A row of a micro-batch as the host describes it.
@@ -146,9 +146,9 @@ struct Inner {
     mixed: bool,
     /// What acts on logits is left out.
     second: bool,
-    /// Of the graph evaluated last: the structure it was built with, the signature of its regions, and what it has to set
-    /// logits off.
-    built: Option<(u64, u64, Option<Nodes>)>,
+    /// Of the graph evaluated last: the structure it was built with, the signature of its regions, what it has to set logits
+    /// off, and the second context's graph that is evaluated with it.
+    built: Option<(u64, u64, Option<Nodes>, u64)>,
     refusal: Option<Arc<[f32]>>,
     totals: Totals,
 }

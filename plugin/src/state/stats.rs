@@ -95,6 +95,7 @@ fn context(c: &Context) -> Value {
             "rows": load(&live.contrasted.rows),
             "tokens": load(&live.contrasted.tokens),
             "calls": load(&live.contrasted.calls),
+            "joined": load(&live.contrasted.joined),
         },
         "requests": {
             "ended": totals.requests,

@@ -1,5 +1,6 @@
 //! A contrast as operations of ggml, at the logits of one micro-batch: what the rows have without their context comes in as
-//! an input, because another context of the model computed it.
+//! an input, because another context of the model computed it, or from the graph of that context, where both graphs are
+//! evaluated as one.
 
 use super::graph::TensorId;
 use super::patch::{Leaf, NewNode, PerRow, Ref, Substitution};
@@ -9,11 +10,16 @@ use crate::plan::Site;
 /// a row that is left alone gets exactly 0.
 const FAR: f32 = 1e6;
 
+/// Farther from 0 than any logit: what is no number, or infinite, is cut to that.
+pub const MOST: f32 = 1e30;
+
 /// What a micro-batch needs of it. Such nodes stand only in the graphs of micro-batches in which a row needs them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Contrasted {
     /// Whether some row has a plausibility constraint.
     pub plausible: bool,
+    /// Whether the other graph is evaluated with this one.
+    pub beside: bool,
 }
 
 /// `x += coefficient · clamp(x − without)`, on the rows of `target`, `[n_vocab, n_rows]`; with a constraint, `−FAR` on what lies
@@ -26,11 +32,18 @@ pub(super) fn contrast(
     layer: u32,
 ) -> Substitution {
     let rows = n_rows as u32;
-    let mut leaf = |what, width| {
-        leafs.push(Leaf::PerRow { what, width, rows });
+    let width = n_vocab as u32;
+    let mut push = |leaf| {
+        leafs.push(leaf);
         Ref::Leaf(leafs.len() as u32 - 1)
     };
-    let (minus_without, coefficient) = (leaf(PerRow::MinusWithout, n_vocab as u32), leaf(PerRow::Coefficient, 1));
+    let beside = wanted.beside.then(|| push(Leaf::Beside { width }));
+    let mut leaf = |what, width| push(Leaf::PerRow { what, width, rows });
+    let without = match beside {
+        Some(_) => leaf(PerRow::Place, 1),
+        None => leaf(PerRow::MinusWithout, width),
+    };
+    let coefficient = leaf(PerRow::Coefficient, 1);
     let reach = wanted.plausible.then(|| leaf(PerRow::Reach, 1));
     let mut nodes = vec![];
     let mut push = |node| {
@@ -38,6 +51,15 @@ pub(super) fn contrast(
         Ref::Node(nodes.len() as u32 - 1)
     };
     let x = Ref::Original;
+    let minus_without = match beside {
+        Some(beside) => {
+            let places = push(NewNode::Reshape(without, [n_rows, 1, 1, 1]));
+            let without = push(NewNode::GetRows(beside, places));
+            let without = push(NewNode::Clamp(without, -MOST, MOST));
+            push(NewNode::Scale(without, -1.0, 0.0))
+        }
+        None => without,
+    };
     let apart = push(NewNode::Add(x, minus_without));
     let apart = push(NewNode::Clamp(apart, -FAR, FAR));
     let mut shift = push(NewNode::Mul(apart, coefficient));

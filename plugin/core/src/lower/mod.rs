@@ -12,6 +12,7 @@ mod contrast;
 mod graph;
 mod heads;
 mod held;
+mod join;
 mod patch;
 mod product;
 mod residuals;
@@ -19,7 +20,8 @@ mod term;
 
 pub use attention::{AttentionError, AttentionSite, Form, attention};
 pub use build::{LowerError, Lowered, Missed, lower, lower_with};
-pub use contrast::Contrasted;
+pub use contrast::{Contrasted, MOST};
 pub use graph::{GraphView, Name, Op, TensorId, TensorView};
+pub use join::{Step, join};
 pub use patch::{GateTable, Leaf, NewNode, Patch, PerRow, Ref, SlotTable, Slots, Substitution};
 pub use residuals::{Residual, residuals};

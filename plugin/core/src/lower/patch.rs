@@ -29,7 +29,7 @@ pub enum Leaf {
         /// Rows of the graph.
         rows: u32,
     },
-    /// F32 `[width, rows]`: written before every evaluation, in memory of the graph's own.
+    /// F32 `[width, rows]`, or I32: written before every evaluation, in memory of the graph's own.
     PerRow {
         /// What it holds.
         what: PerRow,
@@ -37,6 +37,11 @@ pub enum Leaf {
         width: u32,
         /// Rows of the logits.
         rows: u32,
+    },
+    /// F32 `[width, n]`: the logits of another graph, which is evaluated with this one, before what reads them.
+    Beside {
+        /// Values of a row.
+        width: u32,
     },
     /// F32 `[1, HELD_SLOTS]`: what a probe's decisions are kept in between two evaluations, in every graph of the context
     /// the same. On the device of `near`, or where it can be written.
@@ -55,6 +60,8 @@ pub enum Leaf {
 pub enum PerRow {
     /// The negated logits of the request without its contexts or images.
     MinusWithout,
+    /// The row of [`Leaf::Beside`] that has those logits: an I32.
+    Place,
     /// How far the row is moved from those.
     Coefficient,
     /// How far below its best logit others may lie.
@@ -66,6 +73,7 @@ impl PerRow {
     pub fn name(self) -> &'static str {
         match self {
             Self::MinusWithout => "ek.minus-without",
+            Self::Place => "ek.place",
             Self::Coefficient => "ek.coefficient",
             Self::Reach => "ek.reach",
         }
@@ -370,6 +378,7 @@ impl Patch {
                 Leaf::Constant { name, data, rows, .. } => format!("{name} [{}, {rows}]", data.len() / *rows as usize),
                 Leaf::Index { name, data, rows } => format!("{name} [{}, {rows}]", data.len()),
                 Leaf::PerRow { what, width, rows } => format!("{} [{width}, {rows}]", what.name()),
+                Leaf::Beside { width } => format!("logits beside [{width}, ..]"),
                 Leaf::Held { name, .. } => format!("{name} [1, {HELD_SLOTS}]"),
             },
             Ref::Node(i) => format!("n{i}"),

@@ -5,20 +5,19 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
+use evenkeel_core::lower::MOST;
 use evenkeel_ffi::generated::types::{llama_batch, llama_context};
 
 use super::{
-    super::{decode, dispatch::Verdict, split},
-    second,
+    super::{decode, dispatch::Verdict, graph, split},
+    keep, second,
 };
 use crate::{
     guard::guard,
     log,
-    state::{self, Fed, Live, Logits, RawRow, Said, Second, Wanted, lock},
+    state::{self, Counterpart, Fed, Live, Logits, MOST_ROWS, RawRow, Said, Second, Wanted, lock},
 };
 
-/// A difference to something that is no number, or infinite, is none.
-const MOST: f32 = 1e30;
 /// Cells that are taken over from another sequence at least: fewer are evaluated as fast.
 const SHARED: usize = 16;
 
@@ -31,6 +30,9 @@ thread_local! {
 /// A micro-batch of a context of ours is about to be evaluated: its rows are fed, at once or after what they are set off against
 /// is known.
 pub fn before_ubatch(live: &Arc<Live>, rows: Vec<RawRow>) -> Verdict {
+    if live.second_of.is_some() {
+        keep::before_ubatch(live, &rows);
+    }
     let wanted = if live.contrasts() && live.second_of.is_none() { live.wants_contrast(&rows) } else { vec![] };
     if wanted.is_empty() {
         live.feed(&rows);
@@ -45,7 +47,10 @@ pub fn feed(address: usize) {
     let Some((rows, wanted)) = WAITING.take() else { return };
     let Some(live) = guard("contrast", None, || state::get().live(address)) else { return };
     let said = match second::of(&live) {
-        Ok(second) => split::apart(|| say(&live, &second, wanted)),
+        Ok(second) => {
+            let room = guard("contrast", 0, || if live.may_join(&rows, &wanted) { graph::room_of(&live) } else { 0 });
+            split::apart(|| say(&live, &second, wanted, room))
+        }
         Err(why) => wanted.into_iter().map(|w| (w, Err(why.clone()))).collect(),
     };
     guard("contrast", (), || {
@@ -65,14 +70,16 @@ struct Row {
     outputs: Vec<usize>,
 }
 
-/// All that is wanted, in as few batches as it takes. If there is no room, sequences that are not at hand make some.
-fn say(live: &Arc<Live>, second: &Second, wanted: Vec<Wanted>) -> Vec<Said> {
+/// All that is wanted, in as few batches as it takes. If there is no room, sequences that are not at hand make some. `room`: how
+/// many nodes and leafs there may be of both contexts; 0 if their graphs are not joined.
+fn say(live: &Arc<Live>, second: &Second, wanted: Vec<Wanted>, room: usize) -> Vec<Said> {
     guard("contrast", (), || second.live.follow(&live.book(), &wanted));
-    let mut said = evaluate(live, second, &wanted);
+    catch_up(live, second);
+    let mut said = evaluate(live, second, &wanted, room);
     if matches!(said, Err(1)) {
         log::debug!("context {}: no room beside it: what it has there of other sequences is dropped", live.id);
         forget(live, second);
-        said = evaluate(live, second, &wanted);
+        said = evaluate(live, second, &wanted, room);
     }
     match said {
         Ok(mut logits) => {
@@ -87,6 +94,23 @@ fn say(live: &Arc<Live>, second: &Second, wanted: Vec<Wanted>) -> Vec<Said> {
             );
             wanted.into_iter().map(|w| (w, Err(why.clone()))).collect()
         }
+    }
+}
+
+/// Waits for the last evaluation of both contexts' graphs as one: it wrote keys and values of the second, and may still read what
+/// lies in host memory. One that never came about left cells without them.
+fn catch_up(live: &Live, second: &Second) {
+    let last = guard("contrast", None, || {
+        let mut contrasts = lock(&live.contrast);
+        Some((std::mem::take(&mut contrasts.waits), std::mem::take(&mut contrasts.sched)))
+    });
+    let Some((waits, sched)) = last else { return };
+    if sched != 0 {
+        // SAFETY: the scheduler of the host's context: forgotten here when it is freed.
+        unsafe { (live.host.lib.sched.ggml_backend_sched_synchronize)(sched as _) };
+    }
+    if waits {
+        forget(live, second);
     }
 }
 
@@ -141,8 +165,8 @@ fn prepare(live: &Live, second: &Second, wanted: &Wanted) -> Option<usize> {
     Some(keep)
 }
 
-/// The negated logits that are wanted, by sequence. What llama_decode returned if that is not 0.
-fn evaluate(live: &Arc<Live>, second: &Second, wanted: &[Wanted]) -> Result<Vec<Logits>, i32> {
+/// The negated logits that are wanted, by sequence, or where they will be. What llama_decode returned if that is not 0.
+fn evaluate(live: &Arc<Live>, second: &Second, wanted: &[Wanted], room: usize) -> Result<Vec<Logits>, i32> {
     let (Some(llama), Some(contrast)) = (live.host.lib.llama.as_ref(), live.host.lib.contrast.as_ref()) else {
         return Err(-1);
     };
@@ -161,6 +185,7 @@ fn evaluate(live: &Arc<Live>, second: &Second, wanted: &[Wanted]) -> Result<Vec<
         (((llama.llama_n_batch)(ctx) as usize).max(1), (llama.llama_vocab_n_tokens)(vocab) as usize)
     };
     let mut found: Vec<Logits> = wanted.iter().map(|_| vec![]).collect();
+    let join = room > 0 && rows.len() <= n_batch.min(MOST_ROWS);
     for piece in rows.chunks(n_batch) {
         let n = piece.len();
         let mut token: Vec<i32> = piece.iter().map(|r| r.token).collect();
@@ -178,15 +203,25 @@ fn evaluate(live: &Arc<Live>, second: &Second, wanted: &[Wanted]) -> Result<Vec<
             seq_id: seqs.as_mut_ptr(),
             logits: logits.as_mut_ptr(),
         };
+        if join {
+            guard("contrast", (), || keep::begin(second, n, room));
+        }
         // SAFETY: as above; the batch's arrays have n_tokens elements each and outlive the call.
         let result = decode::quietly(|| unsafe { (llama.llama_decode)(ctx, batch) });
+        let kept = guard("contrast", None, keep::end);
         if result != 0 {
             return Err(result);
         }
         live.contrasted.calls.fetch_add(1, Ordering::Relaxed);
         live.contrasted.tokens.fetch_add(n as u64, Ordering::Relaxed);
+        if let Some(kept) = &kept {
+            guard("contrast", (), || lock(&live.contrast).waits = true);
+            live.contrasted.joined.fetch_add(1, Ordering::Relaxed);
+            let places = beside(wanted, piece, kept).ok_or(-1)?;
+            found = places;
+        }
         for (i, row) in piece.iter().enumerate() {
-            for output in &row.outputs {
+            for output in row.outputs.iter().filter(|_| kept.is_none()) {
                 // SAFETY: the row gives output; its logits are there until the next call.
                 let said = unsafe {
                     let said = (contrast.llama_get_logits_ith)(ctx, i as i32);
@@ -196,7 +231,7 @@ fn evaluate(live: &Arc<Live>, second: &Second, wanted: &[Wanted]) -> Result<Vec<
                     std::slice::from_raw_parts(said, n_vocab)
                 };
                 let negated = said.iter().map(|x| (-x).clamp(-MOST, MOST)).collect();
-                found[row.of].push((*output, negated));
+                found[row.of].push((*output, Counterpart::Minus(negated)));
             }
         }
         guard("contrast", (), || {
@@ -207,4 +242,18 @@ fn evaluate(live: &Arc<Live>, second: &Second, wanted: &[Wanted]) -> Result<Vec<
         });
     }
     Ok(found)
+}
+
+/// Where the logits of a batch's rows will be: in which output row of the micro-batch that it became.
+fn beside(wanted: &[Wanted], rows: &[Row], kept: &[RawRow]) -> Option<Vec<Logits>> {
+    let mut found: Vec<Logits> = wanted.iter().map(|_| vec![]).collect();
+    for row in rows {
+        let outputs = kept.iter().filter(|k| k.output);
+        let is = |k: &RawRow| (k.seq, k.pos) == (wanted[row.of].seq, row.pos);
+        for output in &row.outputs {
+            let place = outputs.clone().position(is)?;
+            found[row.of].push((*output, Counterpart::Beside(place as u32)));
+        }
+    }
+    Some(found)
 }

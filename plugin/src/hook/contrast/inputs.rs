@@ -7,9 +7,9 @@ use evenkeel_core::lower::{Leaf, Patch, PerRow};
 use evenkeel_ffi::generated::types::*;
 
 use super::super::library::Host;
-use crate::state::Against;
+use crate::state::{Against, Counterpart};
 
-/// One tensor: F32 `[width, rows]`.
+/// One tensor: F32 `[width, rows]`, or I32.
 struct Input {
     /// Its place in the patch's leafs.
     at: usize,
@@ -65,7 +65,8 @@ impl Inputs {
             }
             let mut made = Inputs { host: host.clone(), ctx, buffer: std::ptr::null_mut(), inputs: vec![] };
             for (at, what, width, rows) in list {
-                let tensor = (lib.ggml.ggml_new_tensor_2d)(ctx, GGML_TYPE_F32, width as i64, rows as i64);
+                let kind = if what == PerRow::Place { GGML_TYPE_I32 } else { GGML_TYPE_F32 };
+                let tensor = (lib.ggml.ggml_new_tensor_2d)(ctx, kind, width as i64, rows as i64);
                 let name = std::ffi::CString::new(what.name()).unwrap_or_default();
                 (lib.ggml.ggml_set_name)(tensor, name.as_ptr());
                 made.inputs.push(Input { at, what, tensor, values: vec![0.0; width * rows], width });
@@ -90,16 +91,23 @@ impl Inputs {
         for input in &mut self.inputs {
             for (i, values) in input.values.chunks_exact_mut(input.width.max(1)).enumerate() {
                 match (rows.get(i).and_then(Option::as_ref), input.what) {
-                    (Some(against), PerRow::MinusWithout) if against.minus_without.len() == values.len() => {
-                        values.copy_from_slice(&against.minus_without);
+                    (Some(Against { other: Counterpart::Minus(logits), .. }), PerRow::MinusWithout)
+                        if logits.len() == values.len() =>
+                    {
+                        values.copy_from_slice(logits);
                     }
                     (_, PerRow::MinusWithout) => values.fill(0.0),
+                    // The same four bytes as a number.
+                    (Some(Against { other: Counterpart::Beside(row), .. }), PerRow::Place) => {
+                        values.fill(f32::from_bits(*row));
+                    }
+                    (_, PerRow::Place) => values.fill(f32::from_bits(0)),
                     (against, PerRow::Coefficient) => values.fill(against.map_or(0.0, |a| a.alpha)),
                     // Without a bound every token is near enough.
                     (against, PerRow::Reach) => values.fill(against.and_then(|a| a.reach).unwrap_or(f32::MAX)),
                 }
             }
-            // SAFETY: the tensor is allocated and holds exactly the values.
+            // SAFETY: the tensor is allocated and holds exactly the values, of four bytes each.
             unsafe {
                 (self.host.lib.backend.ggml_backend_tensor_set)(
                     input.tensor,

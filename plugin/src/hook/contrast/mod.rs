@@ -4,11 +4,20 @@
 //! The second context is made at the first row that needs one, like the host's own, and freed with it. It runs inside of the
 //! host's call to decode, between two micro-batches: the host's context is left alone meanwhile, and whatever way it decodes
 //! is fine.
+//!
+//! While few rows are evaluated, as in generation, time goes into reading weights. Then only the second context's graph is
+//! made ([`keep`], [`beside`]) and evaluated with the host's own as one graph ([`joined`]), which reads every weight once.
 
+mod beside;
 mod evaluate;
 mod inputs;
+mod joined;
+mod keep;
 mod second;
 
+pub use beside::Beside;
 pub use evaluate::{before_ubatch, feed};
 pub use inputs::Inputs;
+pub use joined::{JoinError, Joined};
+pub use keep::{before_alloc, before_compute, may_reuse};
 pub use second::{admit, free, is_made, leave};

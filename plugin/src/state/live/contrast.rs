@@ -2,26 +2,29 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, Mutex, atomic::Ordering},
 };
 
 use evenkeel_core::{
     contrast::{Text, Without, without},
     invariance::{MarkerTexts, Pairs},
     lower::Contrasted as Nodes,
-    sequence::{EMBEDDED_TOKEN, Phase},
+    sequence::{EMBEDDED_TOKEN, Phase, is_token},
 };
 
 use super::super::{
-    Against, Book, Logits, Second, Wanted,
+    Against, Book, Counterpart, Logits, Second, Wanted,
     contrast::{self, GENERATED, Origin},
     lock,
 };
 use super::{Inner, Live, RawRow};
-use crate::hook::Host;
+use crate::hook::{Beside, Host};
 
 /// What the second context said for a sequence: logits by output row, or why there are none.
 pub type Said = (Wanted, Result<Logits, String>);
+
+/// Of more rows, products take as long as they have rows: nothing is gained by reading weights once.
+pub const MOST_ROWS: usize = 32;
 
 /// What is left of a sequence, and which of its output rows need how much of that.
 type Remaining = (Vec<i32>, Vec<(usize, usize)>);
@@ -190,9 +193,12 @@ impl Live {
                 Ok(list) => {
                     self.contrasted.rows.fetch_add(list.len() as u64, Ordering::Relaxed);
                     let (alpha, reach) = (wanted.alpha, wanted.reach);
-                    for (row, minus_without) in list {
-                        let priors = wanted.instance.request_priors(&minus_without);
-                        rows[row] = Some(Against { alpha, reach, minus_without, priors });
+                    for (row, other) in list {
+                        let priors = match &other {
+                            Counterpart::Minus(logits) => wanted.instance.request_priors(logits),
+                            Counterpart::Beside(_) => Default::default(),
+                        };
+                        rows[row] = Some(Against { alpha, reach, other, priors });
                     }
                 }
                 Err(why) => lock(&self.inner).refuse_now(wanted.seq, self, &why),
@@ -212,7 +218,34 @@ impl Live {
     pub fn contrast_nodes(&self) -> Option<Nodes> {
         let rows = self.against();
         let some = rows.iter().flatten().any(|against| against.alpha != 0.0);
-        some.then(|| Nodes { plausible: rows.iter().flatten().any(|against| against.reach.is_some()) })
+        some.then(|| Nodes {
+            plausible: rows.iter().flatten().any(|against| against.reach.is_some()),
+            beside: rows.iter().flatten().any(|against| matches!(against.other, Counterpart::Beside(_))),
+        })
+    }
+
+    /// Whether the graph of the micro-batch can be evaluated with that of the second context, as one. Then the products of all
+    /// rows are made in another shape, so nobody's may be among them who is not set off; and labels' priors of the request have
+    /// to be known before.
+    pub fn may_join(&self, raw: &[RawRow], wanted: &[Wanted]) -> bool {
+        let set_off = |r: &RawRow| is_token(r.token) && wanted.iter().any(|w| w.seq == r.seq);
+        let outputs = raw.iter().filter(|r| r.output).count();
+        let rows: usize = wanted.iter().map(|w| w.rows.len()).sum();
+        let plain = |w: &Wanted| w.alpha != 0.0 && w.instance.of_request().is_empty();
+        !lock(&self.contrast).apart
+            && raw.len() <= MOST_ROWS
+            && rows == outputs
+            && raw.iter().all(set_off)
+            && wanted.iter().all(plain)
+    }
+
+    /// The second context's graph that is evaluated with that of the micro-batch at hand, if one is.
+    pub fn beside(&self) -> Option<Arc<Mutex<Beside>>> {
+        if !self.contrast_nodes()?.beside {
+            return None;
+        }
+        let second = self.second_context()?;
+        lock(&second.live.contrast).beside.clone()
     }
 
     /// The second context, once it was made.

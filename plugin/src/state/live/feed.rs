@@ -128,18 +128,23 @@ impl Live {
 
     /// Whether the graph that was evaluated last may be evaluated again.
     pub fn may_reuse(&self) -> bool {
-        let nodes = self.contrast_nodes();
+        let (nodes, beside) = (self.contrast_nodes(), self.number_beside());
         let inner = lock(&self.inner);
         let signature = lock(&self.regions).signature();
-        inner.built == Some((inner.structure.version, signature, nodes))
+        inner.built == Some((inner.structure.version, signature, nodes, beside))
     }
 
     /// A graph of the current structure is built, to be evaluated.
     pub fn built(&self) {
-        let nodes = self.contrast_nodes();
+        let (nodes, beside) = (self.contrast_nodes(), self.number_beside());
         let mut inner = lock(&self.inner);
         let signature = lock(&self.regions).signature();
-        inner.built = Some((inner.structure.version, signature, nodes));
+        inner.built = Some((inner.structure.version, signature, nodes, beside));
+    }
+
+    /// Which graph of the second context is evaluated with that of the micro-batch at hand; 0 if none is.
+    fn number_beside(&self) -> u64 {
+        self.beside().map_or(0, |beside| lock(&beside).number)
     }
 
     /// What rows of the micro-batch decide is written where they say: it is certain to be evaluated.

@@ -57,7 +57,7 @@ impl Bench {
     #[track_caller]
     fn check_images(&self, arch: Arch, what: &str, script: impl Fn(&mut Feed) -> String) -> String {
         let [full, without] = [false, true].map(|without| script(&mut Feed::new(arch, without)));
-        let log = self.check(&full, &without, EXACT, &format!("{arch:?}, {what}"));
+        let log = self.check(&full, &without, exact(arch), &format!("{arch:?}, {what}"));
         assert!(!log.contains("evenkeel: warning"), "{arch:?}, {what}: {log}");
         log
     }
