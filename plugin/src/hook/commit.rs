@@ -378,7 +378,7 @@ impl RewrittenGraph {
         if !current || !std::mem::take(&mut contrasts.waits) {
             return Some(Err(contrast::JoinError::Gone));
         }
-        contrasts.sched = self.sched;
+        contrasts.runs = true;
         Some(Ok(joined.graph))
     }
 

@@ -113,10 +113,7 @@ pub fn before_sched_free(r: &Registers) -> Verdict {
     let fed: Vec<_> = lock(&state::get().attention).extract_if(|_, graph| of_sched(graph)).collect();
     lock(&state::get().schedulers).remove(&r.argument(0));
     for live in state::get().lives() {
-        let mut contrasts = lock(&live.contrast);
-        if contrasts.sched == r.argument(0) {
-            contrasts.sched = 0;
-        }
+        let _ = live.sched.compare_exchange(r.argument(0), 0, Ordering::Relaxed, Ordering::Relaxed);
     }
     // Here and not under the lock: it frees the host's memory.
     drop((graphs, fed));
@@ -318,6 +315,7 @@ fn rewrite_ours(
 ) -> Rewrite {
     if context::is_evaluating(live.address) {
         live.built();
+        live.sched.store(sched, Ordering::Relaxed);
     }
     // A model whose attention is of another form is still steered.
     let unfit = match rewrite_attention(host, (sched, graph), state, context, live) {
@@ -365,14 +363,6 @@ fn rewrite_ours(
         None if silent || unfit => Rewrite::Failed,
         None => Rewrite::Fine,
     }
-}
-
-/// Nodes and leafs that the scheduler of a context has room for, as far as it was seen; 0 if it was not.
-pub fn room_of(live: &Live) -> usize {
-    let graphs = lock(&state::get().graphs);
-    let of_context = |graph: &RewrittenGraph| graph.context.live().is_some_and(|l| l.address == live.address);
-    let scheds = graphs.values().map(|graph| lock(graph)).filter(|graph| of_context(graph)).map(|graph| graph.sched);
-    scheds.filter_map(capacity::of).max().unwrap_or(0)
 }
 
 /// Both contexts' graphs cannot be evaluated as one, which was not expected: this evaluation fails, later ones are apart.

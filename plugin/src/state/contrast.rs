@@ -55,8 +55,8 @@ pub struct Contrasts {
     pub beside: Option<Arc<Mutex<Beside>>>,
     /// That of the second context is ready, and was not evaluated yet.
     pub waits: bool,
-    /// The scheduler that evaluated it last; 0 for none.
-    pub sched: usize,
+    /// It was evaluated, with the host's own, and nobody has waited for that.
+    pub runs: bool,
     /// Both could not be joined, and are not tried again.
     pub apart: bool,
 }
@@ -89,6 +89,21 @@ pub struct Fed {
     pub tokens: Vec<i32>,
     /// The plan that they were computed under.
     pub under: Option<PlanId>,
+    /// How many of them are known to be computed. Those behind were to be, with the host's own rows, of which the last was at
+    /// position `until`: they were if the host goes on behind it.
+    pub sure: usize,
+    /// See `sure`.
+    pub until: i32,
+}
+
+impl Fed {
+    /// The host goes on at position `begins`: from now on it has only tokens that are computed.
+    pub fn settle(&mut self, begins: i32) {
+        if begins <= self.until {
+            self.tokens.truncate(self.sure);
+        }
+        self.sure = self.tokens.len();
+    }
 }
 
 /// What output rows are set off against, by their places among the output rows.
@@ -139,6 +154,8 @@ pub struct Wanted {
     pub reach: Option<f32>,
     /// Output rows of the micro-batch, each with how many of the tokens come before its logits.
     pub rows: Vec<(usize, usize)>,
+    /// The positions of its first row in the micro-batch, and of its last.
+    pub within: (i32, i32),
 }
 
 impl Found {
@@ -213,6 +230,16 @@ mod tests {
         assert!(found.find(&markers, &[5, 1, 7, 2, 5, GENERATED, 1], piece).unwrap().open.is_some());
         assert!(found.find(&markers, &[5, 2], piece).is_err());
         assert_eq!(found.find(&markers, &[5], piece), Ok(&Pairs::default()));
+    }
+
+    #[test]
+    fn what_was_to_be_computed_was_if_the_host_goes_on() {
+        let fed = Fed { tokens: vec![1, 2, 3], under: None, sure: 1, until: 7 };
+        for (begins, left) in [(8, 3), (7, 1), (0, 1)] {
+            let mut fed = fed.clone();
+            fed.settle(begins);
+            assert_eq!((fed.tokens.len(), fed.sure), (left, left));
+        }
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub struct Live {
     pub host: Arc<Host>,
     /// Its memory (`llama_memory_t`), once it is known; 0 before.
     pub memory: AtomicUsize,
+    /// The scheduler that its last graph was handed to; 0 if none is known.
+    pub sched: AtomicUsize,
     /// Whether partial removal leaves gaps in what it remembers: sliding windows, recurrent states.
     pub whole: bool,
     /// Its vectors on the host's devices.
@@ -234,6 +236,7 @@ impl Live {
             facts,
             host,
             memory,
+            sched: AtomicUsize::new(0),
             whole,
             constants: Mutex::default(),
             pieces,

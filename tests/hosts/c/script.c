@@ -12,6 +12,8 @@
  *   feed SEQUENCE:POSITION:TOKEN,TOKEN...   several such groups: one batch; every row gives logits
  *   fill SEQUENCE:POSITION:TOKEN,TOKEN...   the same; no row gives logits
  *   tail ROWS SEQUENCE:POSITION:TOKEN...    the same; the last ROWS give logits
+ *   abort AFTER SEQUENCE:POSITION:TOKEN...  as feed, and the evaluation is given up when the host is asked for the AFTERth time
+ *                                           whether to go on; then its cells are removed
  *   image ROWS SEQUENCE:POSITION:SEED...    a batch of embeddings, made of one number each; the last ROWS give logits. Where a
  *                                           model's positions have several dimensions, a group's rows are a grid at POSITION
  *   remove SEQUENCE FROM TO                 llama_memory_seq_rm
@@ -53,12 +55,29 @@ static void segments(struct llama_context * context, char * rest) {
     }
 }
 
+/* Times that the host goes on when it is asked; -1: always. */
+static int patience = -1;
+
+static bool gives_up(void * data) {
+    (void) data;
+    return patience >= 0 && patience-- == 0;
+}
+
 /* Evaluates a batch, of which the rows from `from` on give logits, and frees it. */
 static void decode(struct llama_context * context, struct llama_batch batch, int from, int vocabulary,
                    void (*row)(const char *, int, int, const float *, int)) {
-    int status = llama_decode(context, batch);
-    if (status != 0) {
-        fail("llama_decode failed", "script");
+    bool aborts = patience >= 0;
+    int  status = llama_decode(context, batch);
+    patience    = -1;
+    if (status != (aborts ? 2 : 0)) {
+        fail(aborts ? "llama_decode was not aborted" : "llama_decode failed", "script");
+    }
+    if (aborts) {
+        for (int n = 0; n < batch.n_tokens; n++) {
+            llama_memory_seq_rm(llama_get_memory(context), batch.seq_id[n][0], batch.pos[n], -1);
+        }
+        llama_batch_free(batch);
+        return;
     }
     for (int n = from; n < batch.n_tokens; n++) {
         row("prompt", batch.seq_id[n][0], batch.pos[n], llama_get_logits_ith(context, n), vocabulary);
@@ -186,6 +205,11 @@ void run_script(struct llama_context * context, const char * path, void (*row)(c
         } else if (strcmp(line, "tail") == 0) {
             int rows = (int) strtol(rest, &rest, 10);
             feed(context, rest + 1, rows, vocabulary, row);
+        } else if (strcmp(line, "abort") == 0) {
+            patience = (int) strtol(rest, &rest, 10);
+            llama_set_abort_callback(context, gives_up, NULL);
+            feed(context, rest + 1, 2048, vocabulary, row);
+            llama_set_abort_callback(context, NULL, NULL);
         } else if (strcmp(line, "image") == 0) {
             int rows = (int) strtol(rest, &rest, 10);
             image(context, rest + 1, rows, vocabulary, row);

@@ -9,7 +9,7 @@ use evenkeel_core::lower::MOST;
 use evenkeel_ffi::generated::types::{llama_batch, llama_context};
 
 use super::{
-    super::{decode, dispatch::Verdict, graph, split},
+    super::{capacity, decode, dispatch::Verdict, split},
     keep, second,
 };
 use crate::{
@@ -48,7 +48,7 @@ pub fn feed(address: usize) {
     let Some(live) = guard("contrast", None, || state::get().live(address)) else { return };
     let said = match second::of(&live) {
         Ok(second) => {
-            let room = guard("contrast", 0, || if live.may_join(&rows, &wanted) { graph::room_of(&live) } else { 0 });
+            let room = guard("contrast", 0, || if live.may_join(&rows, &wanted) { room(&live) } else { 0 });
             split::apart(|| say(&live, &second, wanted, room))
         }
         Err(why) => wanted.into_iter().map(|w| (w, Err(why.clone()))).collect(),
@@ -58,6 +58,11 @@ pub fn feed(address: usize) {
         live.said_without(said, n_outputs);
         live.feed(&rows);
     });
+}
+
+/// Nodes and leafs that the scheduler of a context has room for, if that is known; else 0.
+fn room(live: &Live) -> usize {
+    capacity::of(live.sched.load(Ordering::Relaxed)).unwrap_or(0)
 }
 
 /// A row of the second context's batches.
@@ -102,11 +107,12 @@ fn say(live: &Arc<Live>, second: &Second, wanted: Vec<Wanted>, room: usize) -> V
 fn catch_up(live: &Live, second: &Second) {
     let last = guard("contrast", None, || {
         let mut contrasts = lock(&live.contrast);
-        Some((std::mem::take(&mut contrasts.waits), std::mem::take(&mut contrasts.sched)))
+        Some((std::mem::take(&mut contrasts.waits), std::mem::take(&mut contrasts.runs)))
     });
-    let Some((waits, sched)) = last else { return };
-    if sched != 0 {
-        // SAFETY: the scheduler of the host's context: forgotten here when it is freed.
+    let Some((waits, runs)) = last else { return };
+    let sched = live.sched.load(Ordering::Relaxed);
+    if runs && sched != 0 {
+        // SAFETY: the scheduler of the host's context, forgotten when it is freed.
         unsafe { (live.host.lib.sched.ggml_backend_sched_synchronize)(sched as _) };
     }
     if waits {
@@ -129,16 +135,20 @@ fn prepare(live: &Live, second: &Second, wanted: &Wanted) -> Option<usize> {
     let contrast = live.host.lib.contrast.as_ref()?;
     let common = |fed: &Fed| {
         let same = fed.under == Some(wanted.under);
-        if same { fed.tokens.iter().zip(&wanted.tokens).take_while(|(a, b)| a == b).count() } else { 0 }
+        let sure = &fed.tokens[..fed.sure];
+        if same { sure.iter().zip(&wanted.tokens).take_while(|(a, b)| a == b).count() } else { 0 }
     };
     // The first token whose logits are needed is evaluated, in any case.
     let most = wanted.rows.iter().map(|(_, n)| n - 1).min().unwrap_or(0);
     let (own, length, other) = guard("contrast", None, || {
-        let contrasts = lock(&live.contrast);
-        let own = contrasts.fed.get(&wanted.seq);
+        let mut contrasts = lock(&live.contrast);
+        let own = contrasts.fed.entry(wanted.seq).or_default();
+        let length = own.tokens.len();
+        own.settle(wanted.within.0);
+        let own = common(own);
         let others = contrasts.fed.iter().filter(|(seq, _)| **seq != wanted.seq);
         let best = others.map(|(seq, fed)| (common(fed), *seq)).max();
-        Some((own.map_or(0, common), own.map_or(0, |fed| fed.tokens.len()), best))
+        Some((own, length, best))
     })?;
     let (seq, mut keep) = (wanted.seq, own.min(most));
     let unified = live.origin().is_some_and(|origin| origin.params.unified);
@@ -160,7 +170,8 @@ fn prepare(live: &Live, second: &Second, wanted: &Wanted) -> Option<usize> {
             _ => {}
         }
     }
-    let kept = Fed { tokens: wanted.tokens[..keep].to_vec(), under: Some(wanted.under) };
+    let (tokens, under) = (wanted.tokens[..keep].to_vec(), Some(wanted.under));
+    let kept = Fed { tokens, under, sure: keep, until: -1 };
     guard("contrast", (), || drop(lock(&live.contrast).fed.insert(seq, kept)));
     Some(keep)
 }
@@ -237,7 +248,14 @@ fn evaluate(live: &Arc<Live>, second: &Second, wanted: &[Wanted], room: usize) -
         guard("contrast", (), || {
             let mut contrasts = lock(&live.contrast);
             for row in piece {
-                contrasts.fed.entry(wanted[row.of].seq).or_default().tokens.push(row.token);
+                let of = &wanted[row.of];
+                let fed = contrasts.fed.entry(of.seq).or_default();
+                fed.tokens.push(row.token);
+                if kept.is_some() {
+                    fed.until = of.within.1;
+                } else {
+                    fed.sure = fed.tokens.len();
+                }
             }
         });
     }

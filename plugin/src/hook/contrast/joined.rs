@@ -174,7 +174,8 @@ impl Maker<'_> {
             order.push(product);
             let mut at = 0;
             for t in own {
-                let view = (self.functions.ggml_view_2d)(self.ctx, product, (*t).ne[0], (*t).ne[1], (*product).nb[1], at);
+                let view =
+                    (self.functions.ggml_view_2d)(self.ctx, product, (*t).ne[0], (*t).ne[1], (*product).nb[1], at);
                 ((*t).op, (*t).op_params, (*t).src) = ((*view).op, (*view).op_params, (*view).src);
                 ((*t).view_src, (*t).view_offs) = ((*view).view_src, (*view).view_offs);
                 self.moved.insert(t as usize, (product, at));

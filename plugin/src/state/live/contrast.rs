@@ -145,7 +145,8 @@ impl Live {
         }
         let under = instance.identity(Phase::Prompt).plan;
         let (alpha, reach) = (settings.alpha, settings.reach().filter(|_| settings.alpha != 0.0));
-        Ok(Some(Wanted { seq, tokens, pinned, instance: instance.clone(), under, alpha, reach, rows }))
+        let within = (own[0].pos, own[own.len() - 1].pos);
+        Ok(Some(Wanted { seq, tokens, pinned, instance: instance.clone(), under, alpha, reach, rows, within }))
     }
 
     /// The tokens of a sequence without its contexts, or with a text in their place, and the rows that are set off, as
