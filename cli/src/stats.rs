@@ -57,6 +57,8 @@ pub struct ContrastStats {
     pub tokens: u64,
     /// Calls to decode that this took.
     pub calls: u64,
+    /// Those of them that were evaluated with the first context's, as one.
+    pub joined: u64,
 }
 
 /// One sequence.

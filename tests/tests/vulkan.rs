@@ -82,6 +82,11 @@ fn a_contrast_is_that_of_two_runs_on_the_device() {
             assert!(held.iter().filter(|x| **x > -1e5).count() < 10, "{door:?}");
         }
     }
+    // Both contexts' graphs were evaluated as one.
+    let counted = Decode { script: Some(format!("{full}stats all\n")), ..decode };
+    let setting = profile(0.0).env("GGML_VK_VISIBLE_DEVICES", "0");
+    let (finished, _) = host.try_run(&counted, Some(Door::Preload), &setting);
+    assert!(finished.stderr.contains(r#""calls":2,"joined":2,"#), "{}", finished.stderr);
 }
 
 /// A device that lacks an operation that a rule needs is named before the first token, with the operation; a rule that does

@@ -103,7 +103,7 @@ pub fn decode(contender: &mut Contender, tokens: &[Token]) -> Result<(), Failure
 /// other shapes come to the same, and the library has counted them.
 pub fn is_right(field: &mut Field, stats: &Stats) -> bool {
     let contrast = stats.contexts.iter().map(|c| c.contrast).find(|c| c.rows > 0);
-    if !contrast.is_some_and(|c| c.calls > 0 && c.tokens >= c.rows) {
+    if !contrast.is_some_and(|c| c.joined > 0 && c.tokens >= c.rows) {
         return false;
     }
     let mut of =

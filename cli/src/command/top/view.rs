@@ -174,7 +174,7 @@ mod tests {
                     "id": 1, "model": "m", "standing": "ours", "rules": [rule("a", rows[0]), rule("b", rows[1])],
                     "sequences": [{ "sequence": 0, "profile": "a", "cells": 12, "requests": 3 }],
                     "requests": { "ended": 2, "refused": 1, "cells_evaluated_again": 4, "cells_left_stale": 5, "reloads": 6 },
-                    "contrast": { "rows": 7, "tokens": 8, "calls": 9 },
+                    "contrast": { "rows": 7, "tokens": 8, "calls": 9, "joined": 5 },
                 }],
                 "hook_ns": { "calls": calls, "total": hook_ns, "max": 9000 },
             },
@@ -195,7 +195,7 @@ mod tests {
         let requests = view.contexts[0].requests;
         assert_eq!((requests.ended, requests.refused, requests.cells_evaluated_again), (2, 1, 4));
         assert_eq!((requests.cells_left_stale, requests.reloads), (5, 6));
-        assert_eq!(view.contexts[0].contrast, ContrastStats { rows: 7, tokens: 8, calls: 9 });
+        assert_eq!(view.contexts[0].contrast, ContrastStats { rows: 7, tokens: 8, calls: 9, joined: 5 });
         assert_eq!(view.contexts[0].sequences[0].cells, 12);
     }
 
