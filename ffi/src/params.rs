@@ -56,6 +56,8 @@ pub struct Copied {
     roomy: Roomy,
     /// Whether its sequences share one cache, so that a cell can be several sequences'.
     pub unified: bool,
+    /// Where the parameters say that.
+    unified_at: usize,
 }
 
 // SAFETY: the pointers in it are what the host gave its own context, which lives longer than a copy is used.
@@ -77,10 +79,28 @@ impl Copied {
             std::ptr::copy_nonoverlapping(params.cast::<u8>(), into.cast::<u8>(), embeddings + DEFAULTS.len());
             (*into).cb_eval = None;
             (*into).cb_eval_user_data = std::ptr::null_mut();
-            let unified =
-                params.cast::<u8>().add(embeddings + DEFAULTS.len() - 1).read() != 0 || (*into).n_seq_max == 1;
-            Copied { roomy, unified }
+            let unified_at = embeddings + DEFAULTS.len() - 1;
+            let unified = params.cast::<u8>().add(unified_at).read() != 0 || (*into).n_seq_max == 1;
+            Copied { roomy, unified, unified_at }
         }
+    }
+
+    /// The same for a context whose attention weights can be replaced: they are values of its graphs, and all sequences share one
+    /// cache. Values in it are F16 where they were quantised, because those are read by flash attention only.
+    #[must_use]
+    pub fn with_weights(mut self) -> Copied {
+        let known = [GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16];
+        // SAFETY: the fields were copied from the host's parameters, or are its defaults; every bit pattern of them is valid.
+        unsafe {
+            let params = self.roomy.params.as_mut_ptr();
+            (*params).flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+            if !known.contains(&(*params).type_v) {
+                (*params).type_v = GGML_TYPE_F16;
+            }
+            params.cast::<u8>().add(self.unified_at).write(1);
+        }
+        self.unified = true;
+        self
     }
 
     /// Makes a context with them; null if the host cannot.

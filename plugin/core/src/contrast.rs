@@ -1,5 +1,5 @@
-//! Contrast: what a model says to a request, set off against what it says to the same request without a marked context, or
-//! without its images.
+//! Contrast: what a model says to a request, set off against what it says to the same request without a marked context,
+//! without its images, or without its own attention.
 //!
 //! `(1 + α)·full − α·without` on logits is context-aware decoding (Shi et al., arXiv 2305.14739); tokens that the full
 //! request makes less likely than β times the best stay out, which is the plausibility constraint of contrastive decoding
@@ -17,6 +17,8 @@ pub struct Contrast {
     pub plausibility: f32,
     /// What is left out.
     pub without: Without,
+    /// What the model attends to what is left with; `None`: as ever.
+    pub attention: Option<Counterfactual>,
 }
 
 /// What of a request is left out.
@@ -31,6 +33,47 @@ pub enum Without {
     },
     /// Images and audio: all that came as embeddings.
     Image,
+    /// Nothing: the request is whole, its attention is another.
+    Nothing,
+}
+
+/// Attention that does not depend on what is attended to: the counterfactuals of CausalMM (Zhou et al., arXiv 2410.04780).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Counterfactual {
+    /// What stands in the place of the weights.
+    pub weights: Weights,
+    /// At which layers, from 0, in ascending order.
+    pub layers: Vec<u32>,
+}
+
+/// What stands in the place of a row's attention weights `w`, of each head, over the cells that it may attend to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Weights {
+    /// The same for every cell.
+    Uniform,
+    /// Random shares, which depend on nothing but the positions of row and cell.
+    Random,
+    /// `max w − w`, made to sum up to 1: what counted most counts least.
+    Reversed,
+    /// The same weights at other cells, by a permutation that depends on nothing but the row's position.
+    Shuffled,
+}
+
+impl Weights {
+    /// The word for it in a profile.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Random => "random",
+            Self::Reversed => "reversed",
+            Self::Shuffled => "shuffled",
+        }
+    }
+
+    /// Whether it takes numbers that depend on positions.
+    pub fn is_drawn(self) -> bool {
+        matches!(self, Self::Random | Self::Shuffled)
+    }
 }
 
 impl Contrast {
@@ -170,7 +213,10 @@ mod tests {
 
     #[test]
     fn reach() {
-        let of = |plausibility| Contrast { alpha: 1.0, plausibility, without: Without::Image }.reach();
+        let of = |plausibility| {
+            let (without, attention) = (Without::Image, None);
+            Contrast { alpha: 1.0, plausibility, without, attention }.reach()
+        };
         assert_eq!(of(0.0), None);
         assert!(of(1.0).unwrap() > 0.0 && (of(0.1).unwrap() - std::f32::consts::LN_10).abs() < 1e-5);
     }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use evenkeel_core::{
-    lower::{Leaf, Patch, SlotTable},
+    lower::{Leaf, Patch, SlotTable, Substitution},
     plan::{GateSource, HELD_SLOTS, RuleIndex},
     sequence::is_token,
 };
@@ -57,6 +57,8 @@ pub struct RewrittenGraph {
     computed: Option<Computed>,
     /// What its rows are set off against.
     against: Option<contrast::Inputs>,
+    /// What its attention weights are drawn from.
+    cells: Option<contrast::Cells>,
     /// What is evaluated in its place.
     joined: Option<contrast::Joined>,
     /// What rules with a learned prior are shown their rows by; held for as long as the graph.
@@ -87,6 +89,14 @@ pub enum CommitError {
     /// No memory for row numbers.
     #[error("{0} bytes for row numbers could not be allocated")]
     Indices(usize),
+    /// No memory for what attention weights are drawn from.
+    #[error("{0} bytes for attention weights could not be allocated")]
+    Cells(usize),
+    /// The distance to a cell is a part of its score.
+    #[error(
+        "attention weights of this model depend on distances by themselves (ALiBi), so there are no others in their place"
+    )]
+    Biased,
     /// Nothing to set rows off against.
     #[error("the second context's graph is not there")]
     Beside,
@@ -148,6 +158,13 @@ pub unsafe fn commit(
         for (at, tensor) in against.iter().flat_map(contrast::Inputs::tensors) {
             leafs[at] = tensor;
         }
+        let cells = contrast::Cells::new(host, viewed, patch).map_err(CommitError::Cells)?;
+        for (at, tensor) in cells.iter().flat_map(contrast::Cells::tensors) {
+            leafs[at] = tensor;
+        }
+        if patch.substitutions.iter().any(|s| replaces_weights(s) && is_biased(viewed.tensor(s.target))) {
+            return Err(CommitError::Biased);
+        }
         for (slot, _) in leafs.iter_mut().zip(&patch.leafs).filter(|(_, leaf)| matches!(leaf, Leaf::Beside { .. })) {
             let beside = live.beside().ok_or(CommitError::Beside)?;
             *slot = lock(&beside).logits;
@@ -187,6 +204,7 @@ pub unsafe fn commit(
             slots,
             computed: None,
             against,
+            cells,
             joined: None,
             observers: vec![],
             _indices: indices,
@@ -222,6 +240,17 @@ pub unsafe fn commit(
         rewritten.anchor = editor.finish();
         Ok(Some(ManuallyDrop::into_inner(rewritten)))
     }
+}
+
+/// Whether a substitution puts other attention weights in the place of the model's.
+fn replaces_weights(s: &Substitution) -> bool {
+    s.name.starts_with("kq_soft_max-")
+}
+
+/// Whether a softmax has a bias on distances: its second number is the largest.
+unsafe fn is_biased(softmax: *const ggml_tensor) -> bool {
+    // SAFETY: the caller's promise: a node of the graph.
+    f32::from_bits(unsafe { (*softmax).op_params[1] } as u32) != 0.0
 }
 
 /// One for each rule that is shown rows.
@@ -325,6 +354,10 @@ impl RewrittenGraph {
         let of: &[Option<Against>] = if known { &of } else { &[] };
         if let Some(against) = &mut self.against {
             against.write(of);
+        }
+        if let Some(cells) = &mut self.cells {
+            // SAFETY: the caller's promise: the host has set the graph's inputs.
+            unsafe { cells.write(rows, lock(&live.contrast).positions()) };
         }
         // Which output row each row is.
         let outputs = rows.iter().scan(0, |n, row| {

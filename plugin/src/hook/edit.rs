@@ -77,7 +77,7 @@ impl<'a> Editor<'a> {
             let (name, values, rows) = match leaf {
                 Leaf::Constant { name, data, rows, .. } => (name, data.len() as i64, *rows),
                 Leaf::Held { name, .. } => (name, i64::from(HELD_SLOTS), HELD_SLOTS),
-                Leaf::PerRow { .. } => {
+                Leaf::PerRow { .. } | Leaf::Cells { .. } => {
                     // SAFETY: see [`Editor`].
                     unsafe { (self.host.lib.graph.ggml_build_forward_expand)(self.graph, *slot) };
                     continue;
@@ -268,6 +268,17 @@ impl<'a> Editor<'a> {
                     NewNode::GetRows(a, index) => (g.ggml_get_rows)(ctx, of(a), of(index)),
                     NewNode::SetRows(a, b, index) => (g.ggml_set_rows)(ctx, of(a), of(b), of(index)),
                     NewNode::SoftMax(a) => (g.ggml_soft_max)(ctx, of(a)),
+                    NewNode::SoftMaxOf(a, mask) => {
+                        let attention =
+                            host.lib.attention.as_ref().expect("a context with other weights has its functions");
+                        (attention.ggml_soft_max_ext)(ctx, of(a), of(mask), 1.0, 0.0)
+                    }
+                    NewNode::Permute(a, to) => {
+                        let attention =
+                            host.lib.attention.as_ref().expect("a context with other weights has its functions");
+                        let [a0, a1, a2, a3] = to.map(i32::from);
+                        (attention.ggml_permute)(ctx, of(a), a0, a1, a2, a3)
+                    }
                     NewNode::Log(a) => (g.ggml_log)(ctx, of(a)),
                     NewNode::Argmax(a) => {
                         let contrast = host.lib.contrast.as_ref().expect("a context that contrasts has its functions");

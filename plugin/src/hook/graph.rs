@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use evenkeel_core::lower::{Lowered, Missed, Patch, attention, lower_with};
+use evenkeel_core::lower::{Beyond, Lowered, Missed, Patch, attention, lower_with};
 use evenkeel_ffi::generated::types::ggml_cgraph;
 
 use super::{
@@ -327,11 +327,15 @@ fn rewrite_ours(
     // SAFETY: the host hands this graph over for allocation, on this thread; the library passed the self-test.
     let mut viewed = unsafe { view::read(&host.lib, host.facts.compute_flag, graph) };
     capacity::bound(&mut viewed.view, sched);
-    let contrasted = context::is_evaluating(live.address).then(|| live.contrast_nodes()).flatten();
-    let (patch, missed) = match lower_with(&merged.plan, &viewed.view, contrasted) {
+    let evaluating = context::is_evaluating(live.address);
+    let contrasted = evaluating.then(|| live.contrast_nodes()).flatten();
+    let attention = evaluating.then(|| lock(&live.contrast).attention.clone()).flatten();
+    let beyond = Beyond { contrast: contrasted, attention: attention.as_ref() };
+    let must = contrasted.is_some() || attention.is_some();
+    let (patch, missed) = match lower_with(&merged.plan, &viewed.view, beyond) {
         Ok(Lowered::Patch(patch, missed)) => (patch, missed),
         Ok(Lowered::NotOurs) => return Rewrite::Fine,
-        Err(why) => return plain(state, context, contrasted.is_some(), &why.to_string()),
+        Err(why) => return plain(state, context, must, &why.to_string()),
     };
     let silent = report(context, &structure, &patch, &missed);
     let mut joined = None;
@@ -349,7 +353,7 @@ fn rewrite_ours(
             lock(&state.graphs).insert(graph as usize, Arc::new(Mutex::new(rewritten)));
         }
         Ok(None) => {}
-        Err(why) => return plain(state, context, contrasted.is_some(), &why.to_string()),
+        Err(why) => return plain(state, context, must, &why.to_string()),
     }
     if pass == Pass::Allocate {
         retire(state, context, &structure);

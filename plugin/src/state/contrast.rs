@@ -8,7 +8,7 @@
 use std::sync::{Arc, Mutex, atomic::AtomicU64};
 
 use evenkeel_core::{
-    contrast::{self, Place},
+    contrast::{self, Counterfactual, Place, Weights},
     invariance::{Markers, Pairs, pairs},
     plan::RuleIndex,
     sequence::PlanId,
@@ -38,6 +38,8 @@ pub struct Second {
     pub address: usize,
     /// What it runs under.
     pub live: Arc<Live>,
+    /// Whether its attention weights can be replaced.
+    pub weights: bool,
 }
 
 /// What a context has for contrasts.
@@ -53,12 +55,28 @@ pub struct Contrasts {
     pub rows: Arc<[Option<Against>]>,
     /// Of a second context: its graph, if the last that it built was kept from being evaluated by itself.
     pub beside: Option<Arc<Mutex<Beside>>>,
+    /// Of a second context: the attention that it has at the moment, if not the model's own.
+    pub attention: Option<Counterfactual>,
+    /// Of a second context: the positions of its cells, by the attention that they were computed with and by cache.
+    positions: Vec<(Counterfactual, Vec<Vec<i32>>)>,
     /// That of the second context is ready, and was not evaluated yet.
     pub waits: bool,
     /// It was evaluated, with the host's own, and nobody has waited for that.
     pub runs: bool,
     /// Both could not be joined, and are not tried again.
     pub apart: bool,
+}
+
+impl Contrasts {
+    /// Of a second context: by cache, the positions of the cells that it has with the attention of the moment.
+    pub fn positions(&mut self) -> &mut Vec<Vec<i32>> {
+        let attention = self.attention.clone().unwrap_or(Counterfactual { weights: Weights::Uniform, layers: vec![] });
+        let at = self.positions.iter().position(|(of, _)| *of == attention).unwrap_or_else(|| {
+            self.positions.push((attention, vec![]));
+            self.positions.len() - 1
+        });
+        &mut self.positions[at].1
+    }
 }
 
 /// Counters of a context's contrasts.
@@ -82,13 +100,17 @@ pub struct Found {
     pairs: Pairs,
 }
 
+/// What cells of a second context are computed under: a plan as a number, strengths included, and attention, if it is not the
+/// model's own.
+pub type Under = (PlanId, Option<Counterfactual>);
+
 /// The cells of a sequence of the second context.
 #[derive(Default, Clone)]
 pub struct Fed {
     /// Its tokens, from position 0 on.
     pub tokens: Vec<i32>,
-    /// The plan that they were computed under.
-    pub under: Option<PlanId>,
+    /// What they were computed under.
+    pub under: Option<Under>,
     /// How many of them are known to be computed. Those behind were to be, with the host's own rows, of which the last was at
     /// position `until`: they were if the host goes on behind it.
     pub sure: usize,
@@ -146,8 +168,8 @@ pub struct Wanted {
     pub pinned: Pinned,
     /// Its plan.
     pub instance: Arc<Instance>,
-    /// The same as a number, strengths included.
-    pub under: PlanId,
+    /// What its cells are computed under.
+    pub under: Under,
     /// α.
     pub alpha: f32,
     /// How far below a row's best logit others may lie.

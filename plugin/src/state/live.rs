@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use evenkeel_core::{
+    contrast::Counterfactual,
     invariance::{MarkerTexts, Markers},
     lower::Contrasted as Nodes,
     model::ModelFacts,
@@ -148,11 +149,25 @@ struct Inner {
     mixed: bool,
     /// What acts on logits is left out.
     second: bool,
-    /// Of the graph evaluated last: the structure it was built with, the signature of its regions, what it has to set logits
-    /// off, and the second context's graph that is evaluated with it.
-    built: Option<(u64, u64, Option<Nodes>, u64)>,
+    /// Of the graph evaluated last.
+    built: Option<Built>,
     refusal: Option<Arc<[f32]>>,
     totals: Totals,
+}
+
+/// What a graph was built for.
+#[derive(PartialEq, Eq)]
+struct Built {
+    /// The structure.
+    structure: u64,
+    /// The signature of its regions.
+    regions: u64,
+    /// What it has to set logits off.
+    contrast: Option<Nodes>,
+    /// The second context's graph that is evaluated with it.
+    beside: u64,
+    /// The attention that it has, if not the model's own.
+    attention: Option<Counterfactual>,
 }
 
 /// Sums over all sequences.

@@ -29,12 +29,60 @@ pub struct Score {
     pub scale: f64,
     /// What scores stay below, by a hyperbolic tangent; `None`: they are not capped.
     pub cap: Option<f64>,
+    /// What stands in the place of the weights.
+    pub instead: Option<Instead>,
+}
+
+/// Weights that are not the model's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instead {
+    /// All equal.
+    Uniform,
+    /// Shares that depend on the positions of query and key.
+    Random,
+    /// The largest, and a millionth, less each, over their sum.
+    Reversed,
+    /// Those of other keys, by an order that depends on positions.
+    Shuffled,
+}
+
+impl Instead {
+    /// For a query at its position, over keys at theirs, in order.
+    fn of(self, query: usize, keys: &[usize], weights: &[f64]) -> Vec<f64> {
+        let over_sum = |list: Vec<f64>| -> Vec<f64> {
+            let sum: f64 = list.iter().sum();
+            list.into_iter().map(|x| x / sum).collect()
+        };
+        match self {
+            Self::Uniform => over_sum(vec![1.0; keys.len()]),
+            Self::Random => {
+                over_sum(keys.iter().map(|k| ((splitmix(query, *k) >> 33) as f64 + 1.0) / f64::exp2(31.0)).collect())
+            }
+            Self::Reversed => {
+                let most = weights.iter().copied().fold(0.0, f64::max);
+                over_sum(weights.iter().map(|w| most - w + 1e-6).collect())
+            }
+            Self::Shuffled => {
+                let mut from: Vec<usize> = (0..keys.len()).collect();
+                from.sort_by_key(|i| splitmix(query, keys[*i]));
+                from.into_iter().map(|i| weights[i]).collect()
+            }
+        }
+    }
+}
+
+/// The first number of splitmix64 from a seed that two positions are the halves of.
+fn splitmix(high: usize, low: usize) -> u64 {
+    let mut z = ((high as u64) << 32 | low as u64).wrapping_add(0x9e3779b97f4a7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d049bb133111eb);
+    z ^ (z >> 31)
 }
 
 impl Score {
     /// Products over the root of a head's width.
     pub fn plain(rope: Rope, width: usize) -> Self {
-        Self { rope, scale: 1.0 / (width as f64).sqrt(), cap: None }
+        Self { rope, scale: 1.0 / (width as f64).sqrt(), cap: None, instead: None }
     }
 
     /// The same in a layer that turns nothing.
@@ -122,6 +170,7 @@ pub fn attend(
             };
             let of = |j: &usize| score.of(&query, &score.rope.turn(&k[*j][head / group], position(*j)));
             let weights = softmax(&seen.iter().map(of).collect::<Vec<_>>());
+            let weights = score.instead.map_or(weights.clone(), |instead| instead.of(token, &seen, &weights));
             let mut sum = vec![0.0; v[0][0].len()];
             for (j, weight) in seen.iter().zip(weights) {
                 sum.iter_mut().zip(&v[*j][head / group]).for_each(|(sum, v)| *sum += weight * v);

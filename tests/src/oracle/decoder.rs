@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::attention::{Heads, Order, Score, attend};
+use super::attention::{Heads, Instead, Order, Score, attend};
 use super::gguf::Weights;
 use super::rope::{Rope, Style};
 use super::segments::{Mode, Segments};
@@ -15,6 +15,8 @@ pub struct Decoder {
     score: Score,
     /// Every so many layers, one without positions.
     bare_every: Option<usize>,
+    /// Other attention weights, and at which layers.
+    instead: Option<(Instead, Vec<usize>)>,
 }
 
 /// What a sequence came to.
@@ -53,7 +55,13 @@ impl Decoder {
             (score.scale, score.cap) = (scale, weights.find("attn_logit_softcapping"));
         }
         let bare_every = (weights.arch == "smollm3").then_some(4);
-        Self { weights, score, bare_every }
+        Self { weights, score, bare_every, instead: None }
+    }
+
+    /// The same with other attention weights at these layers.
+    #[must_use]
+    pub fn attending(self, instead: Instead, layers: &[usize]) -> Self {
+        Self { instead: Some((instead, layers.to_vec())), ..self }
     }
 
     /// RMS norm; where the file has a bias, of the difference from the mean.
@@ -153,7 +161,8 @@ impl Decoder {
             let y: Vec<_> = x.iter().map(|x| self.norm(x, &format!("{blk}.attn_norm"))).collect();
             let [q, k, v] = self.heads(&y, &blk);
             let bare = self.bare_every.is_some_and(|every| (layer + 1) % every == 0);
-            let score = if bare { self.score.without_positions() } else { self.score.clone() };
+            let mut score = if bare { self.score.without_positions() } else { self.score.clone() };
+            score.instead = self.instead.as_ref().filter(|(_, layers)| layers.contains(&layer)).map(|(kind, _)| *kind);
             let (out, order) = attend(&q, &k, &v, &score, segments, mode);
             orders.push(order);
             for (x, out) in x.iter_mut().zip(out) {

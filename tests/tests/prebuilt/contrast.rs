@@ -5,6 +5,7 @@ use evenkeel_model::{Arch, FileType};
 use evenkeel_tests::host::{CHost, Decode};
 use evenkeel_tests::{Door, Profile, Recording, Row, Scratch, Setting};
 
+mod attention;
 mod image;
 mod instead;
 mod joined;
@@ -97,8 +98,12 @@ impl Bench {
 
     /// The log, and the rows if the program ended well.
     fn run(&self, script: &str, keys: &str) -> (String, Option<Recording>) {
-        let table = format!("{}{keys}", self.table);
-        let profile = self.scratch.profile(&Profile::empty().with(&table));
+        self.run_with(script, &format!("{}{keys}", self.table))
+    }
+
+    /// The same with another table.
+    fn run_with(&self, script: &str, table: &str) -> (String, Option<Recording>) {
+        let profile = self.scratch.profile(&Profile::empty().with(table));
         let decode = Decode { script: Some(script.to_owned()), ..self.decode.clone() };
         let (finished, recording) = CHost::node_llama_cpp().try_run(&decode, Some(Door::Preload), &profile);
         (finished.stderr, recording)

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{
     anchor::Anchors,
     contrast::{self, Contrasted},
+    counterfactual::counterfactual,
     graph::{GraphView, Op, TensorId, TensorView},
     heads::Heads,
     patch::{GateTable, Patch, Substitution},
@@ -12,6 +13,7 @@ use super::{
     term::Terms,
 };
 use crate::asset::Weight;
+use crate::contrast::Counterfactual;
 use crate::plan::{Plan, RuleIndex, Site, SitePlan, Term};
 
 /// A site of the plan that this graph does not have.
@@ -57,6 +59,9 @@ pub enum LowerError {
     /// The number of rows of the micro-batch could not be read.
     #[error("the graph has neither `inp_tokens` nor `inp_embd`, so its number of rows is unknown")]
     NoInput,
+    /// The weights of attention are not there to be replaced.
+    #[error("{0}")]
+    Attention(String),
 }
 
 /// Spare slots of the scheduler's hash set: it also uses them for copies between devices.
@@ -67,14 +72,23 @@ pub(super) const SPARE: usize = 64;
 /// # Errors
 /// [`LowerError`]: the graph must then be left as it is.
 pub fn lower(plan: &Plan, graph: &GraphView) -> Result<Lowered, LowerError> {
-    lower_with(plan, graph, None)
+    lower_with(plan, graph, Beyond::default())
 }
 
-/// The same, and a contrast before all that acts on the logits.
+/// What a micro-batch needs beyond what the plan does in every graph.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Beyond<'a> {
+    /// A contrast before all that acts on the logits.
+    pub contrast: Option<Contrasted>,
+    /// Other attention weights.
+    pub attention: Option<&'a Counterfactual>,
+}
+
+/// The same with more.
 ///
 /// # Errors
 /// As [`lower`].
-pub fn lower_with(plan: &Plan, graph: &GraphView, wanted: Option<Contrasted>) -> Result<Lowered, LowerError> {
+pub fn lower_with(plan: &Plan, graph: &GraphView, beyond: Beyond<'_>) -> Result<Lowered, LowerError> {
     let anchors = Anchors::new(graph);
     let logits = graph.nodes().rev().find(|(_, t)| t.name.as_bytes() == b"result_output" && t.compute);
     let Some((logits, _)) = logits else { return Ok(Lowered::NotOurs) };
@@ -82,7 +96,10 @@ pub fn lower_with(plan: &Plan, graph: &GraphView, wanted: Option<Contrasted>) ->
     let n_tokens = n_tokens(graph);
     let mut patch = Patch::default();
     let mut missed = Vec::new();
-    if let Some(wanted) = wanted.filter(|_| graph.tensor(logits).ne[1] > 0) {
+    if let Some(wanted) = beyond.attention {
+        counterfactual(graph, wanted, &mut patch).map_err(LowerError::Attention)?;
+    }
+    if let Some(wanted) = beyond.contrast.filter(|_| graph.tensor(logits).ne[1] > 0) {
         let [n_vocab, n_rows, ..] = graph.tensor(logits).ne;
         let first = contrast::contrast(&mut patch.leafs, logits, [n_vocab, n_rows], wanted, plan.model.n_layer);
         patch.substitutions.push(first);

@@ -9,6 +9,7 @@ mod attention;
 mod build;
 mod calibrate;
 mod contrast;
+mod counterfactual;
 mod graph;
 mod heads;
 mod held;
@@ -19,7 +20,7 @@ mod residuals;
 mod term;
 
 pub use attention::{AttentionError, AttentionSite, Form, attention};
-pub use build::{LowerError, Lowered, Missed, lower, lower_with};
+pub use build::{Beyond, LowerError, Lowered, Missed, lower, lower_with};
 pub use contrast::{Contrasted, MOST};
 pub use graph::{GraphView, Name, Op, TensorId, TensorView};
 pub use join::{Step, join};

@@ -38,6 +38,20 @@ pub enum Leaf {
         /// Rows of the logits.
         rows: u32,
     },
+    /// `[n_cells, n_rows]`, written before every evaluation, in memory of the graph's own: F32 logarithms of random shares of
+    /// the cells that each row may attend to, or I32 the cells whose weights they get.
+    Cells {
+        /// The mask that says which cells those are: F32 or F16 `[n_cells, at least n_rows]`.
+        mask: TensorId,
+        /// The cells that the rows' own keys are written to.
+        written: TensorId,
+        /// Shares or cells.
+        order: bool,
+        /// Cells of the cache.
+        n_cells: u32,
+        /// Rows of the micro-batch.
+        n_rows: u32,
+    },
     /// F32 `[width, n]`: the logits of another graph, which is evaluated with this one, before what reads them.
     Beside {
         /// Values of a row.
@@ -175,6 +189,10 @@ pub enum NewNode {
     SetRows(Ref, Ref, Ref),
     /// `ggml_soft_max(a)`, of each row.
     SoftMax(Ref),
+    /// `ggml_soft_max_ext(a, mask, 1, 0)`: of what the mask lets pass.
+    SoftMaxOf(Ref, Ref),
+    /// `ggml_permute(a, …)`: where each dimension goes. Never the last node.
+    Permute(Ref, [u8; 4]),
     /// `ggml_log(a)`
     Log(Ref),
     /// `ggml_argmax(a)`: `[n, rows]` becomes I32 `[rows]`, the place of the largest value of each row.
@@ -206,6 +224,8 @@ impl NewNode {
         let (a, b) = match *self {
             NewNode::Add(a, b) | NewNode::Mul(a, b) | NewNode::MulMat(a, b) => (a, Some(b)),
             NewNode::Repeat(a, b) | NewNode::GetRows(a, b) | NewNode::Observe(a, b, _) => (a, Some(b)),
+            NewNode::SoftMaxOf(a, b) => (a, Some(b)),
+            NewNode::Permute(a, _) => (a, None),
             // The index is a leaf, or slots.
             NewNode::SetRows(a, b, _) => (a, Some(b)),
             NewNode::RepeatTo(a, _) | NewNode::Reshape(a, _) | NewNode::SoftMax(a) | NewNode::Log(a) => (a, None),
@@ -355,6 +375,8 @@ impl Patch {
             NewNode::GetRows(a, i) => format!("GET_ROWS({}, {})", of(a), of(i)),
             NewNode::SetRows(a, b, i) => format!("SET_ROWS({}, {}, {})", of(a), of(b), of(i)),
             NewNode::SoftMax(a) => format!("SOFT_MAX({})", of(a)),
+            NewNode::SoftMaxOf(a, mask) => format!("SOFT_MAX({}, {})", of(a), of(mask)),
+            NewNode::Permute(a, to) => format!("PERMUTE({}, {to:?})", of(a)),
             NewNode::Log(a) => format!("LOG({})", of(a)),
             NewNode::Argmax(a) => format!("ARGMAX({})", of(a)),
             NewNode::SumRows(a) => format!("SUM_ROWS({})", of(a)),
@@ -378,6 +400,9 @@ impl Patch {
                 Leaf::Constant { name, data, rows, .. } => format!("{name} [{}, {rows}]", data.len() / *rows as usize),
                 Leaf::Index { name, data, rows } => format!("{name} [{}, {rows}]", data.len()),
                 Leaf::PerRow { what, width, rows } => format!("{} [{width}, {rows}]", what.name()),
+                Leaf::Cells { order, n_cells, n_rows, .. } => {
+                    format!("{} [{n_cells}, {n_rows}]", if *order { "ek.cells" } else { "ek.shares" })
+                }
                 Leaf::Beside { width } => format!("logits beside [{width}, ..]"),
                 Leaf::Held { name, .. } => format!("{name} [1, {HELD_SLOTS}]"),
             },

@@ -48,7 +48,7 @@ impl Plan {
         let mut report = Report { file: profile.file.clone(), errors: vec![] };
         fit::guard(&mut report, profile, model);
         fit::attention(&mut report, profile, model);
-        fit::contrast(&mut report, profile);
+        let contrast = fit::contrast(&mut report, profile, model);
         let layers: Vec<_> = profile
             .steer
             .iter()
@@ -87,7 +87,6 @@ impl Plan {
         let n_gates = rules.iter().filter(|r| r.gate.is_some()).count() as u16;
         let invariance = profile.invariance.as_ref().map(|table| table.invariance.clone());
         let of_request = profile.calibrate.iter().any(|rule| rule.of_request);
-        let contrast = profile.contrast.as_ref().map(|table| table.contrast.clone());
         let contrast = contrast.filter(|c| c.alpha != 0.0 || of_request);
         let (name, model) = (profile.name.clone(), model.clone());
         let mut plan =

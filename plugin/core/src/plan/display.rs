@@ -8,7 +8,7 @@ use super::hold::Hold;
 use super::rotation::degrees;
 use super::types::{Dose, Map, Plan, Probe, ProbeIndex, Rule, RuleIndex, Site, SitePlan, Term, Update, When};
 use crate::asset::norm;
-use crate::contrast::{Contrast, Without};
+use crate::contrast::{Contrast, Counterfactual, Without};
 use crate::profile::{Method, Operator, Tokens};
 
 impl fmt::Display for Site {
@@ -65,14 +65,15 @@ impl fmt::Display for Plan {
 
 /// What logits are set off against, at what price, and what comes after.
 fn show_contrast(f: &mut fmt::Formatter<'_>, plan: &Plan, contrast: &Contrast) -> fmt::Result {
-    let Contrast { alpha, plausibility, without } = contrast;
+    let Contrast { alpha, plausibility, without, attention } = contrast;
     let what = match without {
-        Without::Contexts { .. } => "a context",
-        Without::Image => "an image",
+        Without::Contexts { .. } => " with a context",
+        Without::Image => " with an image",
+        Without::Nothing => "",
     };
     match *alpha {
-        0.0 => write!(f, "\nlogits of sequences with {what}: as they are; those without it are the prior of labels")?,
-        alpha => write!(f, "\nlogits of sequences with {what}: {} · full − {alpha} · without", 1.0 + alpha)?,
+        0.0 => write!(f, "\nlogits of sequences{what}: as they are; those without it are the prior of labels")?,
+        alpha => write!(f, "\nlogits of sequences{what}: {} · full − {alpha} · without", 1.0 + alpha)?,
     }
     if *plausibility > 0.0 && *alpha != 0.0 {
         write!(f, ", for tokens at least {plausibility} times as likely as the best")?;
@@ -86,8 +87,19 @@ fn show_contrast(f: &mut fmt::Formatter<'_>, plan: &Plan, contrast: &Contrast) -
             }
         }
         Without::Image => f.write_str("; images and audio are the rows that come as embeddings")?,
+        Without::Nothing => {}
     }
-    f.write_str("\n  the request without them is evaluated in a second context of the model: about twice the time")?;
+    if let Some(Counterfactual { weights, layers }) = attention {
+        write!(f, "; without: {} attention at layers {}", weights.name(), ranges(layers.iter().copied()))?;
+    }
+    f.write_str("\n  what it is set off against is evaluated in a second context of the model: about twice the time")?;
+    let of_request = |i: usize| {
+        let calibration = plan.calibration(RuleIndex(i as u16));
+        calibration.is_some_and(|c| matches!(c.correction, Correction::OfRequest { .. }))
+    };
+    if *alpha != 0.0 && !(0..plan.rules.len()).any(of_request) {
+        f.write_str("; tokens are generated in that of a batch of two, which reads the weights once")?;
+    }
     if *alpha != 0.0 && plan.sites.iter().any(|site| site.site == Site::Logits) {
         f.write_str("\n  order at the logits: contrast first, labels second")?;
     }

@@ -7,9 +7,10 @@ use super::error::PlanError;
 use super::hint;
 use super::types::Site;
 use crate::asset::{Assets, Direction, Vectors};
+use crate::contrast::Contrast;
 use crate::invariance;
 use crate::model::ModelFacts;
-use crate::profile::{Condition, LayerItem, Layers, ModelHint, Profile, Reading, SteerRule, Tokens};
+use crate::profile::{Condition, Layers, ModelHint, Profile, Reading, SteerRule, Tokens};
 use crate::report::{Located, Pos, Spanned};
 
 /// Collects errors.
@@ -56,9 +57,9 @@ pub(super) fn attention(report: &mut Report, profile: &Profile, model: &ModelFac
     }
 }
 
-/// What `[contrast]` does not go together with.
-pub(super) fn contrast(report: &mut Report, profile: &Profile) {
-    let Some(table) = &profile.contrast else { return };
+/// `[contrast]`, with its layers, if it goes together with the rest of the profile.
+pub(super) fn contrast(report: &mut Report, profile: &Profile, model: &ModelFacts) -> Option<Contrast> {
+    let table = profile.contrast.as_ref()?;
     let held = |rule: &SteerRule| rule.when.as_ref().is_some_and(Condition::is_held);
     let some = |tokens: Tokens| tokens != Tokens::All;
     let of_some = (profile.steer.iter().filter(|r| some(r.tokens) || held(r)).map(|r| &r.name))
@@ -72,6 +73,38 @@ pub(super) fn contrast(report: &mut Report, profile: &Profile) {
     for got in tables.into_iter().flatten().chain(rules) {
         report.fail(table.pos, "contrast", PlanError::Contrast { got });
     }
+    let mut contrast = table.contrast.clone();
+    if let (Some(counterfactual), Some(typed)) = (&mut contrast.attention, &table.layers) {
+        counterfactual.layers = resolved(report, typed, ("contrast.without.layers", model)).into_iter().collect();
+    }
+    Some(contrast)
+}
+
+/// The layers that were typed; those that the model does not have, or that were named twice, are reported.
+fn resolved(report: &mut Report, typed: &Spanned<Layers>, (key, model): (&str, &ModelFacts)) -> BTreeSet<u32> {
+    let (pos, n_layer) = (typed.pos, model.n_layer);
+    let mut chosen = BTreeSet::new();
+    let items = match &typed.value {
+        Layers::All => return (0..n_layer).collect(),
+        Layers::Some(items) => items,
+    };
+    for item in items {
+        let Some(range) = item.resolve(n_layer) else {
+            report.fail(pos, key, PlanError::NoLayer { got: item.to_string(), n_layer });
+            continue;
+        };
+        if *range.end() >= n_layer {
+            report.fail(pos, key, PlanError::NoSuchLayer { got: item.to_string(), n_layer });
+            continue;
+        }
+        for layer in range {
+            if !chosen.insert(layer) {
+                report.fail(pos, key, PlanError::LayerTwice { layer, got: item.to_string() });
+                break;
+            }
+        }
+    }
+    chosen
 }
 
 /// The layers of one rule, ascending; meaningless if something was reported.
@@ -88,32 +121,12 @@ pub(super) fn layers(
     }
     let has = &direction.vectors.layers;
     let (pos, n_layer) = (rule.layers.pos, model.n_layer);
-    let mut chosen = BTreeSet::new();
-    let mut missing = BTreeSet::new();
-    let items = match &rule.layers.value {
-        Layers::All if rule.site == Site::FinalNorm => &[LayerItem::Layer(n_layer.saturating_sub(1))][..],
+    let chosen = match &rule.layers.value {
+        Layers::All if rule.site == Site::FinalNorm => BTreeSet::from([n_layer.saturating_sub(1)]),
         Layers::All => return has.keys().copied().collect(),
-        Layers::Some(items) => items,
+        Layers::Some(_) => resolved(report, &rule.layers, ("steer.layers", model)),
     };
-    for item in items {
-        let Some(range) = item.resolve(n_layer) else {
-            report.fail(pos, "steer.layers", PlanError::NoLayer { got: item.to_string(), n_layer });
-            continue;
-        };
-        if *range.end() >= n_layer {
-            report.fail(pos, "steer.layers", PlanError::NoSuchLayer { got: item.to_string(), n_layer });
-            continue;
-        }
-        for layer in range {
-            if !chosen.insert(layer) {
-                report.fail(pos, "steer.layers", PlanError::LayerTwice { layer, got: item.to_string() });
-                break;
-            }
-            if !has.contains_key(&layer) {
-                missing.insert(layer);
-            }
-        }
-    }
+    let missing: BTreeSet<u32> = chosen.iter().copied().filter(|layer| !has.contains_key(layer)).collect();
     if rule.site == Site::FinalNorm && chosen.iter().any(|layer| layer + 1 != n_layer) {
         let got = ranges(chosen.iter().copied());
         report.fail(pos, "steer.layers", PlanError::FinalNormLayers { got, n_layer });

@@ -253,10 +253,11 @@ fn of_request(
         _ => return true,
     }
     let left_out = |table: &ContrastTable| match table.contrast.without {
-        Without::Contexts { .. } => OF_REQUEST[0],
-        Without::Image => OF_REQUEST[1],
+        Without::Contexts { .. } => Some(OF_REQUEST[0]),
+        Without::Image => Some(OF_REQUEST[1]),
+        Without::Nothing => None,
     };
-    if contrast.is_some_and(|table| table.map(left_out) != Some(got)) {
+    if contrast.is_some_and(|table| table.and_then(left_out) != Some(got)) {
         let without = if got == OF_REQUEST[0] { "{ open = \"…\", close = \"…\" }" } else { "\"image\"" };
         section.fail(at, "prior", ProfileError::NotLeftOut { got, without });
     }

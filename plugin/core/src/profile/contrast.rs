@@ -1,11 +1,14 @@
 //! `[contrast]`.
 
 use super::error::ProfileError;
+use super::layers::Layers;
 use super::read::{Section, Value};
+use super::steer::layers;
 use super::text::shorten;
 use super::types::ContrastTable;
-use crate::contrast::{Contrast, Without};
+use crate::contrast::{Contrast, Counterfactual, Weights, Without};
 use crate::invariance::MarkerTexts;
+use crate::report::Spanned;
 
 /// The table, if it is there.
 pub(super) fn table(s: &mut Section<'_, '_, '_>) -> Option<ContrastTable> {
@@ -20,9 +23,23 @@ pub(super) fn table(s: &mut Section<'_, '_, '_>) -> Option<ContrastTable> {
         if in_text.is_some() {
             s.fail_here("markers-in-text", ProfileError::NoMarkers { key: "without" });
         }
-        return Some(ContrastTable { pos, contrast: Contrast { alpha, plausibility, without: Without::Image } });
+        let contrast = Contrast { alpha, plausibility, without: Without::Image, attention: None };
+        return Some(ContrastTable { pos, contrast, layers: None });
     };
     let mut inner = Section::new(s.reader, "contrast.without", inner, at.span());
+    let (weights, layers) = attention(&mut inner).map_or((None, None), |(weights, layers)| (weights, Some(layers)));
+    let attention = weights.map(|weights| Counterfactual { weights, layers: vec![] });
+    let whole =
+        inner.get("attention").is_some() && ["open", "close", "instead"].iter().all(|key| inner.get(key).is_none());
+    let without = if whole { Without::Nothing } else { contexts(&mut inner, in_text)? };
+    if whole && in_text.is_some() {
+        s.fail_here("markers-in-text", ProfileError::NoMarkers { key: "without" });
+    }
+    Some(ContrastTable { pos, contrast: Contrast { alpha, plausibility, without, attention }, layers })
+}
+
+/// What stands around contexts, and in their place.
+fn contexts(inner: &mut Section<'_, '_, '_>, in_text: Option<bool>) -> Option<Without> {
     inner.require("open");
     inner.require("close");
     let (open, close) = (inner.text("open")?.value, inner.text("close")?.value);
@@ -32,11 +49,25 @@ pub(super) fn table(s: &mut Section<'_, '_, '_>) -> Option<ContrastTable> {
     }
     let instead = match inner.get("instead") {
         None => None,
-        Some(at) => Some(instead(&mut inner, at, [&open, &close])?),
+        Some(at) => Some(instead(inner, at, [&open, &close])?),
     };
     let markers = MarkerTexts { open, close, in_text: in_text.unwrap_or(false) };
-    let without = Without::Contexts { markers, instead };
-    Some(ContrastTable { pos, contrast: Contrast { alpha, plausibility, without } })
+    Some(Without::Contexts { markers, instead })
+}
+
+/// What stands in the place of attention weights, and at which layers; `None` if nothing does.
+fn attention(s: &mut Section<'_, '_, '_>) -> Option<(Option<Weights>, Spanned<Layers>)> {
+    let typed = s.get("layers");
+    if s.get("attention").is_none() {
+        if let Some(at) = typed {
+            s.fail(at, "layers", ProfileError::LayersOfNothing);
+        }
+        return None;
+    }
+    let all = Spanned { value: Layers::All, pos: s.pos() };
+    let layers = if typed.is_some() { layers(s) } else { None };
+    let options = [Weights::Uniform, Weights::Random, Weights::Reversed, Weights::Shuffled];
+    Some((s.choice("attention", &options), layers.unwrap_or(all)))
 }
 
 /// Most bytes of what stands in the place of a context.

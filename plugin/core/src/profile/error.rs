@@ -48,6 +48,9 @@ pub enum ProfileError {
         /// What it must not have.
         marker: String,
     },
+    /// Layers without what happens there.
+    #[error("layers of attention that is the model's own, got layers alone, allowed: attention = \"…\" beside it")]
+    LayersOfNothing,
     /// A required key is absent.
     #[error("missing, got nothing, allowed: {allowed}")]
     Missing {

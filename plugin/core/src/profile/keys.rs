@@ -217,11 +217,13 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "contrast.without",
         Kind::Table,
-        "a table { open = \"…\", close = \"…\" } (and instead = \"…\"), or \"image\"",
+        "a table { open = \"…\", close = \"…\" } (and instead = \"…\"), { attention = \"…\" } (and layers = …) or all of these, or \
+         \"image\"",
         "required",
         "What stands around a context in a prompt. Of the request without it, both markers and all between them are left out; \
          there can be several. A prompt whose markers do not pair is refused as on-error says. \"image\": every row that came as \
-         an embedding is left out, as those of images and audio do; all text stays, also what a model has around an image.",
+         an embedding is left out, as those of images and audio do; all text stays, also what a model has around an image. With \
+         attention alone the request stays whole.",
     )
     .values(&["image"]),
     Key::new(
@@ -246,6 +248,26 @@ pub const KEYS: &[Key] = &[
         "What stands in the place of each context, markers included, in the request without it: in the tokens that the model has \
          for this text by itself, special ones read.",
     ),
+    Key::new(
+        "contrast.without.attention",
+        Kind::Text,
+        "one of uniform, random, reversed, shuffled",
+        "the model's own",
+        "Counterfactual attention (CausalMM, Zhou et al., arXiv 2410.04780): what the model says whatever it reads. At these layers, \
+         in every head, the weights over the tokens that one may attend to are all equal (uniform), random shares (random), the \
+         largest less each (reversed), or those of other tokens (shuffled). What is random depends on nothing but positions, so the \
+         same request gets the same answer. Without open and close every sequence is set off; one with images is refused.",
+    )
+    .values(&["uniform", "random", "reversed", "shuffled"]),
+    Key::new(
+        "contrast.without.layers",
+        Kind::Layers,
+        "\"all\", a layer 14, a range \"12..24\" (both ends included), a depth \"50%\", a range of depths \"40%..70%\", or a list of \
+         these",
+        "\"all\"",
+        "The layers whose attention is another, counted from 0.",
+    )
+    .unit("layers or % of the depth"),
     Key::new(
         "contrast.alpha",
         Kind::Number,

@@ -146,7 +146,7 @@ fn bounds(section: &mut Section<'_, '_, '_>, min: Option<f32>, max: Option<f32>)
     }
 }
 
-fn layers(section: &mut Section<'_, '_, '_>) -> Option<Spanned<Layers>> {
+pub(super) fn layers(section: &mut Section<'_, '_, '_>) -> Option<Spanned<Layers>> {
     let at = section.get("layers")?;
     let pos = section.reader.text.pos(at.span().start);
     let value = match at.get_ref() {

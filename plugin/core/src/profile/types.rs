@@ -116,6 +116,8 @@ pub struct ContrastTable {
     pub pos: Pos,
     /// What it says.
     pub contrast: Contrast,
+    /// At which layers attention is another, as typed; `None` where it is not that.
+    pub layers: Option<Spanned<Layers>>,
 }
 
 /// `[requests]`: what a client of a server may ask for.

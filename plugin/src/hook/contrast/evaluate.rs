@@ -46,18 +46,32 @@ pub fn before_ubatch(live: &Arc<Live>, rows: Vec<RawRow>) -> Verdict {
 pub fn feed(address: usize) {
     let Some((rows, wanted)) = WAITING.take() else { return };
     let Some(live) = guard("contrast", None, || state::get().live(address)) else { return };
-    let said = match second::of(&live) {
-        Ok(second) => {
-            let room = guard("contrast", 0, || if live.may_join(&rows, &wanted) { room(&live) } else { 0 });
-            split::apart(|| say(&live, &second, wanted, room))
+    let room = guard("contrast", 0, || if live.may_join(&rows, &wanted) { room(&live) } else { 0 });
+    let mut said = vec![];
+    for group in groups(wanted) {
+        let weights = group.iter().any(|w| w.under.1.is_some());
+        match second::of(&live, weights) {
+            Ok(second) => said.extend(split::apart(|| say(&live, &second, group, room))),
+            Err(why) => said.extend(group.into_iter().map(|w| (w, Err(why.clone())))),
         }
-        Err(why) => wanted.into_iter().map(|w| (w, Err(why.clone()))).collect(),
-    };
+    }
     guard("contrast", (), || {
         let n_outputs = rows.iter().filter(|r| r.output).count();
         live.said_without(said, n_outputs);
         live.feed(&rows);
     });
+}
+
+/// Sequences that can be evaluated together: with the same attention.
+fn groups(wanted: Vec<Wanted>) -> Vec<Vec<Wanted>> {
+    let mut groups: Vec<Vec<Wanted>> = vec![];
+    for w in wanted {
+        match groups.iter_mut().find(|group| group[0].under.1 == w.under.1) {
+            Some(group) => group.push(w),
+            None => groups.push(vec![w]),
+        }
+    }
+    groups
 }
 
 /// Nodes and leafs that the scheduler of a context has room for, if that is known; else 0.
@@ -134,7 +148,7 @@ fn prepare(live: &Live, second: &Second, wanted: &Wanted) -> Option<usize> {
     let (llama, memory) = (live.host.lib.llama.as_ref()?, decode::memory_of(&second.live)?);
     let contrast = live.host.lib.contrast.as_ref()?;
     let common = |fed: &Fed| {
-        let same = fed.under == Some(wanted.under);
+        let same = fed.under.as_ref() == Some(&wanted.under);
         let sure = &fed.tokens[..fed.sure];
         if same { sure.iter().zip(&wanted.tokens).take_while(|(a, b)| a == b).count() } else { 0 }
     };
@@ -151,7 +165,7 @@ fn prepare(live: &Live, second: &Second, wanted: &Wanted) -> Option<usize> {
         Some((own, length, best))
     })?;
     let (seq, mut keep) = (wanted.seq, own.min(most));
-    let unified = live.origin().is_some_and(|origin| origin.params.unified);
+    let unified = second.weights || live.origin().is_some_and(|origin| origin.params.unified);
     // SAFETY: as in `forget`.
     unsafe {
         match other {
@@ -170,7 +184,7 @@ fn prepare(live: &Live, second: &Second, wanted: &Wanted) -> Option<usize> {
             _ => {}
         }
     }
-    let (tokens, under) = (wanted.tokens[..keep].to_vec(), Some(wanted.under));
+    let (tokens, under) = (wanted.tokens[..keep].to_vec(), Some(wanted.under.clone()));
     let kept = Fed { tokens, under, sure: keep, until: -1 };
     guard("contrast", (), || drop(lock(&live.contrast).fed.insert(seq, kept)));
     Some(keep)

@@ -9,6 +9,7 @@
 //! made ([`keep`], [`beside`]) and evaluated with the host's own as one graph ([`joined`]), which reads every weight once.
 
 mod beside;
+mod cells;
 mod evaluate;
 mod inputs;
 mod joined;
@@ -16,6 +17,7 @@ mod keep;
 mod second;
 
 pub use beside::Beside;
+pub use cells::Cells;
 pub use evaluate::{before_ubatch, feed};
 pub use inputs::Inputs;
 pub use joined::{JoinError, Joined};

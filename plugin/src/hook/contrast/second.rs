@@ -34,20 +34,28 @@ pub fn admit(caller: usize, this: (u32, usize)) -> bool {
     let Some(first) = FIRST.with_borrow(Clone::clone) else { return false };
     let host = library::of_caller(caller).unwrap_or_else(|_| first.host.clone());
     let live = Arc::new(first.second(this.0, this.1, host));
-    MADE.set(Some(Second { address: this.1, live: live.clone() }));
+    MADE.set(Some(Second { address: this.1, live: live.clone(), weights: false }));
     context::admit(this, Standing::Second(live), format!("beside context {}", first.id));
     true
 }
 
-/// The second context of one, made if there is none. Runs outside of the guard, which encloses only what is ours.
+/// The second context of one, made if there is none. Runs outside of the guard, which encloses only what is ours. `weights`: its
+/// attention weights are replaced, so they must be values of its graphs.
 ///
 /// # Errors
 /// If llama.cpp makes none.
-pub fn of(live: &Arc<Live>) -> Result<Second, String> {
+pub fn of(live: &Arc<Live>, weights: bool) -> Result<Second, String> {
     let known = guard("contrast", None, || Some((live.second_context(), live.origin().copied())));
     let (second, origin) = known.ok_or("an internal error")?;
-    if let Some(second) = second {
-        return Ok(second);
+    match second {
+        Some(second) if second.weights || !weights => return Ok(second),
+        // One that was made before a profile wanted that.
+        Some(_) => {
+            if guard("contrast", false, || leave(live)) {
+                free(&live.host);
+            }
+        }
+        None => {}
     }
     let (Some(origin), Some(llama)) = (origin, live.host.lib.llama.as_ref()) else {
         return Err("it is not known how the context was made".into());
@@ -58,9 +66,13 @@ pub fn of(live: &Arc<Live>) -> Result<Second, String> {
     );
     FIRST.set(Some(live.clone()));
     // SAFETY: the model outlives the host's own context, which is being used; the parameters are those of that.
-    let made = unsafe { origin.params.context(llama, origin.model as _) };
+    let made = unsafe {
+        let params = if weights { origin.params.with_weights() } else { origin.params };
+        params.context(llama, origin.model as _)
+    };
     FIRST.take();
-    let second = MADE.take().filter(|second| second.address == made as usize);
+    let made = MADE.take().filter(|second| second.address == made as usize);
+    let second = made.map(|second| Second { weights, ..second });
     let second = second
         .ok_or("llama.cpp could not make a second context (see its own log; memory for another key-value cache?)")?;
     guard("contrast", (), || lock(&live.contrast).second = Some(second.clone()));
@@ -69,7 +81,9 @@ pub fn of(live: &Arc<Live>) -> Result<Second, String> {
 
 /// A context is about to be freed. True if it has a second one, which [`free`] frees.
 pub fn leave(live: &Live) -> bool {
-    let second = lock(&live.contrast).second.take();
+    let mut contrasts = lock(&live.contrast);
+    contrasts.fed.clear();
+    let second = contrasts.second.take();
     LEFT.set(second.map_or(0, |second| second.address));
     LEFT.get() != 0
 }

@@ -73,6 +73,9 @@ impl Live {
                 let why = "how the context was made cannot be read, and so no second one be made like it".into();
                 return failed("contrast", why);
             }
+            if contrast.attention.is_some() && self.host.lib.attention.is_none() {
+                return failed("contrast.without.attention", "this ggml lacks operations that it needs".into());
+            }
             if let Without::Contexts { markers, instead } = &contrast.without {
                 for text in instead.iter() {
                     let Some(tokens) = self.pieces.tokens_within(&self.host, text).filter(|t| !t.is_empty()) else {
@@ -139,11 +142,12 @@ impl Live {
                 self.without_contexts((markers, instead.as_deref()), (seq, &all, &sequence.said), (&outputs, ends))?
             }
             Without::Image => without_images(all, &outputs)?,
+            Without::Nothing => whole(all, &outputs)?,
         };
         if rows.is_empty() {
             return Ok(None);
         }
-        let under = instance.identity(Phase::Prompt).plan;
+        let under = (instance.identity(Phase::Prompt).plan, settings.attention.clone());
         let (alpha, reach) = (settings.alpha, settings.reach().filter(|_| settings.alpha != 0.0));
         let within = (own[0].pos, own[own.len() - 1].pos);
         Ok(Some(Wanted { seq, tokens, pinned, instance: instance.clone(), under, alpha, reach, rows, within }))
@@ -232,7 +236,7 @@ impl Live {
         let set_off = |r: &RawRow| is_token(r.token) && wanted.iter().any(|w| w.seq == r.seq);
         let outputs = raw.iter().filter(|r| r.output).count();
         let rows: usize = wanted.iter().map(|w| w.rows.len()).sum();
-        let plain = |w: &Wanted| w.alpha != 0.0 && w.instance.of_request().is_empty();
+        let plain = |w: &Wanted| w.alpha != 0.0 && w.instance.of_request().is_empty() && w.under.1 == wanted[0].under.1;
         !lock(&self.contrast).apart
             && raw.len() <= MOST_ROWS
             && rows == outputs
@@ -262,6 +266,7 @@ impl Live {
             inner.restructure(&self.facts);
         }
         inner.call += 1;
+        lock(&self.contrast).attention = wanted.first().and_then(|w| w.under.1.clone());
         for w in wanted {
             inner.sequences.entry(w.seq).or_default().pinned = Some(w.pinned.clone());
         }
@@ -276,6 +281,17 @@ impl Inner {
             sequence.pinned = Some(pinned);
         }
     }
+}
+
+/// The same whole, for another attention.
+fn whole(all: Vec<(i32, i32)>, outputs: &[(usize, i32)]) -> Result<Remaining, String> {
+    let text = Text::of(all.iter().copied())
+        .ok_or("not all of its tokens are known, so they cannot be evaluated once more")?;
+    if text.tokens.len() < all.len() {
+        return Err("it has an image or audio, which is not there to be evaluated once more".into());
+    }
+    let rows = outputs.iter().map(|(row, pos)| (*row, usize::try_from(pos + 1).unwrap_or(0))).collect();
+    Ok((text.tokens, rows))
 }
 
 /// The same without its images.

@@ -6,7 +6,7 @@ use evenkeel_core::sequence::{Cell, Cells, Phase, is_token};
 use rustc_hash::FxHashMap;
 
 use super::super::{Batch, Choice, held, instance::PLAIN, lock};
-use super::{Live, RawRow, Row};
+use super::{Built, Live, RawRow, Row};
 use crate::log;
 
 /// Rows are what is evaluated in their place.
@@ -128,18 +128,22 @@ impl Live {
 
     /// Whether the graph that was evaluated last may be evaluated again.
     pub fn may_reuse(&self) -> bool {
-        let (nodes, beside) = (self.contrast_nodes(), self.number_beside());
-        let inner = lock(&self.inner);
-        let signature = lock(&self.regions).signature();
-        inner.built == Some((inner.structure.version, signature, nodes, beside))
+        let needed = self.needed_now();
+        lock(&self.inner).built == Some(needed)
     }
 
     /// A graph of the current structure is built, to be evaluated.
     pub fn built(&self) {
-        let (nodes, beside) = (self.contrast_nodes(), self.number_beside());
-        let mut inner = lock(&self.inner);
-        let signature = lock(&self.regions).signature();
-        inner.built = Some((inner.structure.version, signature, nodes, beside));
+        let needed = self.needed_now();
+        lock(&self.inner).built = Some(needed);
+    }
+
+    /// What the graph of the micro-batch at hand has to have.
+    fn needed_now(&self) -> Built {
+        let (contrast, beside) = (self.contrast_nodes(), self.number_beside());
+        let attention = lock(&self.contrast).attention.clone();
+        let structure = lock(&self.inner).structure.version;
+        Built { structure, regions: lock(&self.regions).signature(), contrast, beside, attention }
     }
 
     /// Which graph of the second context is evaluated with that of the micro-batch at hand; 0 if none is.
