@@ -117,6 +117,11 @@ impl Text {
         Some(text)
     }
 
+    /// How many of the tokens stand before a position.
+    pub fn before(&self, pos: i32) -> usize {
+        self.positions.partition_point(|own| *own < pos)
+    }
+
     /// How many of the tokens stand before the logits of the row at a position; `None` before the first image.
     pub fn left(&self, pos: i32) -> Option<usize> {
         self.image.filter(|image| *image <= pos)?;
@@ -151,6 +156,11 @@ pub fn left(pairs: &Pairs, pos: i32, instead: usize) -> usize {
     let out: i32 = pairs.closed.iter().map(|span| (span.end.min(pos + 1) - span.first).max(0)).sum();
     let ended = pairs.closed.iter().filter(|span| span.end <= pos + 1).count();
     usize::try_from(pos + 1 - out).unwrap_or(0) + ended * instead
+}
+
+/// How many tokens there are before a position, if so many stand in the place of every context that ends there or before.
+pub fn before(pairs: &Pairs, pos: i32, instead: usize) -> usize {
+    if pos > 0 { left(pairs, pos - 1, instead) } else { 0 }
 }
 
 /// The tokens with others in the place of every context, or with none.

@@ -99,10 +99,6 @@ impl Book {
         let routes: Vec<(&str, &str)> = shelf.routes().filter(|(_, target)| known(target)).collect();
         let texts = Routes::new(routes.iter().map(|(text, _)| (*text).to_owned()));
         let targets = routes.iter().map(|(_, target)| find(target)).collect();
-        if !routes.is_empty() && named.iter().any(|(_, i)| i.plan.contrast.is_some()) {
-            let why = "[contrast] beside [[route]], which this version does not have, got both in one folder, allowed: one of them";
-            return Err(Unbound::Failed(format!("{}: {why}", shelf.path.display())));
-        }
         let (on_error, max_plans) = (shelf.on_error(), shelf.max_plans());
         let path = shelf.path.clone();
         Ok(Book { path, default, choose, routes: texts, targets, on_error, max_plans, named })

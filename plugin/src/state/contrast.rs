@@ -11,12 +11,12 @@ use evenkeel_core::{
     contrast::{self, Counterfactual, Place, Weights},
     invariance::{Markers, Pairs, pairs},
     plan::RuleIndex,
-    sequence::PlanId,
+    sequence::{Identity, Phase},
 };
 use evenkeel_ffi::params::Copied;
 use rustc_hash::FxHashMap;
 
-use super::{Instance, Live, Pinned, RequestPriors};
+use super::{Choice, Instance, Live, Pinned, RequestPriors};
 use crate::hook::Beside;
 
 /// Stands for a token that was generated: no marker contains it.
@@ -100,9 +100,44 @@ pub struct Found {
     pairs: Pairs,
 }
 
-/// What cells of a second context are computed under: a plan as a number, strengths included, and attention, if it is not the
-/// model's own.
-pub type Under = (PlanId, Option<Counterfactual>);
+/// What the cells of a sequence of a second context are computed under.
+#[derive(Default, Clone)]
+pub struct Under {
+    /// The attention, if not the model's own.
+    pub attention: Option<Counterfactual>,
+    /// From which token on which plan and phase, in ascending order.
+    pub runs: Vec<Run>,
+}
+
+/// Some tokens of the host's that follow each other, all under one plan and in one phase.
+#[derive(Clone)]
+pub struct Run {
+    /// The first of what is left of them.
+    pub from: usize,
+    /// The plan.
+    pub plan: Choice,
+    /// The phase.
+    pub phase: Phase,
+    /// Both as they stand in cells, strengths included.
+    pub identity: Identity,
+}
+
+impl Under {
+    /// The run of a token.
+    pub fn run(&self, at: usize) -> Option<&Run> {
+        self.runs.iter().rev().find(|run| run.from <= at)
+    }
+
+    /// How many of `n` tokens are computed under the same here and there.
+    pub fn common(&self, other: &Under, n: usize) -> usize {
+        if self.attention != other.attention {
+            return 0;
+        }
+        let identity = |of: &Under, at| of.run(at).map(|run| run.identity);
+        let bounds = self.runs.iter().chain(&other.runs).map(|run| run.from).chain([0]).filter(|from| *from < n);
+        bounds.filter(|at| identity(self, *at) != identity(other, *at)).min().unwrap_or(n)
+    }
+}
 
 /// The cells of a sequence of the second context.
 #[derive(Default, Clone)]
@@ -110,7 +145,7 @@ pub struct Fed {
     /// Its tokens, from position 0 on.
     pub tokens: Vec<i32>,
     /// What they were computed under.
-    pub under: Option<Under>,
+    pub under: Under,
     /// How many of them are known to be computed. Those behind were to be, with the host's own rows, of which the last was at
     /// position `until`: they were if the host goes on behind it.
     pub sure: usize,
@@ -237,7 +272,10 @@ pub fn rows(
 
 #[cfg(test)]
 mod tests {
-    use evenkeel_core::invariance::{Marker, Span};
+    use evenkeel_core::{
+        invariance::{Marker, Span},
+        sequence::PlanId,
+    };
 
     use super::*;
 
@@ -256,12 +294,32 @@ mod tests {
 
     #[test]
     fn what_was_to_be_computed_was_if_the_host_goes_on() {
-        let fed = Fed { tokens: vec![1, 2, 3], under: None, sure: 1, until: 7 };
+        let fed = Fed { tokens: vec![1, 2, 3], under: Under::default(), sure: 1, until: 7 };
         for (begins, left) in [(8, 3), (7, 1), (0, 1)] {
             let mut fed = fed.clone();
             fed.settle(begins);
             assert_eq!((fed.tokens.len(), fed.sure), (left, left));
         }
+    }
+
+    #[test]
+    fn what_is_computed_under_the_same() {
+        let run = |from, plan, phase| {
+            let identity = Identity { plan: PlanId(plan), phase };
+            Run { from, plan: None, phase, identity }
+        };
+        let (prompt, generated) = (Phase::Prompt, Phase::Generated);
+        let under = |runs: &[Run]| Under { attention: None, runs: runs.to_vec() };
+        let (a, b) =
+            (under(&[run(0, 1, prompt), run(5, 2, prompt)]), under(&[run(0, 1, prompt), run(5, 2, generated)]));
+        assert_eq!((a.common(&a, 9), a.common(&b, 9), a.common(&b, 4)), (9, 5, 4));
+        assert_eq!((a.common(&under(&[run(0, 1, prompt)]), 9), a.common(&under(&[run(0, 3, prompt)]), 9)), (5, 0));
+        assert_eq!(
+            (a.common(&Under::default(), 9), a.run(4).map(|r| r.from), a.run(7).map(|r| r.from)),
+            (0, Some(0), Some(5))
+        );
+        let other = Counterfactual { weights: Weights::Uniform, layers: vec![0] };
+        assert_eq!(a.common(&Under { attention: Some(other), ..a.clone() }, 9), 0);
     }
 
     #[test]

@@ -16,7 +16,8 @@ use evenkeel_core::{
 use rustc_hash::FxHashMap;
 
 use super::{
-    Book, Choice, Contrasted, Contrasts, Instance, Origin, Regions, RowSlots, Sequence, Structure, held::Pool, lock,
+    Book, Choice, Contrasted, Contrasts, Instance, Origin, Regions, RowSlots, Sequence, Structure, Under, held::Pool,
+    lock,
 };
 use crate::hook::{Constants, Host, Pieces, Vocab};
 
@@ -149,6 +150,8 @@ struct Inner {
     mixed: bool,
     /// What acts on logits is left out.
     second: bool,
+    /// Of a second context: what the cells of its sequences are computed under.
+    forced: FxHashMap<i32, Under>,
     /// Of the graph evaluated last.
     built: Option<Built>,
     refusal: Option<Arc<[f32]>>,
@@ -238,6 +241,7 @@ impl Live {
             outdated: false,
             mixed: false,
             second: false,
+            forced: FxHashMap::default(),
             built: None,
             refusal: None,
             totals: Totals::default(),

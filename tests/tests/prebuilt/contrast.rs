@@ -211,23 +211,45 @@ fn the_context_last() {
     bench.check(&full, &without, EXACT, "the context last");
 }
 
-/// A rule for all tokens acts with the context and without it.
+/// A rule acts with the context and without it on the same tokens: on all, on those of a phase, from a text on.
 #[test]
 fn rules_act_on_both() {
     let bench = Bench::new();
     bench.scratch.vector(Arch::Llama);
-    let rule = Profile::add("v.gguf", 3.0);
     let run = |script: &str, profile: &Profile| {
         let decode = Decode { script: Some(script.to_owned()), ..bench.decode.clone() };
         CHost::node_llama_cpp().with(&decode, Door::Preload, &bench.scratch.profile(profile))
     };
-    let [full, without] = [false, true].map(|without| prompt().script(0, 6, without));
-    let got = run(&full, &rule.clone().with(&format!("{CONTRAST}alpha = 1.5\nplausibility = 0\n")));
-    let plain = bench.plain(&full);
-    let [full, without] = [run(&full, &rule), run(&without, &rule)];
-    let (worst, moved) = distances(&got, &full, &without);
-    assert!(worst < EXACT && moved > 0.1, "{worst:e}, {moved:e}");
-    assert!(full.distance(&plain) > 0.1, "the rule acts");
+    // Tokens of single bytes begin at 3.
+    let mut prompt = Prompt::default().and(1, 6);
+    (prompt.0[3].0, prompt.0[4].0) = (3 + usize::from(b'Q'), 3 + usize::from(b'Z'));
+    let prompt = prompt.context(2, 9).and(3, 9);
+    let script = |without| prompt.script(0, 6, without);
+    let contrast = format!("{CONTRAST}alpha = 1.5\nplausibility = 0\n");
+    let rule = |keys: &str| Profile::empty().and_rule("v.gguf", &format!("strength = 3.0\n{keys}"));
+    let route = "[[route]]\nwhen = { text = \"QZ\" }\n";
+    let mut moved = vec![];
+    for (what, rule, table) in [
+        ("all", rule(""), ""),
+        ("generated", rule("tokens = \"generated\""), ""),
+        ("prompt", rule("tokens = \"prompt\""), ""),
+        ("last", rule("tokens = \"last\""), ""),
+        ("a route", rule(""), route),
+        ("a route, generated", rule("tokens = \"generated\""), route),
+    ] {
+        let got = run(&script(false), &rule.clone().with(&format!("{table}{contrast}")));
+        let plain = bench.plain(&script(false));
+        let [full, without] = [false, true].map(|without| run(&script(without), &rule.clone().with(table)));
+        let (worst, apart) = distances(&got, &full, &without);
+        assert!(worst < EXACT && apart > 0.1, "{what}: {worst:e}, {apart:e}");
+        let acts = full.distance(&plain);
+        assert!(acts > 0.1, "{what}: the rule acts, {acts:e}");
+        moved.push(full);
+    }
+    // The last is the second: all that is generated comes behind the text.
+    for (i, a) in moved[..5].iter().enumerate() {
+        assert!(moved[..i].iter().all(|b| a.distance(b) > 1e-3), "{i}: another rule than those before");
+    }
 }
 
 /// Contrast first, labels second: a temperature of 2 halves the log odds that the contrast came to.

@@ -10,7 +10,7 @@ use crate::asset::{Assets, Direction, Vectors};
 use crate::contrast::Contrast;
 use crate::invariance;
 use crate::model::ModelFacts;
-use crate::profile::{Condition, Layers, ModelHint, Profile, Reading, SteerRule, Tokens};
+use crate::profile::{Condition, Layers, ModelHint, Profile, Reading, SteerRule};
 use crate::report::{Located, Pos, Spanned};
 
 /// Collects errors.
@@ -60,17 +60,10 @@ pub(super) fn attention(report: &mut Report, profile: &Profile, model: &ModelFac
 /// `[contrast]`, with its layers, if it goes together with the rest of the profile.
 pub(super) fn contrast(report: &mut Report, profile: &Profile, model: &ModelFacts) -> Option<Contrast> {
     let table = profile.contrast.as_ref()?;
-    let held = |rule: &SteerRule| rule.when.as_ref().is_some_and(Condition::is_held);
-    let some = |tokens: Tokens| tokens != Tokens::All;
-    let of_some = (profile.steer.iter().filter(|r| some(r.tokens) || held(r)).map(|r| &r.name))
-        .chain(profile.heads.iter().filter(|r| some(r.tokens)).map(|r| &r.name))
-        .chain(profile.edits.iter().filter(|r| some(r.tokens)).map(|r| &r.name));
-    let rules = of_some.map(|name| format!("rule `{}`, which acts on some tokens only", name.value));
-    let tables = [
-        profile.invariance.as_ref().map(|_| "[invariance]".to_owned()),
-        (!profile.routes.is_empty()).then(|| "[[route]]".to_owned()),
-    ];
-    for got in tables.into_iter().flatten().chain(rules) {
+    let held = profile.steer.iter().filter(|r| r.when.as_ref().is_some_and(Condition::is_held));
+    let rules = held.map(|r| format!("rule `{}`, whose condition is held", r.name.value));
+    let invariance = profile.invariance.iter().map(|_| "[invariance]".to_owned());
+    for got in invariance.chain(rules) {
         report.fail(table.pos, "contrast", PlanError::Contrast { got });
     }
     let mut contrast = table.contrast.clone();

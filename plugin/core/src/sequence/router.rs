@@ -54,6 +54,11 @@ impl Router {
         self.taken.filter(|taken| taken.pos < pos).map(|taken| taken.route)
     }
 
+    /// The first position whose row has the route that was taken.
+    pub fn from(&self) -> Option<i32> {
+        self.taken.map(|taken| taken.pos + 1)
+    }
+
     /// The text of the token at position `pos` comes. Gaps have no text; a position that was fed before begins anew there.
     pub fn feed(&mut self, routes: &Routes, pos: i32, piece: &[u8]) {
         let Ok(at) = usize::try_from(pos) else { return };

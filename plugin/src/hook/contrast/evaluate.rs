@@ -49,7 +49,7 @@ pub fn feed(address: usize) {
     let room = guard("contrast", 0, || if live.may_join(&rows, &wanted) { room(&live) } else { 0 });
     let mut said = vec![];
     for group in groups(wanted) {
-        let weights = group.iter().any(|w| w.under.1.is_some());
+        let weights = group.iter().any(|w| w.under.attention.is_some());
         match second::of(&live, weights) {
             Ok(second) => said.extend(split::apart(|| say(&live, &second, group, room))),
             Err(why) => said.extend(group.into_iter().map(|w| (w, Err(why.clone())))),
@@ -66,7 +66,7 @@ pub fn feed(address: usize) {
 fn groups(wanted: Vec<Wanted>) -> Vec<Vec<Wanted>> {
     let mut groups: Vec<Vec<Wanted>> = vec![];
     for w in wanted {
-        match groups.iter_mut().find(|group| group[0].under.1 == w.under.1) {
+        match groups.iter_mut().find(|group| group[0].under.attention == w.under.attention) {
             Some(group) => group.push(w),
             None => groups.push(vec![w]),
         }
@@ -148,9 +148,9 @@ fn prepare(live: &Live, second: &Second, wanted: &Wanted) -> Option<usize> {
     let (llama, memory) = (live.host.lib.llama.as_ref()?, decode::memory_of(&second.live)?);
     let contrast = live.host.lib.contrast.as_ref()?;
     let common = |fed: &Fed| {
-        let same = fed.under.as_ref() == Some(&wanted.under);
         let sure = &fed.tokens[..fed.sure];
-        if same { sure.iter().zip(&wanted.tokens).take_while(|(a, b)| a == b).count() } else { 0 }
+        let same = sure.iter().zip(&wanted.tokens).take_while(|(a, b)| a == b).count();
+        fed.under.common(&wanted.under, same)
     };
     // The first token whose logits are needed is evaluated, in any case.
     let most = wanted.rows.iter().map(|(_, n)| n - 1).min().unwrap_or(0);
@@ -184,7 +184,7 @@ fn prepare(live: &Live, second: &Second, wanted: &Wanted) -> Option<usize> {
             _ => {}
         }
     }
-    let (tokens, under) = (wanted.tokens[..keep].to_vec(), Some(wanted.under.clone()));
+    let (tokens, under) = (wanted.tokens[..keep].to_vec(), wanted.under.clone());
     let kept = Fed { tokens, under, sure: keep, until: -1 };
     guard("contrast", (), || drop(lock(&live.contrast).fed.insert(seq, kept)));
     Some(keep)

@@ -1,23 +1,24 @@
 //! Rows that are set off against the same request without its contexts, or without its images.
 
 use std::{
+    borrow::Cow,
     collections::BTreeSet,
     sync::{Arc, Mutex, atomic::Ordering},
 };
 
 use evenkeel_core::{
-    contrast::{Text, Without, without},
+    contrast::{Text, Without, before, without},
     invariance::{MarkerTexts, Pairs},
     lower::Contrasted as Nodes,
     sequence::{EMBEDDED_TOKEN, Phase, is_token},
 };
 
 use super::super::{
-    Against, Book, Counterpart, Logits, Second, Wanted,
+    Against, Book, Choice, Counterpart, Logits, PLAIN, Run, Second, Under, Wanted,
     contrast::{self, GENERATED, Origin},
     lock,
 };
-use super::{Inner, Live, RawRow};
+use super::{Inner, Live, RawRow, same};
 use crate::hook::{Beside, Host};
 
 /// What the second context said for a sequence: logits by output row, or why there are none.
@@ -26,8 +27,8 @@ pub type Said = (Wanted, Result<Logits, String>);
 /// Of more rows, products take as long as they have rows: nothing is gained by reading weights once.
 pub const MOST_ROWS: usize = 32;
 
-/// What is left of a sequence, and which of its output rows need how much of that.
-type Remaining = (Vec<i32>, Vec<(usize, usize)>);
+/// What is left of a sequence, which of its output rows need how much of that, and how much is left before some positions.
+type Remaining = (Vec<i32>, Vec<(usize, usize)>, Vec<usize>);
 
 impl Live {
     /// Whether a plan sets logits off.
@@ -97,13 +98,16 @@ impl Live {
     /// The sequences of a micro-batch that is about to be evaluated whose rows are set off. Those that cannot be are refused.
     pub fn wants_contrast(&self, raw: &[RawRow]) -> Vec<Wanted> {
         lock(&self.contrast).rows = Arc::new([]);
+        let book = self.book();
+        let piece = |r: &RawRow| self.pieces.get(&self.host, r.token, true);
+        let texts: Vec<Arc<[u8]>> = if book.routes.is_empty() { vec![] } else { raw.iter().map(piece).collect() };
         let mut seqs: Vec<i32> = raw.iter().map(|r| r.seq).collect();
         seqs.sort_unstable();
         seqs.dedup();
         let mut inner = lock(&self.inner);
         let mut wanted = vec![];
         for seq in seqs {
-            match self.want(&mut inner, seq, raw) {
+            match self.want(&mut inner, seq, (raw, &texts)) {
                 Ok(found) => wanted.extend(found),
                 Err(why) => inner.refuse_now(seq, self, &why),
             }
@@ -111,7 +115,12 @@ impl Live {
         wanted
     }
 
-    fn want(&self, inner: &mut Inner, seq: i32, raw: &[RawRow]) -> Result<Option<Wanted>, String> {
+    fn want(
+        &self,
+        inner: &mut Inner,
+        seq: i32,
+        (raw, texts): (&[RawRow], &[Arc<[u8]>]),
+    ) -> Result<Option<Wanted>, String> {
         inner.settle(seq, self);
         let call = inner.call;
         let Some(sequence) = inner.sequences.get_mut(&seq) else { return Ok(None) };
@@ -122,7 +131,23 @@ impl Live {
         sequence.said.split_off(&own[0].pos);
         sequence.said.extend(own.iter().filter(|r| generating && r.output).map(|r| r.pos));
         let Some(pinned) = sequence.pinned.clone().filter(|p| !p.refused) else { return Ok(None) };
-        let plan = pinned.plan(&sequence.router, own[0].pos);
+        // Where a route is taken in this micro-batch, too.
+        let mut router = Cow::Borrowed(&sequence.router);
+        if let Some(book) =
+            pinned.routes.as_ref().filter(|_| router.at(i32::MAX).is_none_or(|_| router.from() > Some(own[0].pos)))
+        {
+            let texts = raw.iter().zip(texts).filter(|(r, _)| r.seq == seq);
+            texts.for_each(|(r, text)| router.to_mut().feed(&book.routes, r.pos, text));
+        }
+        let Some((_, last)) = outputs.last().copied() else { return Ok(None) };
+        let plan = pinned.plan(&router, last);
+        let sets_off = |plan: &Choice| plan.as_ref().is_some_and(|p| p.plan.contrast.is_some());
+        let (others, rest) = outputs.into_iter().partition(|(_, pos)| !same(&pinned.plan(&router, *pos), &plan));
+        outputs = rest;
+        let others: Vec<(usize, i32)> = others;
+        if others.iter().any(|(_, pos)| sets_off(&pinned.plan(&router, *pos))) {
+            return Err("a route is taken between two rows of one micro-batch that give output".into());
+        }
         let Some((instance, settings)) = plan.as_ref().and_then(|p| Some((p, p.plan.contrast.as_ref()?))) else {
             return Ok(None);
         };
@@ -134,23 +159,44 @@ impl Live {
         if outputs.is_empty() {
             return Ok(None);
         }
+        // From which position on which plan and phase.
+        let ends = own.last().filter(|r| r.output).map(|r| r.pos);
+        let generated = generating.then(|| sequence.generated_from.unwrap_or(own[0].pos));
+        let end = generated.map_or(ends, |from| Some(from - 1));
+        let mut bounds: Vec<i32> = [Some(0), router.from(), end, generated].into_iter().flatten().collect();
+        bounds.retain(|pos| *pos >= 0);
+        bounds.sort_unstable();
+        bounds.dedup();
+        let phase = |pos: i32| match (generated, end) {
+            (Some(from), _) if pos >= from => Phase::Generated,
+            (_, Some(end)) if pos == end => Phase::Last,
+            _ => Phase::Prompt,
+        };
         let known = sequence.cells.fed().take_while(|(pos, _)| *pos < own[0].pos);
         let all: Vec<(i32, i32)> = known.chain(own.iter().map(|r| (r.pos, r.token))).collect();
-        let (tokens, rows) = match &settings.without {
+        let (tokens, rows, places) = match &settings.without {
             Without::Contexts { markers, instead } => {
                 let ends = !generating && own.last().is_some_and(|r| r.output);
-                self.without_contexts((markers, instead.as_deref()), (seq, &all, &sequence.said), (&outputs, ends))?
+                let of = (seq, &all[..], &sequence.said);
+                self.without_contexts((markers, instead.as_deref()), of, (&outputs, ends), &bounds)?
             }
-            Without::Image => without_images(all, &outputs)?,
-            Without::Nothing => whole(all, &outputs)?,
+            Without::Image => without_images(all, &outputs, &bounds)?,
+            Without::Nothing => whole(all, &outputs, &bounds)?,
         };
         if rows.is_empty() {
             return Ok(None);
         }
-        let under = (instance.identity(Phase::Prompt).plan, settings.attention.clone());
+        let run = |(pos, from): (&i32, usize)| {
+            let (plan, phase) = (pinned.plan(&router, *pos).filter(|p| !p.plan.is_empty()), phase(*pos));
+            let identity = plan.as_ref().map_or(PLAIN, |p| p.identity(phase));
+            Run { from, plan, phase, identity }
+        };
+        let runs = bounds.iter().zip(places).map(run).collect();
+        let under = Under { attention: settings.attention.clone(), runs };
         let (alpha, reach) = (settings.alpha, settings.reach().filter(|_| settings.alpha != 0.0));
         let within = (own[0].pos, own[own.len() - 1].pos);
-        Ok(Some(Wanted { seq, tokens, pinned, instance: instance.clone(), under, alpha, reach, rows, within }))
+        let (instance, pinned) = (instance.clone(), pinned.clone());
+        Ok(Some(Wanted { seq, tokens, pinned, instance, under, alpha, reach, rows, within }))
     }
 
     /// The tokens of a sequence without its contexts, or with a text in their place, and the rows that are set off, as
@@ -160,6 +206,7 @@ impl Live {
         (markers, instead): (&MarkerTexts, Option<&str>),
         (seq, all, said): (i32, &[(i32, i32)], &BTreeSet<i32>),
         (outputs, ends): (&[(usize, i32)], bool),
+        bounds: &[i32],
     ) -> Result<Remaining, String> {
         let Some(markers) = lock(&self.known_markers).get(markers).cloned() else { return Ok(Default::default()) };
         let instead = match instead.map(|text| lock(&self.known_texts).get(text).cloned()) {
@@ -185,7 +232,8 @@ impl Live {
                 }
             };
         }
-        Ok((without(pairs, &tokens, &instead), contrast::rows(pairs, instead.len(), outputs, ends)?))
+        let places = bounds.iter().map(|pos| before(pairs, *pos, instead.len())).collect();
+        Ok((without(pairs, &tokens, &instead), contrast::rows(pairs, instead.len(), outputs, ends)?, places))
     }
 
     /// The second context has said what it can: of the micro-batch that is about to be evaluated. Sequences that it could not
@@ -236,7 +284,9 @@ impl Live {
         let set_off = |r: &RawRow| is_token(r.token) && wanted.iter().any(|w| w.seq == r.seq);
         let outputs = raw.iter().filter(|r| r.output).count();
         let rows: usize = wanted.iter().map(|w| w.rows.len()).sum();
-        let plain = |w: &Wanted| w.alpha != 0.0 && w.instance.of_request().is_empty() && w.under.1 == wanted[0].under.1;
+        let plain = |w: &Wanted| {
+            w.alpha != 0.0 && w.instance.of_request().is_empty() && w.under.attention == wanted[0].under.attention
+        };
         !lock(&self.contrast).apart
             && raw.len() <= MOST_ROWS
             && rows == outputs
@@ -266,7 +316,8 @@ impl Live {
             inner.restructure(&self.facts);
         }
         inner.call += 1;
-        lock(&self.contrast).attention = wanted.first().and_then(|w| w.under.1.clone());
+        lock(&self.contrast).attention = wanted.first().and_then(|w| w.under.attention.clone());
+        inner.forced = wanted.iter().map(|w| (w.seq, w.under.clone())).collect();
         for w in wanted {
             inner.sequences.entry(w.seq).or_default().pinned = Some(w.pinned.clone());
         }
@@ -284,23 +335,27 @@ impl Inner {
 }
 
 /// The same whole, for another attention.
-fn whole(all: Vec<(i32, i32)>, outputs: &[(usize, i32)]) -> Result<Remaining, String> {
+fn whole(all: Vec<(i32, i32)>, outputs: &[(usize, i32)], bounds: &[i32]) -> Result<Remaining, String> {
     let text = Text::of(all.iter().copied())
         .ok_or("not all of its tokens are known, so they cannot be evaluated once more")?;
     if text.tokens.len() < all.len() {
         return Err("it has an image or audio, which is not there to be evaluated once more".into());
     }
-    let rows = outputs.iter().map(|(row, pos)| (*row, usize::try_from(pos + 1).unwrap_or(0))).collect();
-    Ok((text.tokens, rows))
+    let rows = outputs.iter().map(|(row, pos)| (*row, text.before(pos + 1))).collect();
+    let places = bounds.iter().map(|pos| text.before(*pos)).collect();
+    Ok((text.tokens, rows, places))
 }
 
 /// The same without its images.
-fn without_images(all: Vec<(i32, i32)>, outputs: &[(usize, i32)]) -> Result<Remaining, String> {
+fn without_images(all: Vec<(i32, i32)>, outputs: &[(usize, i32)], bounds: &[i32]) -> Result<Remaining, String> {
     let text = Text::of(all)
         .ok_or("not all of its rows are known, so it cannot be said whether there are images among them, and where")?;
     let rows: Vec<(usize, usize)> = outputs.iter().filter_map(|(row, pos)| Some((*row, text.left(*pos)?))).collect();
     match rows.iter().any(|(_, n)| *n == 0) {
         true => Err("nothing is left of the prompt without its image".into()),
-        false => Ok((text.tokens, rows)),
+        false => {
+            let places = bounds.iter().map(|pos| text.before(*pos)).collect();
+            Ok((text.tokens, rows, places))
+        }
     }
 }

@@ -50,9 +50,14 @@ impl Live {
                 sequence.cells.remove(r.pos, -1);
                 sequence.cut(r.pos);
             }
-            let plan = pinned.plan(&sequence.router, r.pos).filter(|p| !p.plan.is_empty());
+            let forced = inner.forced.get(&r.seq).and_then(|under| under.run(usize::try_from(r.pos).ok()?));
+            let plan = match forced {
+                Some(run) => run.plan.clone(),
+                None => pinned.plan(&sequence.router, r.pos).filter(|p| !p.plan.is_empty()),
+            };
             let refused = pinned.refused;
-            let phase = sequence.phase(call, r.output && last.get(&r.seq) == Some(&i));
+            let own = || sequence.phase(call, r.output && last.get(&r.seq) == Some(&i));
+            let phase = forced.map_or_else(own, |run| run.phase);
             let identity = sequence.marked(r.pos, plan.as_ref().map_or(PLAIN, |p| p.identity(phase)));
             let slots = held::slots(&mut sequence.held, &inner.pool, &plan, phase, r.pos);
             if slots.write.is_some() {
