@@ -33,7 +33,7 @@ fn sources(folder: &Path) -> String {
 }
 
 /// Functions of ggml's that the library calls and that make no operation.
-const OTHERS: [&str; 23] = [
+const OTHERS: [&str; 24] = [
     "build_forward_expand",
     "dup_tensor",
     "free",
@@ -46,6 +46,7 @@ const OTHERS: [&str; 23] = [
     "graph_size",
     "init",
     "nbytes",
+    "new_graph_custom",
     "new_tensor_1d",
     "new_tensor_2d",
     "new_tensor_3d",

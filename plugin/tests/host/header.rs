@@ -100,7 +100,7 @@ fn its_abi_version_is_the_librarys() {
 fn its_list_of_functions_is_what_the_library_needs() {
     let symbols = fs::read_to_string(repository().join("ffi/generate/symbols.txt")).expect("the list can be read");
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let apart = ["#", "host", "attention", "contrast"];
+    let apart = ["#", "host", "attention", "contrast", "join"];
     let needed = |w: &Vec<String>| w.len() == 3 && !apart.contains(&&*w[0]) && w[2] == "required";
     let mut needed: Vec<String> = symbols.lines().map(words).filter(needed).map(|w| w[1].clone()).collect();
     let code = code();

@@ -50,12 +50,8 @@ pub fn of(live: &Arc<Live>, weights: bool) -> Result<Second, String> {
     match second {
         Some(second) if second.weights || !weights => return Ok(second),
         // One that was made before a profile wanted that.
-        Some(_) => {
-            if guard("contrast", false, || leave(live)) {
-                free(&live.host);
-            }
-        }
-        None => {}
+        Some(_) if guard("contrast", false, || leave(live)) => free(&live.host),
+        _ => {}
     }
     let (Some(origin), Some(llama)) = (origin, live.host.lib.llama.as_ref()) else {
         return Err("it is not known how the context was made".into());
