@@ -247,3 +247,50 @@ pub fn a_context_that_cannot_be_set_off_is_refused(kind: ServerKind) {
     assert_eq!(errors.collect::<Vec<_>>(), [""; 0]);
     assert!(known.iter().all(|why| log.contains(why)), "{log}");
 }
+
+/// Samplers that take part in the graph choose from what the contrast came to: the same tokens as those behind it do.
+///
+/// # Panics
+/// When it is not so.
+pub fn samplers_in_the_graph_read_a_contrast(kind: ServerKind) {
+    let scratch = Scratch::new();
+    let profiles = Profiles::new(&scratch, Arch::Llama);
+    let table =
+        format!("[contrast]\nwithout = {{ open = \"<s>\", close = \"</s>\" }}\nalpha = {ALPHA}\nplausibility = 0\n");
+    profiles.write("default", &table);
+    let behind = Arguments::new(&scratch.model(Arch::Llama, FileType::F32)).exact();
+    let within = match kind {
+        ServerKind::Xllamacpp => behind.clone().extra("sampling.backend_sampling=true").extra("verbosity=9"),
+        _ => behind.clone().extra("-bs").extra("-lv").extra("9"),
+    };
+    let start = |arguments: &Arguments, setting| Server::start(kind, arguments, setting);
+    let nothing = crate::Setting::new();
+    let (plain, plain_within) = (start(&behind, &nothing), start(&within, &nothing));
+    let (server, in_graph) = (start(&behind, &profiles.setting()), start(&within, &profiles.setting()));
+    let prompts: Vec<Prompt> =
+        (0..6).map(|i| Prompt::default().and(10 * i, 9).context(10 * i + 1, 12).and(10 * i + 2, 10)).collect();
+    let mut moved = 0;
+    for prompt in &prompts {
+        let mut body = Ask { predict: 12, ..prompt.ask() }.warm().body();
+        // Probabilities would be asked of the samplers behind the graph, and biases are not in it.
+        for key in ["n_probs", "logit_bias"] {
+            body.as_object_mut().expect("fields").remove(key);
+        }
+        body["return_tokens"] = json!(true);
+        body["backend_sampling"] = json!(true);
+        body["samplers"] = json!(["top_k"]);
+        body["top_k"] = json!(1);
+        let tokens = |server: &Server| {
+            let answer = server.post("/completion", &body).unwrap_or_else(|e| panic!("{e}\n{}", server.log()));
+            answer["tokens"].clone()
+        };
+        let [own, own_within, here, there] = [&plain, &plain_within, &server, &in_graph].map(tokens);
+        assert_eq!(own, own_within, "the model's own");
+        assert_eq!(here, there, "under the contrast\n{}", in_graph.log());
+        moved += usize::from(own != here);
+    }
+    assert!(moved > 3, "the contrast counts in {moved}");
+    let chosen = in_graph.log().matches("Backend sampler selected token").count();
+    assert_eq!(chosen, 12 * prompts.len(), "tokens that were chosen in the graph");
+    assert!(!in_graph.log().contains("evenkeel: error"), "{}", in_graph.log());
+}

@@ -19,7 +19,9 @@ mod segments;
 pub use ask::{Answer, Ask};
 pub use cache::{answers_do_not_depend_on_what_was_asked_before, saved_slots_carry_what_they_were_made_under};
 pub use choose::{a_client_chooses_what_it_may, a_phase_rule_acts_in_its_phase};
-pub use contrast::{a_context_is_set_off, a_context_that_cannot_be_set_off_is_refused};
+pub use contrast::{
+    a_context_is_set_off, a_context_that_cannot_be_set_off_is_refused, samplers_in_the_graph_read_a_contrast,
+};
 pub use load::{Load, requests_of_many_clients};
 pub use profiles::Profiles;
 pub use refuse::a_bad_request_touches_nobody_else;

@@ -52,6 +52,11 @@ fn a_route_holds_from_the_first_row_after_its_text() {
 }
 
 #[test]
+fn samplers_in_the_graph_read_a_contrast() {
+    serving::samplers_in_the_graph_read_a_contrast(KIND);
+}
+
+#[test]
 fn a_context_is_set_off() {
     serving::a_context_is_set_off(KIND);
 }
