@@ -7,11 +7,12 @@ use std::sync::{Arc, LazyLock};
 
 use evenkeel_core::asset::{
     Assets, Direction, ERASER, EditFile, FEATURE, Factors, Format, LowRank, MAX_DIRECTION_NORM, MAX_TENSORS, ProbeFile,
-    Raw, Vectors, Weight, parse, parse_edits, parse_factors, parse_probe, parse_with,
+    Raw, Vectors, Weight, parse, parse_calibration, parse_edits, parse_factors, parse_probe, parse_with,
 };
 use evenkeel_core::model::ModelFacts;
 use evenkeel_core::plan::{Plan, Term};
-use evenkeel_core::profile::Profile;
+use evenkeel_core::prior::Prior;
+use evenkeel_core::profile::{Learning, Profile};
 
 /// Bytes of a vector file: an error with a message, or directions that keep every promise of [`Vectors`].
 pub fn vector(bytes: &[u8]) {
@@ -47,6 +48,36 @@ pub fn vector(bytes: &[u8]) {
         Err(error) => return complete(&error.to_string()),
     };
     sound(&vectors, bytes);
+}
+
+/// Bytes of a calibration: an error with a message, or finite values; as the state of a prior, an error with a message, or a prior
+/// that goes on with shares which sum to 1.
+pub fn prior(bytes: &[u8]) {
+    let fitted = match parse_calibration(bytes) {
+        Ok(fitted) => fitted,
+        Err(error) => return complete(&error.to_string()),
+    };
+    assert!(fitted.tensors.values().flatten().all(|v| v.is_finite()));
+    for labels in [&["a", "b"][..], &["a", "b", "c"]] {
+        let n = labels.len();
+        let learning = Learning::of(n);
+        let sound = |prior: &Prior| {
+            let sum: f64 = prior.shares().iter().sum();
+            assert!((sum - 1.0).abs() < 1e-6 && prior.shares().len() == n, "{:?}", prior.shares());
+            assert!(prior.shares().iter().all(|s| *s >= f64::from(learning.min_prior) - 1e-6), "{:?}", prior.shares());
+        };
+        match Prior::restore(&fitted, n, &learning) {
+            Err(error) => complete(&error.to_string()),
+            Ok(mut prior) => {
+                sound(&prior);
+                let shares = vec![1.0 / n as f32; n];
+                (0..3).for_each(|_| drop(prior.observe(&shares, &learning)));
+                sound(&prior);
+                let again = parse_calibration(&prior.bytes("m", labels)).expect("what was written can be read");
+                sound(&Prior::restore(&again, n, &learning).expect("and goes on"));
+            }
+        }
+    }
 }
 
 /// The promises of [`Vectors`].

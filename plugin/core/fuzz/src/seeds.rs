@@ -64,6 +64,17 @@ fn main() -> std::io::Result<()> {
     put("npy", "one", &npy("<f8", "(2,)", &[0; 16]))?;
     put("npy", "half", &npy("<f2", "(1, 2)", &[0; 4]))?;
     put("npy", "headerless", &[0; 16])?;
+    let floats = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let labels = [("evenkeel.method", "online"), ("evenkeel.labels", "[\"a\",\"b\"]")];
+    let tensor = |name: &'static str, shape: &'static [usize], values: &[f32]| (name, Dtype::F32, shape, floats(values));
+    let state = [
+        tensor("prior", &[2], &[0.25, 0.75]),
+        tensor("means", &[4], &[0.5, 0.5, 0.75, 0.25]),
+        tensor("counts", &[3], &[1.0, 2.0, 3.0]),
+    ];
+    put("prior", "state", &safetensors::file(&state, &labels)[8..])?;
+    put("prior", "affine", &safetensors::file(&[tensor("scale", &[2], &[1.0, 1.0])], &labels)[8..])?;
+    put("prior", "line", &safetensors::file(&[tensor("line", &[2], &[1.0, 0.0])], &[])[8..])?;
     words(folder)
 }
 
@@ -119,5 +130,7 @@ fn words(folder: &Path) -> std::io::Result<()> {
         "2305843009213693952",
         "\\\\u0000",
     ];
+    let tensors = evenkeel_core::asset::CALIBRATION_TENSORS.iter().chain(&json);
+    fs::write(folder.join("prior.dict"), tensors.map(|w| format!("\"{w}\"\n")).collect::<String>())?;
     fs::write(folder.join("safetensors.dict"), json.map(|w| format!("\"{w}\"\n")).concat())
 }
