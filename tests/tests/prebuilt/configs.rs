@@ -133,10 +133,12 @@ fn profiles() -> Vec<(String, String)> {
     list
 }
 
-/// A prompt with what is left out: between markers, letter by letter in this model's vocabulary, or an image.
+/// A prompt with what is left out: between markers, letter by letter in this model's vocabulary, or an image; or nothing.
 fn prompt(without: &Without) -> String {
-    let Without::Contexts { markers, .. } = without else {
-        return "fill 0:0:40,41\nimage 0 0:2:1,2,3\nfeed 0:5:62\n".into();
+    let markers = match without {
+        Without::Contexts { markers, .. } => markers,
+        Without::Image => return "fill 0:0:40,41\nimage 0 0:2:1,2,3\nfeed 0:5:62\n".into(),
+        Without::Nothing => return "fill 0:0:40,41,50,51,52\nfeed 0:5:62\n".into(),
     };
     let spelt = |text: &str| text.bytes().map(|byte| format!("{},", 3 + u32::from(byte))).collect::<String>();
     let prompt = format!("40,41,{}50,51,52,{}60,61", spelt(&markers.open), spelt(&markers.close));

@@ -233,6 +233,12 @@ fn the_profiles_in_configs_act() {
     let (before, after) = (share(plain("first")), share(&under(&profile, || ask(&first, items("yes/no")))));
     println!("mean share of yes without evidence: {before:.3}, then {after:.3}");
     assert!(before < 0.2 && (0.35..0.6).contains(&after), "{before} {after}");
+    // The first requests have no prior yet.
+    for (name, least) in [("calibrate-online.toml", 0.1), ("calibrate-request.toml", 0.2)] {
+        let after = share(&under(&config(&scratch, name, &[], ["", ""]), || ask(&first, items("yes/no"))));
+        println!("{name}: {after:.3}");
+        assert!((before + least..0.6).contains(&after), "{name}: {before} {after}");
+    }
 
     calibrate(&scratch, "first", STARS, &["linear"], &labels("rating"), None);
     let fitted = scratch.path("rating-linear.safetensors");
