@@ -152,7 +152,7 @@ fn tokens(server: &Server, text: &str) -> Vec<u32> {
 /// What the server by itself says to a question: the log-probability of every token.
 fn full(plain: &Server, vision: Vision, question: &Question, left: &[u32]) -> BTreeMap<u64, f64> {
     let mut body = question.body(1);
-    // With a window, what a server answers from its cache can be another thing.
+    // With a window, a server by itself answers some images otherwise after it was asked other things.
     body["cache_prompt"] = json!(false);
     let answer = post(plain, "/completion", &body);
     let rows = vision.rows(WIDTH.into(), HEIGHT.into()) * question.images().len() as u64;
