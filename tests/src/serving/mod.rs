@@ -11,6 +11,7 @@ mod contrast;
 mod image;
 mod load;
 mod profiles;
+mod question;
 mod refuse;
 mod reload;
 mod route;
