@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use evenkeel_model::{
-    Arch, ControlVector, FileType, Shape, TINY_CONTEXT, TINY_EMBD, TINY_LAYERS, TINY_VOCAB, Tiny, random_llama, tiny_as,
+    Arch, ControlVector, FileType, Shape, TINY_CONTEXT, TINY_EMBD, TINY_LAYERS, TINY_VOCAB, Tiny, Vision, random_llama,
+    tiny_as,
 };
 use tempfile::TempDir;
 
@@ -55,6 +56,16 @@ impl Scratch {
     pub fn tiny(&self, tiny: &Tiny) -> PathBuf {
         let path = self.path("model.gguf");
         tiny.write(FileType::F32, 1, &path).expect("a model is written");
+        path
+    }
+
+    /// A vision encoder for a tiny model.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn vision(&self, vision: Vision) -> PathBuf {
+        let path = self.path(&format!("mmproj-{vision:?}.gguf"));
+        vision.write(1, &path).expect("an encoder is written");
         path
     }
 

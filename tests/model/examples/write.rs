@@ -1,7 +1,7 @@
-//! Writes every tiny model, a vector for them, and on request the large one: `write FOLDER [large]`.
+//! Writes every tiny model, the vision encoders, a vector for them, and on request the large one: `write FOLDER [large]`.
 use std::path::PathBuf;
 
-use evenkeel_model::{Arch, FileType, Shape, TINY_EMBD, TINY_LAYERS, control_vector, random_llama, tiny};
+use evenkeel_model::{Arch, FileType, Shape, TINY_EMBD, TINY_LAYERS, Vision, control_vector, random_llama, tiny};
 
 fn main() -> std::io::Result<()> {
     let mut args = std::env::args_os().skip(1);
@@ -9,6 +9,9 @@ fn main() -> std::io::Result<()> {
     std::fs::create_dir_all(&folder)?;
     for arch in Arch::ALL {
         tiny(arch, 1, &folder.join(format!("{}.gguf", arch.name())))?;
+    }
+    for vision in Vision::ALL {
+        vision.write(1, &folder.join(format!("mmproj-{vision:?}.gguf")))?;
     }
     control_vector(TINY_EMBD, 1..TINY_LAYERS, 1, &folder.join("v.gguf"))?;
     if args.next().is_some_and(|arg| arg == "large") {

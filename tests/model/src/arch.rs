@@ -358,27 +358,27 @@ impl Arch {
 }
 
 /// Tensors under construction.
-struct List(Vec<Part>);
+pub(crate) struct List(pub Vec<Part>);
 
 impl List {
-    fn push(&mut self, name: &str, shape: &[u64], fill: Fill) {
+    pub(crate) fn push(&mut self, name: &str, shape: &[u64], fill: Fill) {
         self.0.push(Part { name: name.to_owned(), shape: shape.to_vec(), fill });
     }
 
-    fn matrix(&mut self, name: &str, shape: &[u64], deviation: f32) {
+    pub(crate) fn matrix(&mut self, name: &str, shape: &[u64], deviation: f32) {
         self.push(name, shape, Fill::Matrix(deviation));
     }
 
     /// A matrix that keeps the variance of what it is applied to.
-    fn linear(&mut self, name: &str, shape: &[u64]) {
+    pub(crate) fn linear(&mut self, name: &str, shape: &[u64]) {
         self.matrix(name, shape, 1.0 / (shape[0] as f32).sqrt());
     }
 
-    fn scale(&mut self, name: &str, length: u64) {
+    pub(crate) fn scale(&mut self, name: &str, length: u64) {
         self.push(name, &[length], Fill::Scale);
     }
 
-    fn bias(&mut self, name: &str, length: u64) {
+    pub(crate) fn bias(&mut self, name: &str, length: u64) {
         self.push(&format!("{name}.bias"), &[length], Fill::Bias);
     }
 

@@ -95,9 +95,6 @@ pub(crate) fn model(
     destination: impl Write,
     progress: &mut dyn FnMut(u64, u64),
 ) -> io::Result<()> {
-    let parts = arch.parts(extents);
-    let tensors: Vec<Tensor> = parts.iter().map(|part| entry(part, file_type)).collect();
-    let total = tensors.iter().map(|tensor| tensor.bytes).sum();
     let mut metadata = vec![
         ("general.architecture".to_owned(), Value::Text(arch.name().into())),
         // Some names change how llama.cpp treats the vocabulary: no architecture in it.
@@ -106,11 +103,24 @@ pub(crate) fn model(
     ];
     metadata.extend(arch.metadata(extents));
     metadata.extend(vocabulary::metadata(extents.vocab as usize));
+    weights(&metadata, &arch.parts(extents), file_type, seed, destination, progress)
+}
 
-    let mut writer = Writer::new(destination, &metadata, &tensors)?;
+/// Writes metadata and random weights.
+pub(crate) fn weights(
+    metadata: &[(String, Value)],
+    parts: &[Part],
+    file_type: FileType,
+    seed: u64,
+    destination: impl Write,
+    progress: &mut dyn FnMut(u64, u64),
+) -> io::Result<()> {
+    let tensors: Vec<Tensor> = parts.iter().map(|part| entry(part, file_type)).collect();
+    let total = tensors.iter().map(|tensor| tensor.bytes).sum();
+    let mut writer = Writer::new(destination, metadata, &tensors)?;
     let mut done = 0;
     let mut bytes = Vec::new();
-    for part in &parts {
+    for part in parts {
         let storage = storage(part, file_type);
         let mut random = Random::named(seed, &part.name);
         let mut left = elements(part);

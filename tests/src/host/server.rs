@@ -34,6 +34,7 @@ pub struct Arguments {
     model: PathBuf,
     parallel: u32,
     draft: Option<PathBuf>,
+    vision: Option<PathBuf>,
     exact: bool,
     extra: Vec<String>,
 }
@@ -50,7 +51,7 @@ pub struct Server {
 impl Arguments {
     /// One slot.
     pub fn new(model: &Path) -> Self {
-        Self { model: model.to_owned(), parallel: 1, draft: None, exact: false, extra: Vec::new() }
+        Self { model: model.to_owned(), parallel: 1, draft: None, vision: None, exact: false, extra: Vec::new() }
     }
 
     /// Several slots.
@@ -64,6 +65,13 @@ impl Arguments {
     #[must_use]
     pub fn draft(mut self, model: &Path) -> Self {
         self.draft = Some(model.to_owned());
+        self
+    }
+
+    /// A vision encoder.
+    #[must_use]
+    pub fn vision(mut self, encoder: &Path) -> Self {
+        self.vision = Some(encoder.to_owned());
         self
     }
 
@@ -103,6 +111,9 @@ impl Arguments {
             // "draft-simple": by default this build loads the model and drafts nothing.
             command.arg("speculative.types=1");
         }
+        if let Some(encoder) = &self.vision {
+            command.arg(format!("mmproj.path={}", encoder.display()));
+        }
         if self.exact {
             command.args(["cache_type_k=0", "cache_type_v=0", "flash_attn_type=0"]);
         }
@@ -118,6 +129,9 @@ impl Arguments {
         command.args(["--ctx-size", &(512 * self.parallel).to_string()]);
         if let Some(draft) = &self.draft {
             command.arg("--model-draft").arg(draft).args(["--spec-type", "draft-simple"]);
+        }
+        if let Some(encoder) = &self.vision {
+            command.arg("--mmproj").arg(encoder);
         }
         if self.exact {
             command.args(["--cache-type-k", "f32", "--cache-type-v", "f32", "--flash-attn", "off"]);

@@ -15,14 +15,14 @@ use crate::host::{Arguments, Server, ServerKind};
 const OPEN: u32 = 1;
 const CLOSE: u32 = 2;
 
-const ALPHA: f64 = 1.5;
+pub(super) const ALPHA: f64 = 1.5;
 
 /// How far log-probabilities may be from those of two servers' answers: batches of other shapes are summed in another order,
 /// and a contrast makes up to four times of that.
-const TOLERANCE: f64 = 1e-3;
+pub(super) const TOLERANCE: f64 = 1e-3;
 
 /// Tokens of the tiny models' vocabulary.
-const ALL: u32 = 320;
+pub(super) const ALL: u32 = 320;
 
 /// A prompt: tokens, and whether each is in a context.
 #[derive(Clone, Default)]
@@ -54,12 +54,25 @@ impl Prompt {
 }
 
 /// What the model says to a prompt by itself: the log-probability of every token.
-fn said(plain: &Server, prompt: &[u32], more: &[u64]) -> BTreeMap<u64, f64> {
+pub(super) fn said(plain: &Server, prompt: &[u32], more: &[u64]) -> BTreeMap<u64, f64> {
     let prompt: Vec<u32> = prompt.iter().copied().chain(more.iter().map(|token| *token as u32)).collect();
     let mut body = Ask { predict: 1, ..Ask::tokens(&prompt) }.body();
     body["n_probs"] = json!(ALL);
     let answer = plain.post("/completion", &body).unwrap_or_else(|e| panic!("{e}\n{}", plain.log()));
     steps(&answer).remove(0).candidates.into_iter().collect()
+}
+
+/// The log-probabilities of `(1 + α)·full − α·without`.
+///
+/// # Panics
+/// When the two are not about the same tokens.
+pub(super) fn set_off(full: &BTreeMap<u64, f64>, without: &BTreeMap<u64, f64>) -> BTreeMap<u64, f64> {
+    assert_eq!(full.len(), without.len());
+    let moved = |(token, p): (&u64, &f64)| (*token, (1.0 + ALPHA) * p - ALPHA * without[token]);
+    let moved: Vec<(u64, f64)> = full.iter().map(moved).collect();
+    let most = moved.iter().map(|(_, x)| *x).fold(f64::MIN, f64::max);
+    let sum = most + moved.iter().map(|(_, x)| (x - most).exp()).sum::<f64>().ln();
+    moved.into_iter().map(|(token, x)| (token, x - sum)).collect()
 }
 
 /// How far an answer's log-probabilities are from those of two answers without the library, token by token.
@@ -70,12 +83,7 @@ fn distance(plain: &Server, prompt: &Prompt, answer: &Answer) -> f64 {
         let full = said(plain, &prompt.tokens(), &tokens[..i]);
         let expected: BTreeMap<u64, f64> = if prompt.0.iter().any(|(_, inside)| *inside) {
             let without = said(plain, &prompt.without(), &tokens[..i]);
-            assert_eq!(full.len(), without.len());
-            let moved = |(token, p): (&u64, &f64)| (*token, (1.0 + ALPHA) * p - ALPHA * without[token]);
-            let moved: Vec<(u64, f64)> = full.iter().map(moved).collect();
-            let most = moved.iter().map(|(_, x)| *x).fold(f64::MIN, f64::max);
-            let sum = most + moved.iter().map(|(_, x)| (x - most).exp()).sum::<f64>().ln();
-            moved.into_iter().map(|(token, x)| (token, x - sum)).collect()
+            set_off(&full, &without)
         } else {
             full
         };

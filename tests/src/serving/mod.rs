@@ -8,8 +8,10 @@ mod ask;
 mod cache;
 mod choose;
 mod contrast;
+mod image;
 mod load;
 mod profiles;
+mod question;
 mod refuse;
 mod reload;
 mod route;
@@ -22,6 +24,7 @@ pub use choose::{a_client_chooses_what_it_may, a_phase_rule_acts_in_its_phase};
 pub use contrast::{
     a_context_is_set_off, a_context_that_cannot_be_set_off_is_refused, samplers_in_the_graph_read_a_contrast,
 };
+pub use image::an_image_is_set_off;
 pub use load::{Load, requests_of_many_clients};
 pub use profiles::Profiles;
 pub use refuse::a_bad_request_touches_nobody_else;

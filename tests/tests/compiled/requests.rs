@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use evenkeel_model::Arch;
+use evenkeel_model::{Arch, Vision};
 use evenkeel_tests::host::ServerKind::Program as KIND;
 use evenkeel_tests::{mutant, serving};
 
@@ -64,6 +64,21 @@ fn a_context_is_set_off() {
 #[test]
 fn a_context_that_cannot_be_set_off_is_refused() {
     serving::a_context_that_cannot_be_set_off_is_refused(KIND);
+}
+
+#[test]
+fn an_image_is_set_off() {
+    serving::an_image_is_set_off(KIND, Vision::Llava);
+}
+
+#[test]
+fn an_image_in_a_grid_of_positions_is_set_off() {
+    serving::an_image_is_set_off(KIND, Vision::Qwen2Vl);
+}
+
+#[test]
+fn an_image_that_attends_in_both_directions_is_set_off() {
+    serving::an_image_is_set_off(KIND, Vision::Gemma3);
 }
 
 #[test]
