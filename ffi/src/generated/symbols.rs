@@ -416,6 +416,26 @@ pub struct Contrast {
     ),
     /// `llama_get_logits_ith`
     pub llama_get_logits_ith: unsafe extern "C-unwind" fn(ctx: *mut llama_context, i: i32) -> *mut f32,
+    /// `llama_set_adapters_lora`
+    pub llama_set_adapters_lora: Option<
+        unsafe extern "C-unwind" fn(
+            ctx: *mut llama_context,
+            adapters: *mut *mut llama_adapter_lora,
+            n_adapters: usize,
+            scales: *mut f32,
+        ) -> i32,
+    >,
+    /// `llama_set_adapter_cvec`
+    pub llama_set_adapter_cvec: Option<
+        unsafe extern "C-unwind" fn(
+            ctx: *mut llama_context,
+            data: *const f32,
+            len: usize,
+            n_embd: i32,
+            il_start: i32,
+            il_end: i32,
+        ) -> i32,
+    >,
 }
 impl Contrast {
     /// Resolves every function of the group.
@@ -434,6 +454,8 @@ impl Contrast {
                 llama_free: crate::table::required(lookup, "llama_free", &mut missing),
                 llama_memory_seq_cp: crate::table::required(lookup, "llama_memory_seq_cp", &mut missing),
                 llama_get_logits_ith: crate::table::required(lookup, "llama_get_logits_ith", &mut missing),
+                llama_set_adapters_lora: crate::table::optional(lookup, "llama_set_adapters_lora"),
+                llama_set_adapter_cvec: crate::table::optional(lookup, "llama_set_adapter_cvec"),
             }
         };
         missing.or(table)

@@ -577,6 +577,11 @@ const _: () = {
     ["Offset of field: llama_chat_message::role"][::std::mem::offset_of!(llama_chat_message, role) - 0usize];
     ["Offset of field: llama_chat_message::content"][::std::mem::offset_of!(llama_chat_message, content) - 8usize];
 };
+#[repr(C)]
+#[derive(Debug)]
+pub struct llama_adapter_lora {
+    _unused: [u8; 0],
+}
 pub type llama_sampler_context_t = *mut ::std::os::raw::c_void;
 #[repr(C)]
 #[derive(Copy, Clone)]

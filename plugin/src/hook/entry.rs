@@ -391,4 +391,6 @@ hooks! {
     33 sched_new "ggml_backend_sched_new" optional super::capacity::before_new_sched => super::capacity::after_new_sched;
     34 split_simple "_ZN18llama_batch_allocr12split_simpleEj" optional super::split::before_simple;
     35 split_equal "_ZN18llama_batch_allocr11split_equalEjbj" optional super::split::before_equal;
+    36 set_adapters_lora "llama_set_adapters_lora" optional super::contrast::before_lora;
+    37 set_adapter_cvec "llama_set_adapter_cvec" optional super::contrast::before_cvec;
 }

@@ -65,6 +65,21 @@ pub struct Contrasts {
     pub runs: bool,
     /// Both could not be joined, and are not tried again.
     pub apart: bool,
+    /// What the program gave the context besides its model.
+    pub adapters: Adapters,
+    /// Which of them the second context has.
+    pub followed: u64,
+}
+
+/// Low-rank adapters, and llama.cpp's own control vector.
+#[derive(Default, Clone)]
+pub struct Adapters {
+    /// Counts changes.
+    pub version: u64,
+    /// By address, each with its scale.
+    pub lora: Vec<(usize, f32)>,
+    /// Its values, and what else was said of it: width, first and last layer.
+    pub cvec: Option<(Vec<f32>, [i32; 3])>,
 }
 
 impl Contrasts {

@@ -35,7 +35,9 @@ pub use book::{Book, Choice, Unbound};
 pub use clock::Clock;
 pub use config::Config;
 pub use context::{Context, Standing};
-pub use contrast::{Against, Contrasted, Contrasts, Counterpart, Fed, Logits, Origin, Run, Second, Under, Wanted};
+pub use contrast::{
+    Adapters, Against, Contrasted, Contrasts, Counterpart, Fed, Logits, Origin, Run, Second, Under, Wanted,
+};
 pub use held::RowSlots;
 pub use identity::Identities;
 pub use instance::{Instance, PLAIN, RequestPriors, SiteCounter};

@@ -32,7 +32,7 @@ static void hooked(llama_context * ctx) {
     host().state(ctx, NULL_SAVE, -1, nullptr, 0, path.c_str(), 0);
     host().state(ctx, NULL_LOAD, -1, nullptr, 0, path.c_str(), 0);
     remove(path.c_str());
-    for (int what : { NULL_CHAIN, NULL_DRY, NULL_SET_SAMPLER }) {
+    for (int what : { NULL_CHAIN, NULL_DRY, NULL_SET_SAMPLER, NULL_LORA, NULL_CVEC }) {
         host().sampler(ctx, what, 0, nullptr, 0);
     }
     for (int what : { NULL_KEEP, NULL_RM, NULL_CLEAR }) {

@@ -89,6 +89,9 @@ size_t llama_state_seq_set_data_ext(llama_context * ctx, const uint8_t * data, s
 size_t llama_state_seq_save_file(llama_context * ctx, const char * path, int32_t seq, const int32_t * tokens, size_t n_tokens);
 size_t llama_state_seq_load_file(llama_context * ctx, const char * path, int32_t seq, int32_t * tokens, size_t capacity, size_t * n_tokens);
 
+int32_t llama_set_adapters_lora(llama_context * ctx, void ** adapters, size_t n_adapters, float * scales);
+int32_t llama_set_adapter_cvec(llama_context * ctx, const float * data, size_t len, int32_t n_embd, int32_t first, int32_t last);
+
 bool            llama_set_sampler(llama_context * ctx, int32_t seq, llama_sampler * sampler);
 llama_sampler * llama_sampler_chain_init(llama_sampler_chain_params params);
 llama_sampler * llama_sampler_init_dry(const llama_vocab * vocab, float multiplier, float base, int32_t allowed_length,

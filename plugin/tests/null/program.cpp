@@ -116,6 +116,18 @@ void null_sampler(llama_context * ctx, int what, int32_t seq, const char ** brea
             made  = llama_sampler_init_dry(vocab, 0.8f, 1.75f, 2, -1, breakers, n_breakers);
             clone = llama_sampler_clone(made);
             break;
+        case NULL_LORA: {
+            void * adapter = &something;
+            float  scale   = 0.5f;
+            llama_set_adapters_lora(ctx, &adapter, 1, &scale);
+            break;
+        }
+        case NULL_CVEC: {
+            const float values[] = { 1, 2 };
+            llama_set_adapter_cvec(ctx, values, 2, 2, 1, 1);
+            llama_set_adapter_cvec(ctx, nullptr, 0, 0, 0, 0);
+            break;
+        }
         default: null_abort("no such part of a sampler");
     }
     llama_sampler_free(made);

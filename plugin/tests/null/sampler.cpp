@@ -1,4 +1,4 @@
-// Samplers that sample nothing: what they were made from is printed.
+// Samplers that sample nothing, and adapters that adapt nothing: what they were made from is printed.
 #include "model.h"
 
 #include <cstdio>
@@ -9,6 +9,18 @@ struct llama_sampler {
 };
 
 extern "C" {
+int32_t llama_set_adapters_lora(llama_context *, void **, size_t n_adapters, float * scales) {
+    null_throw(NULL_SAMPLER);
+    printf("host: %zu adapters, the first by %g\n", n_adapters, n_adapters ? scales[0] : 0.0f);
+    return 0;
+}
+
+int32_t llama_set_adapter_cvec(llama_context *, const float * data, size_t len, int32_t n_embd, int32_t first, int32_t last) {
+    null_throw(NULL_SAMPLER);
+    printf("host: a control vector of %zu numbers%s, %d wide, %d to %d\n", len, data ? "" : " that are not there", n_embd, first, last);
+    return 0;
+}
+
 bool llama_set_sampler(llama_context *, int32_t seq, llama_sampler * sampler) {
     null_throw(NULL_SAMPLER);
     printf("host: sequence %d has %s\n", seq, sampler ? "a sampler" : "none");

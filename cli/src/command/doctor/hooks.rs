@@ -64,14 +64,18 @@ pub const HOOKS: &[Hook] = &[
     hook("ggml_backend_sched_new", "ggml_backend_sched_new", true, false),
     hook("_ZN18llama_batch_allocr12split_simpleEj", "llama_batch_allocr::split_simple", true, false),
     hook("_ZN18llama_batch_allocr11split_equalEjbj", "llama_batch_allocr::split_equal", true, false),
+    hook("llama_set_adapters_lora", "llama_set_adapters_lora", false, false),
+    hook("llama_set_adapter_cvec", "llama_set_adapter_cvec", false, false),
 ];
 
 /// The functions that the plug-in must find in a host.
 pub fn needed() -> impl Iterator<Item = &'static str> {
     let lines = include_str!("../../../../ffi/generate/symbols.txt").lines();
     lines.filter_map(|line| match line.split_whitespace().collect::<Vec<_>>()[..] {
-        // The group `host` is what only this tool calls, `contrast` what one table of a profile needs.
-        [group, name, "required"] if !["host", "contrast"].contains(&group) && !group.starts_with('#') => Some(name),
+        // The group `host` is what only this tool calls, `contrast` and `join` what one table of a profile needs.
+        [group, name, "required"] if !["host", "contrast", "join"].contains(&group) && !group.starts_with('#') => {
+            Some(name)
+        }
         _ => None,
     })
 }

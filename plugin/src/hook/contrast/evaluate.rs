@@ -10,7 +10,7 @@ use evenkeel_ffi::generated::types::{llama_batch, llama_context};
 
 use super::{
     super::{capacity, decode, dispatch::Verdict, split},
-    keep, second,
+    adapters, keep, second,
 };
 use crate::{
     guard::guard,
@@ -94,6 +94,13 @@ struct Row {
 fn say(live: &Arc<Live>, second: &Second, wanted: Vec<Wanted>, room: usize) -> Vec<Said> {
     guard("contrast", (), || second.live.follow(&live.book(), &wanted));
     catch_up(live, second);
+    if let Some(functions) = live.host.lib.contrast.as_ref() {
+        match adapters::follow(live, second, functions) {
+            Ok(true) => forget(live, second),
+            Ok(false) => {}
+            Err(why) => return wanted.into_iter().map(|w| (w, Err(why.clone()))).collect(),
+        }
+    }
     let mut said = evaluate(live, second, &wanted, room);
     if matches!(said, Err(1)) {
         log::debug!("context {}: no room beside it: what it has there of other sequences is dropped", live.id);

@@ -8,6 +8,7 @@
 //! While few rows are evaluated, as in generation, time goes into reading weights. Then only the second context's graph is
 //! made ([`keep`], [`beside`]) and evaluated with the host's own as one graph ([`joined`]), which reads every weight once.
 
+mod adapters;
 mod beside;
 mod cells;
 mod evaluate;
@@ -16,6 +17,7 @@ mod joined;
 mod keep;
 mod second;
 
+pub use adapters::{before_cvec, before_lora};
 pub use beside::Beside;
 pub use cells::Cells;
 pub use evaluate::{before_ubatch, feed};

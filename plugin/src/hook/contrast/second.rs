@@ -79,6 +79,7 @@ pub fn of(live: &Arc<Live>, weights: bool) -> Result<Second, String> {
 pub fn leave(live: &Live) -> bool {
     let mut contrasts = lock(&live.contrast);
     contrasts.fed.clear();
+    contrasts.followed = 0;
     let second = contrasts.second.take();
     LEFT.set(second.map_or(0, |second| second.address));
     LEFT.get() != 0

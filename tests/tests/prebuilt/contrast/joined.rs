@@ -1,5 +1,6 @@
 //! While few rows are evaluated, both contexts' graphs are evaluated as one.
 
+use evenkeel_tests::host::Native;
 use serde_json::Value;
 
 use super::*;
@@ -135,4 +136,17 @@ fn an_evaluation_that_is_given_up() {
         assert!(worst < EXACT, "given up at {from} after {after}: {worst:e}\n{log}");
         assert!(number(&counted(&log), "joined") >= 4, "{log}");
     }
+}
+
+/// llama.cpp's own control vector is in both contexts.
+#[test]
+fn a_control_vector_of_the_programs_own() {
+    let mut bench = Bench::new();
+    let plain = bench.plain(&prompt().script(0, 4, false));
+    bench.scratch.vector(Arch::Llama);
+    bench.decode.native = Some(Native { file: bench.scratch.path("v.gguf"), strength: 4.0, layers: None });
+    let scripts = [false, true].map(|without| prompt().script(0, 4, without));
+    bench.check(&scripts[0], &scripts[1], EXACT, "a control vector");
+    let moved = bench.plain(&scripts[0]).distance(&plain);
+    assert!(moved > 0.1, "the control vector acts: {moved:e}");
 }
