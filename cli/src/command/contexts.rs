@@ -36,11 +36,15 @@ pub fn main(
     choice: &LlamaChoice,
     as_json: bool,
 ) -> Outcome {
-    let Without::Contexts { markers: texts, instead } = &table.contrast.without else {
-        return Err(Failure::usage(format!(
-            "{}: --prompt shows contexts between markers, and contrast.without is \"image\", which leaves all text as it is",
-            loaded.path.display()
-        )));
+    let (texts, instead) = match &table.contrast.without {
+        Without::Contexts { markers, instead } => (markers, instead),
+        other => {
+            let is = if *other == Without::Image { "\"image\"" } else { "attention" };
+            return Err(Failure::usage(format!(
+                "{}: --prompt shows contexts between markers, and contrast.without is {is}, which leaves all text as it is",
+                loaded.path.display()
+            )));
+        }
     };
     let text = std::fs::read_to_string(prompt).map_err(|e| Failure::usage(format!("{}: {e}", prompt.display())))?;
     let llama = Llama::open(&locate::llama(choice)?)?;
