@@ -131,10 +131,8 @@ fn catch_up(live: &Live, second: &Second) {
         Some((std::mem::take(&mut contrasts.waits), std::mem::take(&mut contrasts.runs)))
     });
     let Some((waits, runs)) = last else { return };
-    let sched = live.sched.load(Ordering::Relaxed);
-    if runs && sched != 0 {
-        // SAFETY: the scheduler of the host's context, forgotten when it is freed.
-        unsafe { (live.host.lib.sched.ggml_backend_sched_synchronize)(sched as _) };
+    if runs {
+        second::wait(live);
     }
     if waits {
         forget(live, second);
@@ -235,9 +233,8 @@ fn evaluate(live: &Arc<Live>, second: &Second, wanted: &[Wanted], room: usize) -
             seq_id: seqs.as_mut_ptr(),
             logits: logits.as_mut_ptr(),
         };
-        if join {
-            guard("contrast", (), || keep::begin(second, n, room));
-        }
+        // Also where an exception passed before the last one ended.
+        guard("contrast", (), || keep::begin(second, n, if join { room } else { 0 }));
         // SAFETY: as above; the batch's arrays have n_tokens elements each and outlive the call.
         let result = decode::quietly(|| unsafe { (llama.llama_decode)(ctx, batch) });
         let kept = guard("contrast", None, keep::end);

@@ -31,9 +31,11 @@ thread_local! {
     static ATTEMPT: RefCell<Option<Attempt>> = const { RefCell::new(None) };
 }
 
-/// A batch of `n_rows` rows is about to be decoded; `room`: what the first context's scheduler has room for.
+/// A batch of `n_rows` rows is about to be decoded; `room`: what the first context's scheduler has room for, 0 if its graph is to be
+/// evaluated by itself.
 pub fn begin(second: &Second, n_rows: usize, room: usize) {
-    ATTEMPT.set(Some(Attempt { second: second.live.clone(), n_rows, rows: None, ready: false, room }));
+    let attempt = Attempt { second: second.live.clone(), n_rows, rows: None, ready: false, room };
+    ATTEMPT.set((room > 0).then_some(attempt));
 }
 
 /// It was decoded: the rows of its micro-batch if its graph waits to be evaluated.

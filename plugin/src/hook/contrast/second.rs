@@ -2,7 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use super::super::{
@@ -50,7 +50,10 @@ pub fn of(live: &Arc<Live>, weights: bool) -> Result<Second, String> {
     match second {
         Some(second) if second.weights || !weights => return Ok(second),
         // One that was made before a profile wanted that.
-        Some(_) if guard("contrast", false, || leave(live)) => free(&live.host),
+        Some(_) if guard("contrast", false, || leave(live)) => {
+            wait(live);
+            free(&live.host);
+        }
         _ => {}
     }
     let (Some(origin), Some(llama)) = (origin, live.host.lib.llama.as_ref()) else {
@@ -73,6 +76,15 @@ pub fn of(live: &Arc<Live>, weights: bool) -> Result<Second, String> {
         .ok_or("llama.cpp could not make a second context (see its own log; memory for another key-value cache?)")?;
     guard("contrast", (), || lock(&live.contrast).second = Some(second.clone()));
     Ok(second)
+}
+
+/// Waits for what the first context evaluated last: it may have written keys and values of the second.
+pub fn wait(live: &Live) {
+    let sched = live.sched.load(Ordering::Relaxed);
+    if sched != 0 {
+        // SAFETY: the scheduler of the host's context, forgotten when it is freed.
+        unsafe { (live.host.lib.sched.ggml_backend_sched_synchronize)(sched as _) };
+    }
 }
 
 /// A context is about to be freed. True if it has a second one, which [`free`] frees.
