@@ -56,6 +56,8 @@ pub struct Copied {
     roomy: Roomy,
     /// Whether its sequences share one cache, so that a cell can be several sequences'.
     pub unified: bool,
+    /// Whether the program is asked about each node that its context evaluates.
+    pub watched: bool,
     /// Where the parameters say that.
     unified_at: usize,
 }
@@ -77,11 +79,14 @@ impl Copied {
         unsafe {
             let into = roomy.params.as_mut_ptr();
             std::ptr::copy_nonoverlapping(params.cast::<u8>(), into.cast::<u8>(), embeddings + DEFAULTS.len());
+            let watched = (*into).cb_eval.is_some();
             (*into).cb_eval = None;
             (*into).cb_eval_user_data = std::ptr::null_mut();
             let unified_at = embeddings + DEFAULTS.len() - 1;
             let unified = params.cast::<u8>().add(unified_at).read() != 0 || (*into).n_seq_max == 1;
-            Copied { roomy, unified, unified_at }
+            // Nobody reads its embeddings.
+            into.cast::<u8>().add(embeddings).write(0);
+            Copied { roomy, unified, watched, unified_at }
         }
     }
 

@@ -56,6 +56,7 @@ pub fn before_shift(r: &Registers) -> Verdict {
         let (p0, p1, delta) = (int(r, 2), int(r, 3), int(r, 4));
         live.disturb(int(r, 1));
         live.cells(int(r, 1), |cells| cells.shift(p0, p1, delta));
+        live.moved(int(r, 1), (p0, p1), |pos| pos.saturating_add(delta));
     }
     Verdict::Continue
 }
@@ -66,6 +67,7 @@ pub fn before_divide(r: &Registers) -> Verdict {
         let (p0, p1, d) = (int(r, 2), int(r, 3), int(r, 4));
         live.disturb(int(r, 1));
         live.cells(int(r, 1), |cells| cells.divide(p0, p1, d));
+        live.moved(int(r, 1), (p0, p1), |pos| pos.checked_div(d).unwrap_or(pos));
     }
     Verdict::Continue
 }

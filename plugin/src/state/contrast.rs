@@ -67,20 +67,21 @@ pub struct Contrasts {
     pub apart: bool,
     /// What the program gave the context besides its model.
     pub adapters: Adapters,
-    /// Which of them the second context has.
-    pub followed: u64,
+    /// What of that the second context has.
+    pub followed: Adapters,
 }
 
 /// Low-rank adapters, and llama.cpp's own control vector.
 #[derive(Default, Clone)]
 pub struct Adapters {
-    /// Counts changes.
-    pub version: u64,
     /// By address, each with its scale.
     pub lora: Vec<(usize, f32)>,
-    /// Its values, and what else was said of it: width, first and last layer.
-    pub cvec: Option<(Vec<f32>, [i32; 3])>,
+    /// The vector. One that is given again is the same.
+    pub cvec: Option<Arc<ControlVector>>,
 }
+
+/// llama.cpp's own control vector: its values, and what else was said of it, width, first and last layer.
+pub type ControlVector = (Vec<f32>, [i32; 3]);
 
 impl Contrasts {
     /// Of a second context: by cache, the positions of the cells that it has with the attention of the moment.

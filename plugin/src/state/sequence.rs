@@ -118,6 +118,20 @@ impl Sequence {
         self.held = None;
     }
 
+    /// Cells between two positions are gone, and those behind stay.
+    pub fn removed(&mut self, p0: i32, p1: i32) {
+        self.said.retain(|pos| !(p0..p1).contains(pos));
+        self.generated_from = self.generated_from.map(|from| if (p0..p1).contains(&from) { p1 } else { from });
+    }
+
+    /// Cells between two positions have others.
+    pub fn moved(&mut self, (p0, p1): (i32, i32), to: impl Fn(i32) -> i32) {
+        let (p0, p1) = (p0.max(0), if p1 < 0 { i32::MAX } else { p1 });
+        let to = |pos: i32| if (p0..p1).contains(&pos) { to(pos) } else { pos };
+        self.said = std::mem::take(&mut self.said).into_iter().map(to).collect();
+        self.generated_from = self.generated_from.map(to);
+    }
+
     /// Rows from position `pos` on are gone.
     pub fn cut(&mut self, pos: i32) {
         self.router.cut(pos);
@@ -215,5 +229,23 @@ impl Pinned {
     pub fn plans(&self) -> impl Iterator<Item = &Arc<Instance>> {
         let routed = self.routes.iter().flat_map(|book| book.targets.iter().flatten());
         self.base.iter().chain(routed).filter(|i| !i.plan.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a server shifts a context: 10 cells behind the first 4 are gone, and those behind them move up.
+    #[test]
+    fn what_was_generated_moves_with_its_cells() {
+        for (from, after) in [(20, 10), (14, 4), (9, 4), (2, 2)] {
+            let mut sequence = Sequence { generated_from: Some(from), ..Sequence::default() };
+            sequence.said.extend([3, 8, 20, 21]);
+            sequence.removed(4, 14);
+            sequence.moved((14, -1), |pos| pos - 10);
+            assert_eq!(sequence.generated_from, Some(after), "{from}");
+            assert!(sequence.said.iter().copied().eq([3, 10, 11]));
+        }
     }
 }

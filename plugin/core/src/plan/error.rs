@@ -34,8 +34,8 @@ pub enum PlanError {
     },
     /// What this version cannot do together with a contrast.
     #[error(
-        "this version has no contrast beside it, got {got}, allowed: [contrast] with [[calibrate]], [[route]] and rules whose conditions \
-         are read at each row"
+        "this version has no contrast beside it, got {got}, allowed: [contrast] with [[calibrate]], [[route]] and rules for all tokens or \
+         those of a phase, whose conditions are read at each row"
     )]
     Contrast {
         /// What stands in the profile.

@@ -7,10 +7,10 @@ use super::error::PlanError;
 use super::hint;
 use super::types::Site;
 use crate::asset::{Assets, Direction, Vectors};
-use crate::contrast::Contrast;
+use crate::contrast::{Contrast, Without};
 use crate::invariance;
 use crate::model::ModelFacts;
-use crate::profile::{Condition, Layers, ModelHint, Profile, Reading, SteerRule};
+use crate::profile::{Condition, Layers, ModelHint, Profile, Reading, SteerRule, Tokens};
 use crate::report::{Located, Pos, Spanned};
 
 /// Collects errors.
@@ -62,8 +62,15 @@ pub(super) fn contrast(report: &mut Report, profile: &Profile, model: &ModelFact
     let table = profile.contrast.as_ref()?;
     let held = profile.steer.iter().filter(|r| r.when.as_ref().is_some_and(Condition::is_held));
     let rules = held.map(|r| format!("rule `{}`, whose condition is held", r.name.value));
+    // The same token stands at another position where something before it is left out.
+    let places =
+        |tokens: Tokens| matches!(tokens, Tokens::Positions { .. }) && table.contrast.without != Without::Nothing;
+    let placed = (profile.steer.iter().filter(|r| places(r.tokens)).map(|r| &r.name))
+        .chain(profile.heads.iter().filter(|r| places(r.tokens)).map(|r| &r.name))
+        .chain(profile.edits.iter().filter(|r| places(r.tokens)).map(|r| &r.name));
+    let placed = placed.map(|name| format!("rule `{}`, which acts on positions", name.value));
     let invariance = profile.invariance.iter().map(|_| "[invariance]".to_owned());
-    for got in invariance.chain(rules) {
+    for got in invariance.chain(rules).chain(placed) {
         report.fail(table.pos, "contrast", PlanError::Contrast { got });
     }
     let mut contrast = table.contrast.clone();

@@ -119,6 +119,9 @@ impl Beside {
     /// # Safety
     /// As [`Self::restore`].
     pub unsafe fn lend(&mut self) {
+        if self.real.is_some() {
+            return;
+        }
         // SAFETY: the caller's promise; the place has room for the logits.
         unsafe {
             self.real = Some(self.logits.read());

@@ -233,6 +233,10 @@ fn evaluate(live: &Arc<Live>, second: &Second, wanted: &[Wanted], room: usize) -
             seq_id: seqs.as_mut_ptr(),
             logits: logits.as_mut_ptr(),
         };
+        if join {
+            // What it evaluated by itself is read from the host's own devices.
+            second::wait(&second.live);
+        }
         // Also where an exception passed before the last one ended.
         guard("contrast", (), || keep::begin(second, n, if join { room } else { 0 }));
         // SAFETY: as above; the batch's arrays have n_tokens elements each and outlive the call.

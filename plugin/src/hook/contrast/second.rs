@@ -91,7 +91,7 @@ pub fn wait(live: &Live) {
 pub fn leave(live: &Live) -> bool {
     let mut contrasts = lock(&live.contrast);
     contrasts.fed.clear();
-    contrasts.followed = 0;
+    contrasts.followed = Default::default();
     let second = contrasts.second.take();
     LEFT.set(second.map_or(0, |second| second.address));
     LEFT.get() != 0

@@ -287,7 +287,11 @@ impl Live {
         let plain = |w: &Wanted| {
             w.alpha != 0.0 && w.instance.of_request().is_empty() && w.under.attention == wanted[0].under.attention
         };
+        // Whoever is shown the nodes of this context is not shown another's.
+        let watched = self.origin.get().is_none_or(|origin| origin.params.watched)
+            || super::super::get().captures.of(self.address).is_some();
         !lock(&self.contrast).apart
+            && !watched
             && raw.len() <= MOST_ROWS
             && rows == outputs
             && raw.iter().all(set_off)
@@ -301,6 +305,13 @@ impl Live {
         }
         let second = self.second_context()?;
         lock(&second.live.contrast).beside.clone()
+    }
+
+    /// A sequence's cells come from elsewhere: where it goes on says nothing of what was to be evaluated last.
+    pub fn unsure(&self, seq: i32) {
+        if let Some(fed) = lock(&self.contrast).fed.get_mut(&seq) {
+            fed.until = i32::MAX;
+        }
     }
 
     /// The second context, once it was made.

@@ -25,6 +25,13 @@ impl Live {
         sequence.route_again(&book.routes, &mut pieces);
     }
 
+    /// Cells between two positions of a sequence have others: what is known of positions goes with them.
+    pub fn moved(&self, seq: i32, range: (i32, i32), to: impl Fn(i32) -> i32) {
+        if let Some(sequence) = lock(&self.inner).sequences.get_mut(&seq) {
+            sequence.moved(range, to);
+        }
+    }
+
     /// Cells `p0..p1` of a sequence (all sequences if it is negative) are removed.
     pub fn remove(&self, seq: i32, p0: i32, p1: i32) {
         let mut inner = lock(&self.inner);
@@ -37,6 +44,9 @@ impl Live {
             lock(&self.regions).remove(*found, p0, p1);
             if tail {
                 sequence.cut(p0.max(0));
+            }
+            if !tail {
+                sequence.removed(p0.max(0), p1);
             }
             sequence.deciding = false;
             if begins {
@@ -74,6 +84,7 @@ impl Live {
             sequence.announced && pinned.zip(sequence.pinned.clone()).is_some_and(|(a, b)| same(&a.base, &b.base));
         sequence.unverified = !together;
         sequence.said.clone_from(&said);
+        self.unsure(to);
         if together {
             (sequence.output_call, sequence.held) = (begun, held);
         }
@@ -101,6 +112,7 @@ impl Live {
             sequence.await_last();
         }
         lock(&self.regions).restored(seq, region.filter(|_| !partial));
+        self.unsure(seq);
         sequence.unverified = true;
         drop(inner);
         if !book.routes.is_empty() {
