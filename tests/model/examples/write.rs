@@ -6,6 +6,10 @@ use evenkeel_model::{Arch, FileType, Shape, TINY_EMBD, TINY_LAYERS, Vision, cont
 fn main() -> std::io::Result<()> {
     let mut args = std::env::args_os().skip(1);
     let folder = PathBuf::from(args.next().unwrap_or_else(|| ".".into()));
+    if folder.to_string_lossy().starts_with('-') {
+        eprintln!("usage: write FOLDER [large]");
+        std::process::exit(2);
+    }
     std::fs::create_dir_all(&folder)?;
     for arch in Arch::ALL {
         tiny(arch, 1, &folder.join(format!("{}.gguf", arch.name())))?;
