@@ -30,6 +30,7 @@ mod library;
 mod measure;
 mod memory;
 mod observe;
+mod owned;
 mod real;
 mod request;
 mod rows;

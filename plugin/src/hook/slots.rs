@@ -1,6 +1,6 @@
 //! Which slots of held probes the rows of one graph write and read: inputs of ours, written before every evaluation.
 
-use std::{ffi::c_void, sync::Arc};
+use std::sync::Arc;
 
 use evenkeel_core::{
     lower::SlotTable,
@@ -9,7 +9,7 @@ use evenkeel_core::{
 use evenkeel_ffi::generated::types::*;
 use rustc_hash::FxHashMap;
 
-use super::library::Host;
+use super::{library::Host, owned::Owned};
 use crate::state::Row;
 
 /// The tensors of one [`SlotTable`], and what they are of.
@@ -25,55 +25,31 @@ pub struct Tables {
 
 /// Both, in host memory of their own, as the gate table is.
 pub struct Inputs {
-    host: Arc<Host>,
-    ctx: *mut ggml_context,
-    buffer: ggml_backend_buffer_t,
+    memory: Owned,
     tables: Tables,
 }
 
-// SAFETY: ggml's contexts and buffers have no thread affinity, and the tables are only touched under the state's lock.
+// SAFETY: the tables have no thread affinity, and are only touched under the state's lock.
 unsafe impl Send for Inputs {}
-
-impl Drop for Inputs {
-    fn drop(&mut self) {
-        // SAFETY: both were made in `new` and are freed once, with the graph that reads them.
-        unsafe {
-            if !self.buffer.is_null() {
-                (self.host.lib.backend.ggml_backend_buffer_free)(self.buffer);
-            }
-            (self.host.lib.ggml.ggml_free)(self.ctx);
-        }
-    }
-}
 
 impl Inputs {
     /// Makes tables by which nothing is decided; None if there is no memory.
     pub fn new(host: &Arc<Host>, table: SlotTable) -> Option<Inputs> {
-        let lib = &host.lib;
+        let g = &host.lib.ggml;
+        let mut memory = Owned::new(host, 2)?;
+        let (rows, columns) = shape(&table);
         // SAFETY: the context has room for the two tensors that are made in it.
-        unsafe {
-            let mem_size = 2 * (lib.ggml.ggml_tensor_overhead)();
-            let params = ggml_init_params { mem_size, mem_buffer: std::ptr::null_mut(), no_alloc: true };
-            let ctx = (lib.ggml.ggml_init)(params);
-            let null = std::ptr::null_mut();
-            let tables = Tables { table, write: null, others: null };
-            let mut inputs = Inputs { host: host.clone(), ctx, buffer: std::ptr::null_mut(), tables };
-            if ctx.is_null() {
-                return None;
-            }
-            let (rows, columns) = shape(&table);
-            inputs.tables.write = (lib.ggml.ggml_new_tensor_1d)(ctx, GGML_TYPE_I64, rows as i64);
-            inputs.tables.others = (lib.ggml.ggml_new_tensor_2d)(ctx, GGML_TYPE_I32, rows as i64, columns as i64);
-            (lib.ggml.ggml_set_name)(inputs.tables.write, c"ek.slots.write".as_ptr());
-            (lib.ggml.ggml_set_name)(inputs.tables.others, c"ek.slots".as_ptr());
-            let cpu = (lib.backend.ggml_backend_cpu_buffer_type)();
-            inputs.buffer = (lib.backend.ggml_backend_alloc_ctx_tensors_from_buft)(ctx, cpu);
-            if inputs.buffer.is_null() {
-                return None;
-            }
-            inputs.write(&[]);
-            Some(inputs)
-        }
+        let tables = unsafe {
+            let write = (g.ggml_new_tensor_1d)(memory.ctx, GGML_TYPE_I64, rows as i64);
+            let others = (g.ggml_new_tensor_2d)(memory.ctx, GGML_TYPE_I32, rows as i64, columns as i64);
+            (g.ggml_set_name)(write, c"ek.slots.write".as_ptr());
+            (g.ggml_set_name)(others, c"ek.slots".as_ptr());
+            Tables { table, write, others }
+        };
+        memory.allocate()?;
+        let mut inputs = Inputs { memory, tables };
+        inputs.write(&[]);
+        Some(inputs)
     }
 
     /// The tensors.
@@ -86,9 +62,8 @@ impl Inputs {
         let (write, others) = numbers(&self.tables.table, &rows.iter().map(Some).collect::<Vec<_>>());
         // SAFETY: both tensors are allocated and hold exactly these numbers.
         unsafe {
-            let set = self.host.lib.backend.ggml_backend_tensor_set;
-            set(self.tables.write, write.as_ptr().cast::<c_void>(), 0, size_of_val(&*write));
-            set(self.tables.others, others.as_ptr().cast::<c_void>(), 0, size_of_val(&*others));
+            self.memory.set(self.tables.write, &write);
+            self.memory.set(self.tables.others, &others);
         }
     }
 }

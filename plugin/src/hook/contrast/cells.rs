@@ -3,12 +3,12 @@
 //!
 //! Where a token lies in the cache is chance, so both depend on positions: which cell has which is noted when it is written.
 
-use std::{ffi::c_void, sync::Arc};
+use std::sync::Arc;
 
 use evenkeel_core::lower::{Leaf, Patch, TensorId};
 use evenkeel_ffi::generated::types::*;
 
-use super::super::{library::Host, view::Viewed};
+use super::super::{library::Host, owned::Owned, view::Viewed};
 use crate::state::Row;
 
 /// One table, and the host's inputs that it is made of.
@@ -26,25 +26,12 @@ struct Table {
 /// The tables of one patch, in host memory of their own.
 pub struct Cells {
     host: Arc<Host>,
-    ctx: *mut ggml_context,
-    buffer: ggml_backend_buffer_t,
+    memory: Owned,
     tables: Vec<Table>,
 }
 
-// SAFETY: ggml's contexts and buffers have no thread affinity, and the tensors are only touched under the state's lock.
+// SAFETY: the tensors have no thread affinity, and are only touched under the state's lock.
 unsafe impl Send for Cells {}
-
-impl Drop for Cells {
-    fn drop(&mut self) {
-        // SAFETY: both were made in `new` and are freed once, with the graph that reads them.
-        unsafe {
-            if !self.buffer.is_null() {
-                (self.host.lib.backend.ggml_backend_buffer_free)(self.buffer);
-            }
-            (self.host.lib.ggml.ggml_free)(self.ctx);
-        }
-    }
-}
 
 impl Cells {
     /// Makes those that the patch has; the number of bytes if there is no memory for them.
@@ -59,29 +46,23 @@ impl Cells {
         if list.is_empty() {
             return Ok(None);
         }
-        let lib = &host.lib;
-        let bytes = list.iter().map(|(.., [n_cells, n_rows])| n_cells * n_rows * size_of::<f32>()).sum();
-        // SAFETY: the context has room for exactly the tensors that are made.
-        unsafe {
-            let mem_size = (lib.ggml.ggml_tensor_overhead)() * list.len();
-            let params = ggml_init_params { mem_size, mem_buffer: std::ptr::null_mut(), no_alloc: true };
-            let ctx = (lib.ggml.ggml_init)(params);
-            if ctx.is_null() {
-                return Err(bytes);
-            }
-            let mut made = Cells { host: host.clone(), ctx, buffer: std::ptr::null_mut(), tables: vec![] };
-            for (at, inputs, order, [n_cells, n_rows]) in list {
-                let [mask, written] = inputs.map(|id: TensorId| viewed.tensor(id));
-                let (kind, name) = if order { (GGML_TYPE_I32, c"ek.cells") } else { (GGML_TYPE_F32, c"ek.shares") };
-                let tensor = (lib.ggml.ggml_new_tensor_2d)(ctx, kind, n_cells as i64, n_rows as i64);
-                (lib.ggml.ggml_set_name)(tensor, name.as_ptr());
-                (lib.ggml.ggml_set_input)(tensor);
-                made.tables.push(Table { at, tensor, mask, written, order, n_cells, n_rows });
-            }
-            let cpu = (lib.backend.ggml_backend_cpu_buffer_type)();
-            made.buffer = (lib.backend.ggml_backend_alloc_ctx_tensors_from_buft)(ctx, cpu);
-            if made.buffer.is_null() { Err(bytes) } else { Ok(Some(made)) }
-        }
+        let g = &host.lib.ggml;
+        let bytes: usize = list.iter().map(|(.., [n_cells, n_rows])| n_cells * n_rows * size_of::<f32>()).sum();
+        let mut memory = Owned::new(host, list.len()).ok_or(bytes)?;
+        let make = |(at, inputs, order, [n_cells, n_rows]): (usize, [TensorId; 2], bool, [usize; 2])| {
+            let [mask, written] = inputs.map(|id| viewed.tensor(id));
+            let (kind, name) = if order { (GGML_TYPE_I32, c"ek.cells") } else { (GGML_TYPE_F32, c"ek.shares") };
+            // SAFETY: the context has room for exactly the tensors that are made.
+            let tensor = unsafe {
+                let tensor = (g.ggml_new_tensor_2d)(memory.ctx, kind, n_cells as i64, n_rows as i64);
+                (g.ggml_set_name)(tensor, name.as_ptr());
+                tensor
+            };
+            Table { at, tensor, mask, written, order, n_cells, n_rows }
+        };
+        let tables = list.into_iter().map(make).collect();
+        memory.allocate().ok_or(bytes)?;
+        Ok(Some(Cells { host: host.clone(), memory, tables }))
     }
 
     /// The tensors, each with its place in the patch's leafs.
@@ -108,8 +89,7 @@ impl Cells {
                 }
                 let mask = self.mask(table);
                 let bits = draw(table, rows, &mask, positions);
-                let set = self.host.lib.backend.ggml_backend_tensor_set;
-                set(table.tensor, bits.as_ptr().cast::<c_void>(), 0, size_of_val(&*bits));
+                self.memory.set(table.tensor, &bits);
             }
         }
     }
